@@ -1,0 +1,24 @@
+# `make table` and `make test` do everything on a fresh machine; a second run takes seconds.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: table test bench clean
+
+table: $(VENV)/ready
+	@$(BIN)/costmodel table --model v6
+
+test: $(VENV)/ready
+	$(BIN)/pytest
+
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/table_start.py
+	$(BIN)/python benchmarks/sweep_speed.py
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,51 @@
+"""costmodel: what a recurrent vision network costs, derived, checked and measured.
+
+Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`). Importing
+this is cheap: torch, sympy, numpy and pandas are opened by the calls that need them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from costmodel.describe.cells import Cell as Cell
+    from costmodel.describe.cells import describe_cell as cell  # noqa: F401  (the name that the face gives it)
+    from costmodel.describe.errors import InvalidInput as InvalidInput
+    from costmodel.describe.networks import describe_network as network  # noqa: F401
+    from costmodel.describe.ops import Conv as Conv
+    from costmodel.measure.check import check as check
+    from costmodel.measure.module import build as build
+    from costmodel.measure.observe import observe as observe
+    from costmodel.price.conventions import Convention as Convention
+    from costmodel.price.formula import equation as equation
+    from costmodel.price.sweep import sweep as sweep
+    from costmodel.report.table import table as table
+
+_FACE = {
+    "Cell": ("describe.cells", "Cell"),
+    "Conv": ("describe.ops", "Conv"),
+    "Convention": ("price.conventions", "Convention"),
+    "InvalidInput": ("describe.errors", "InvalidInput"),
+    "build": ("measure.module", "build"),
+    "cell": ("describe.cells", "describe_cell"),
+    "check": ("measure.check", "check"),
+    "equation": ("price.formula", "equation"),
+    "network": ("describe.networks", "describe_network"),
+    "observe": ("measure.observe", "observe"),
+    "sweep": ("price.sweep", "sweep"),
+    "table": ("report.table", "table"),
+}
+__all__ = ["__version__", *_FACE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'costmodel' has no attribute {name!r}")
+    module, attribute = _FACE[name]
+    return getattr(import_module(f"costmodel.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

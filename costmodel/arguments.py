@@ -1,0 +1,70 @@
+"""Sizes and lists as people type them on a command line: ``3,5,7``, ``3x5``, ``64,96x128``, ``1024x2048``."""
+
+from costmodel.describe.errors import InvalidInput
+
+
+def sizes(text: str, option: str) -> list[tuple[int, int]]:
+    """``"3,5x7"`` is ``[(3, 3), (5, 7)]``. Whole numbers from 1."""
+    return [_size(part, text, option) for part in text.split(",")]
+
+
+def rectangle(text: str, option: str) -> tuple[int, int]:
+    """``"128x256"``: both sides must be there."""
+    if len(text.split("x")) != 2:
+        raise InvalidInput(f"{option} {text!r}: expected ROWSxCOLUMNS, such as 1024x2048")
+    return _size(text, text, option)
+
+
+def whole(text: str, option: str) -> int:
+    """One whole number from 1."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) >= 1):
+        raise InvalidInput(f"{option} {text!r}: expected a whole number from 1")
+    return int(text)
+
+
+def square(text: str, option: str) -> tuple[int, int]:
+    """One size, ``"3"`` or ``"3x5"``."""
+    if "," in text:
+        raise InvalidInput(f"{option} {text!r}: one value here, such as 3 or 3x5")
+    return _size(text, text, option)
+
+
+def names(texts: list[str] | None, option: str, allowed: list[str]) -> list[str] | None:
+    """Repeated and comma-separated names, in the order of ``allowed``, each once; nothing given is None."""
+    if not texts:
+        return None
+    given = [part.strip() for text in texts for part in text.split(",")]
+    for name in given:
+        if name not in allowed:
+            raise InvalidInput(f"{option} {name!r}: one of {', '.join(allowed)}")
+    return [name for name in allowed if name in given]
+
+
+def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    """``["final=standard"]`` is ``{"final": "standard"}``."""
+    result = {}
+    for text in (part for given in texts or [] for part in given.split(",")):
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise InvalidInput(f"{option} {text!r}: expected NAME=VALUE, such as final=standard")
+        result[key] = value
+    return result
+
+
+def _size(part: str, text: str, option: str) -> tuple[int, int]:
+    sides = part.strip().split("x")
+    # isdecimal() alone also accepts digits of other scripts.
+    if (
+        len(sides) > 2
+        or not all(side.isascii() and side.isdecimal() for side in sides)
+        or any(len(side) > 18 for side in sides)
+    ):
+        where = f"{part!r} in {text!r}" if part != text else f"{text!r}"
+        raise InvalidInput(
+            f"{option} {where}: expected whole numbers from 1, as N or NxM (3 or 3x5), "
+            "separated by commas where several are allowed"
+        )
+    first, last = int(sides[0]), int(sides[-1])
+    if min(first, last) < 1:
+        raise InvalidInput(f"{option} {part!r}: sizes start at 1")
+    return first, last

@@ -1,0 +1,335 @@
+"""The command line. Each command opens what it needs inside its body, so that a table never waits for torch."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from costmodel import __version__, arguments, published
+from costmodel.describe.cells import CELLS, RECURRENCES
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS
+from costmodel.price.conventions import CONVENTIONS
+from costmodel.report.render import FORMATS, find_format
+
+if TYPE_CHECKING:
+    from costmodel.describe.program import Program
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="What a recurrent vision network costs: derived from its description, checked against torch, timed.",
+    epilog="Start with: costmodel table --model v6",
+)
+
+
+def listed(names: Any) -> str:
+    return "|".join(names)
+
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar=listed(NETWORKS), help="Networks; repeat or separate by commas. ICNet is always shown."
+    ),
+]
+Cells = Annotated[
+    list[str] | None, typer.Option("--cell", metavar=listed(CELLS), help="Cells; repeat or separate by commas.")
+]
+Kernel = Annotated[str, typer.Option(metavar="K|KxK", help="Kernel of the cells, rows x columns.")]
+Classes = Annotated[str, typer.Option(metavar="N", help="Classes of the segmentation.")]
+ConventionName = Annotated[
+    str, typer.Option("--convention", metavar=listed(CONVENTIONS), help="What counts as a FLOP.")
+]
+Format = Annotated[str, typer.Option("--format", metavar=listed(FORMATS), help="Output format.")]
+Recurrence = Annotated[
+    str, typer.Option(metavar=listed(RECURRENCES), help="The recurrence around the cells' convolutions.")
+]
+Measure = Annotated[str | None, typer.Option(metavar="cpu", help="Also time it here: wall clock, float32, eager.")]
+Rounds = Annotated[str, typer.Option(metavar="N", help="With --measure: timed rounds.")]
+Sites = Annotated[
+    list[str] | None,
+    typer.Option("--site", metavar="SITE=CELL", help="Another cell at one site (low, medium, high, final)."),
+]
+FrameSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of a frame.")]
+MapSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of the feature map.")]
+FRAME = "x".join(map(str, published.SIZE))
+
+
+def examples(*lines: str) -> str:
+    # \b keeps the lines of the paragraph as they are.
+    return "\n".join(["\b", "Examples:", *(f"  costmodel {line}" for line in lines)])
+
+
+@app.command(
+    epilog=examples(
+        "table --model v6",
+        "table --model v5,v6 --cell depth,sep --size 512x1024 --format markdown",
+        "table --model v6 --cell sep --site final=standard",
+        "table --convention fvcore --no-heads --format json",
+    )
+)
+def table(
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    kernel: Kernel = "3",
+    classes: Classes = str(published.CLASSES),
+    convention: ConventionName = published.CONVENTION,
+    site: Sites = None,
+    recurrence: Recurrence = "convlstm",
+    heads: Annotated[bool, typer.Option(help="Count the auxiliary training heads, as Table IV does.")] = True,
+    form: Format = "text",
+    measure: Measure = None,
+    rounds: Rounds = "5",
+) -> None:
+    """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell."""
+    from costmodel.report import table as tables
+
+    find_format(form)
+    chosen: dict[str, Any] = {
+        "models": arguments.names(model, "--model", list(NETWORKS)),
+        "cells": arguments.names(cell, "--cell", list(CELLS)),
+        "sites": arguments.pairs(site, "--site"),
+        "recurrence": recurrence,
+        "size": arguments.rectangle(size, "--size"),
+        "kernel": arguments.square(kernel, "--kernel"),
+        "classes": arguments.whole(classes, "--classes"),
+    }
+    result = tables.table(**chosen, heads=heads, convention=convention)
+    if measure is not None:
+        programs = {approach: entry.program for approach, entry in tables.entries(**chosen, heads=False).items()}
+        machine, samples = time_here(measure, programs, arguments.whole(rounds, "--rounds"))
+        result = result.timed(machine, samples)
+    print(result.text(form))
+
+
+@app.command(
+    epilog=examples(
+        "sweep --kernel 3,5,7",
+        "sweep --kernel 3,3x5 --channels 64,96x128 --cell standard,sep",
+        "sweep --kernel 3 --size 32x64 --measure cpu --format csv",
+    )
+)
+def sweep(
+    kernel: Annotated[str, typer.Option(metavar="K,KxK,...", help="Kernels, rows x columns.")] = "3,5,7",
+    cell: Cells = None,
+    channels: Annotated[
+        str, typer.Option(metavar="C,IxO,...", help="Channels; IxO for different ones in and out.")
+    ] = "128",
+    size: MapSize = "128x256",
+    convention: ConventionName = "paper",
+    recurrence: Recurrence = "convlstm",
+    form: Format = "text",
+    measure: Measure = None,
+    rounds: Rounds = "5",
+) -> None:
+    """Cost of the cells at every combination of kernels and channels, beside the paper's approximation."""
+    from costmodel.price.sweep import sweep as grid
+    from costmodel.report import sweep as report
+
+    find_format(form)
+    result = grid(
+        arguments.sizes(kernel, "--kernel"),
+        arguments.sizes(channels, "--channels"),
+        [arguments.rectangle(size, "--size")],
+        arguments.names(cell, "--cell", list(CELLS)),
+        convention=convention,
+        recurrence=recurrence,
+    )
+    if result.left_out:
+        print(f"costmodel: left out: {result.left_out}", file=sys.stderr)
+    machine, samples = "", None
+    if measure is not None:
+        from costmodel.describe.cells import describe_cell
+
+        programs = {
+            report.name(row): describe_cell(
+                row.cell, kernel=row.kernel, channels=row.channels, size=row.size, recurrence=recurrence
+            )
+            for row in result.rows()
+        }
+        machine, samples = time_here(measure, programs, arguments.whole(rounds, "--rounds"))
+    print(report.text(result, form, machine, samples))
+
+
+@app.command(
+    epilog=examples(
+        "equation",
+        "equation sep --ratio",
+        "equation depth --ratio --kernel 5 --channels 64",
+        "equation standard --convention tf-profiler --latex",
+    )
+)
+def equation(
+    cell: Annotated[
+        str | None, typer.Argument(metavar=f"[{listed(CELLS)}]", help="The cell; all without it.", show_default=False)
+    ] = None,
+    convention: ConventionName = "paper",
+    recurrence: Recurrence = "convlstm",
+    ratio: Annotated[
+        bool, typer.Option("--ratio", help="Relative to the standard cell, and the paper's approximation.")
+    ] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, one formula a line.")] = False,
+    kernel: Annotated[str, typer.Option(metavar="K|KxK", help="With --ratio: the kernel to evaluate at.")] = "3",
+    channels: Annotated[str, typer.Option(metavar="C|IxO", help="With --ratio: the channels to evaluate at.")] = "128",
+) -> None:
+    """The cost of a cell as a formula, derived from its description: Table I, eqs. (2), (4), (7), (10), and ratios."""
+    cells = arguments.names([cell] if cell else None, "cell", list(CELLS)) or list(CELLS)
+    at = arguments.square(kernel, "--kernel"), arguments.square(channels, "--channels")
+    from costmodel.price import formula
+    from costmodel.report import equation as report
+
+    blocks = []
+    for name in cells:
+        derived = formula.equation(name, convention, recurrence=recurrence)
+        if latex:
+            blocks.append(report.as_latex(derived, ratio))
+        else:
+            blocks.append(report.ratio(derived, *at) if ratio else report.cost(derived))
+    print(("\n" if latex else "\n\n").join(blocks))
+
+
+CheckedModels = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar=listed(NETWORKS), help="Networks to check, with the chosen cells."),
+]
+
+
+@app.command(
+    epilog=examples(
+        "check",
+        "check --cell sep --kernel 5",
+        "check --model v6 --size 512x1024 --cell depth",
+    )
+)
+def check(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar=listed(NETWORKS), help="Networks to check, with the chosen cells."),
+    ] = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    map_size: MapSize = "128x256",
+    kernel: Kernel = "3",
+    channels: Annotated[str, typer.Option(metavar="C|IxO", help="Channels of the single cells.")] = "128",
+    classes: Classes = str(published.CLASSES),
+    recurrence: Recurrence = "convlstm",
+    form: Format = "text",
+) -> None:
+    """Compare descriptions with running torch modules, fvcore and FlopCounterMode; exit code 1 on any mismatch.
+
+    Without --model: the single cells; without --model and --cell: the cells and all networks.
+    """
+    from costmodel.describe.cells import describe_cell
+    from costmodel.report import table as tables
+
+    find_format(form)
+    models = arguments.names(model, "--model", list(NETWORKS))
+    cells = arguments.names(cell, "--cell", list(CELLS))
+    sides = arguments.square(kernel, "--kernel")
+    programs: dict[str, Program] = {}
+    if models is None:
+        widths = arguments.square(channels, "--channels")
+        for name in cells or CELLS:
+            programs[f"{name} cell"] = describe_cell(
+                name,
+                kernel=sides,
+                channels=widths,
+                size=arguments.rectangle(map_size, "--map-size"),
+                recurrence=recurrence,
+            )
+    if models is not None or cells is None:
+        found = tables.entries(
+            models,
+            cells,
+            recurrence=recurrence,
+            size=arguments.rectangle(size, "--size"),
+            kernel=sides,
+            classes=arguments.whole(classes, "--classes"),
+        )
+        programs |= {name: entry.program for name, entry in found.items() if models is None or entry.model in models}
+
+    from costmodel.measure.check import check as compare
+    from costmodel.report import check as report
+
+    checks = []
+    with progress(len(programs), "checking") as tick:
+        for name, program in programs.items():
+            checks.append(compare(name, program))
+            tick()
+    print(report.text(checks, form))
+    if not all(c.ok for c in checks):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[], object]]:
+    """A bar with an estimate on a terminal's stderr, silent elsewhere; calling what it gives moves it on."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, file=sys.stderr, disable=None, leave=False) as bar:
+        yield bar.update
+
+
+def time_here(device: str, programs: Mapping[str, "Program"], count: int) -> tuple[str, dict[str, list[float]]]:
+    """Wall-clock seconds of one streamed frame of each program, by rounds. Ctrl-C keeps what there is."""
+    if device != "cpu":
+        raise InvalidInput(f"--measure {device!r}: only cpu")
+    from costmodel.measure import clock
+
+    warmup = 2
+    samples: dict[str, list[float]] = {}
+    with progress(len(programs) * (count + warmup), "timing") as tick:
+        try:
+            clock.rounds(
+                {name: clock.stream(program) for name, program in programs.items()},
+                samples,
+                count=count,
+                warmup=warmup,
+                tick=tick,
+            )
+        except KeyboardInterrupt:
+            least = min((len(samples.get(name, [])) for name in programs), default=0)
+            print(f"costmodel: interrupted after {least} of {count} rounds; showing what was timed", file=sys.stderr)
+    return clock.cpu_name(), samples
+
+
+def version(asked: bool) -> None:
+    if asked:
+        print(f"costmodel {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(
+    show: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+def main() -> int:
+    """Run the command line; the exit code. Bad input is one line on stderr and 2."""
+    try:
+        return app(standalone_mode=False) or 0
+    except InvalidInput as error:
+        message = str(error)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return 0
+        message = error.format_message()
+    except (KeyboardInterrupt, typer.Abort):
+        print("costmodel: interrupted", file=sys.stderr)
+        return 130
+    print(f"costmodel: {message}", file=sys.stderr)
+    return 2

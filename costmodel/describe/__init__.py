@@ -1,0 +1,1 @@
+"""What is computed: networks as data. Standard library only."""

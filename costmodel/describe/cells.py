@@ -1,0 +1,170 @@
+"""Recurrent cells: eq. (1) of the paper, written once, and the meanings of its ``*``.
+
+A ConvLSTM is eight transitions ``W * y`` and a fixed tail of pointwise work. The paper's four cells differ only in what
+``W * y`` means, so a cell kind is one line of `CELLS`: the convolutions that ``*`` stands for, given the
+channels I of ``y``, the channels O of the cell, and the kernel Kx x Ky. To add a kind, add a line.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Conv, Map, Pair, Scale
+from costmodel.describe.program import Program, Trace, Value, sigmoid, tanh
+from costmodel.describe.size import Size, same
+from costmodel.describe.training_graph import initialise, recurrent_loop
+
+Star: TypeAlias = Callable[[Size, Size, Size, Size], tuple[Conv, ...]]
+
+
+class W(Protocol):
+    """``W("xi", y)`` is the paper's W_xi * y; with ``bias=True``, W_xi * y + b_i."""
+
+    def __call__(self, name: str, y: Value, bias: bool = False) -> Value: ...
+
+
+# ---- recurrences -----------------------------------------------------------------------------------------------------
+
+
+def conv_lstm(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
+    """Eq. (1): ConvLSTM without peepholes. States are H and C; the first one returned is the output."""
+    I = sigmoid(W("xi", X, bias=True) + W("hi", H))
+    F = sigmoid(W("xf", X, bias=True) + W("hf", H))
+    J = tanh(W("xc", X, bias=True) + W("hc", H))
+    O = sigmoid(W("xo", X, bias=True) + W("ho", H))
+    C = F * C + I * J
+    return O * tanh(C), C
+
+
+def peephole(name: str, C: Value, per: str) -> Value:
+    """W_c. o C, a Hadamard product with learned weights."""
+    return C.trace.apply(Scale(per), C, name=name)  # type: ignore[arg-type]
+
+
+def peephole_conv_lstm(W: W, X: Value, H: Value, C: Value, per: str = "element") -> tuple[Value, ...]:
+    """Eq. (1) with the peepholes of Shi et al. (the paper's [17]): three products and three additions more.
+
+    W_ci, W_cf, W_co have one weight per element of C, as a Hadamard product says, or one per channel.
+    """
+    I = sigmoid(W("xi", X, bias=True) + W("hi", H) + peephole("ci", C, per))
+    F = sigmoid(W("xf", X, bias=True) + W("hf", H) + peephole("cf", C, per))
+    J = tanh(W("xc", X, bias=True) + W("hc", H))
+    C = F * C + I * J
+    O = sigmoid(W("xo", X, bias=True) + W("ho", H) + peephole("co", C, per))
+    return O * tanh(C), C
+
+
+def channel_peephole_conv_lstm(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
+    """Peepholes with one weight per channel: translation invariant, and any frame size fits."""
+    return peephole_conv_lstm(W, X, H, C, per="channel")
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """How a cell combines its transitions: ``step(W, X, *states) -> states``, the first state being the output."""
+
+    step: Callable[..., tuple[Value, ...]]
+    states: tuple[str, ...]
+
+
+RECURRENCES = {
+    "convlstm": Recurrence(conv_lstm, ("h", "c")),
+    "peephole": Recurrence(peephole_conv_lstm, ("h", "c")),
+    "channel-peephole": Recurrence(channel_peephole_conv_lstm, ("h", "c")),
+}
+
+
+# ---- what `*` means --------------------------------------------------------------------------------------------------
+
+CELLS: dict[str, Star] = {
+    "standard": lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky)),),  # eq. (1)
+    "spatial": lambda I, O, Kx, Ky: (Conv(O, (Kx, 1)), Conv(O, (1, Ky))),  # eq. (3)
+    "depth": lambda I, O, Kx, Ky: (Conv(I, (Kx, Ky), groups=I),),  # eq. (6)
+    "sep": lambda I, O, Kx, Ky: (Conv(I, (Kx, Ky), groups=I), Conv(O, (1, 1))),  # eq. (9)
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell: a name, the convolutions that its ``*`` stands for, and the recurrence around them."""
+
+    name: str
+    star: Star
+    recurrence: Recurrence = RECURRENCES["convlstm"]
+
+    def __call__(self, X: Value, out_channels: Size, kernel: Pair) -> Value:
+        """Record the cell in the trace of ``X``; returns its output."""
+        trace, hidden = X.trace, X.map.like(channels=out_channels)
+        states = tuple(trace.state(name, hidden) for name in self.recurrence.states)
+        first = len(trace.steps)
+
+        def W(name: str, y: Value, bias: bool = False) -> Value:  # noqa: N802  (the paper's letter)
+            for part, conv in enumerate(chain := self.star(y.map.channels, out_channels, *kernel), 1):
+                last = part == len(chain)
+                y = trace.apply(
+                    replace(conv, bias=bias and last), y, name=name if len(chain) == 1 else f"{name}_{part}"
+                )
+            if not same(y.map.channels, out_channels):
+                raise InvalidInput(
+                    f"a {self.name} cell keeps its channels: {X.map.channels} in cannot become {out_channels} out "
+                    "(it needs I = O)"
+                )
+            return y
+
+        after = self.recurrence.step(W, X, *states)
+        for before, new in zip(states, after, strict=True):
+            trace.carry(before, new)
+
+        # TensorFlow keeps the kernels of all gates in one variable per convolution of the chain.
+        steps = trace.steps[first:]
+        chain = len(self.star(X.map.channels, out_channels, *kernel))
+        kernels = sum(step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Conv))
+        peepholes = [step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Scale)]
+        trace.training(initialise(kernels, *[0] * (chain - 1), *peepholes) + recurrent_loop(hidden))
+        return after[0]
+
+
+def find_cell(kind: "str | Cell", recurrence: str = "convlstm") -> Cell:
+    """The cell of that name; a `Cell` is itself."""
+    if isinstance(kind, Cell):
+        return kind
+    if kind not in CELLS:
+        raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(CELLS)}")
+    if recurrence not in RECURRENCES:
+        raise InvalidInput(f"unknown recurrence {recurrence!r}: one of {', '.join(RECURRENCES)}")
+    return Cell(kind, CELLS[kind], RECURRENCES[recurrence])
+
+
+def pair(value: "Size | Pair") -> Pair:
+    """``3`` is ``(3, 3)``; a pair is itself."""
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise InvalidInput(f"expected one size or two, not {value!r}")
+        return value[0], value[1]
+    return value, value
+
+
+def describe_cell(
+    kind: "str | Cell",
+    *,
+    kernel: "Size | Pair" = 3,
+    channels: "Size | Pair" = 128,
+    size: Pair = (128, 256),
+    recurrence: str = "convlstm",
+    itemsize: int = 4,
+) -> Program:
+    """One time step of a cell, as a `Program`.
+
+    ``kernel``: ``K`` or ``(Kx, Ky)``; ``channels``: ``I = O`` or ``(I, O)``; ``size``: ``(Dx, Dy)``, rows and columns
+    of the feature map. Sizes are ints, numpy arrays that broadcast, or sympy symbols.
+
+    >>> describe_cell("sep", kernel=5, channels=64, size=(32, 32)).parameters   # 8*(5*5*64 + 64*64) + 4*64
+    45824
+    """
+    cell = find_cell(kind, recurrence)
+    I, O = pair(channels)
+    Kx, Ky = pair(kernel)
+    trace = Trace()
+    X = trace.input("x", Map(I, *pair(size), itemsize))
+    return trace.program(cell.name, cell(X, O, (Kx, Ky)))

@@ -1,0 +1,5 @@
+"""The one error that means "what you asked for is not possible", in words for the person who asked."""
+
+
+class InvalidInput(ValueError):
+    """Bad input. The message says what was wrong and what is allowed; the command line prints it and exits 2."""

@@ -1,0 +1,105 @@
+"""The catalogue of networks: one line each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from costmodel.describe.cells import Cell, find_cell, pair
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks.lstm_icnet import lstm_icnet
+from costmodel.describe.ops import Map, Pair
+from costmodel.describe.program import Program, Trace, Value
+from costmodel.describe.size import Size, need_positive
+
+
+@dataclass(frozen=True)
+class Network:
+    """What tables call it, its description, and the sites of its recurrent cells (none: no choice of a cell)."""
+
+    approach: str
+    describe: Callable[..., tuple[Value, ...]]
+    sites: tuple[str, ...] = ()
+
+
+NETWORKS = {
+    "icnet": Network("ICNet", lstm_icnet),
+    "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",)),
+    "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high")),
+    "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final")),
+}
+
+
+def find_network(model: str) -> Network:
+    if model not in NETWORKS:
+        raise InvalidInput(f"unknown model {model!r}: one of {', '.join(NETWORKS)}")
+    return NETWORKS[model]
+
+
+def describe_network(
+    model: str = "v6",
+    *,
+    cell: "str | Cell | Mapping[str, str | Cell]" = "standard",
+    size: Pair = (1024, 2048),
+    kernel: "Size | Pair" = 3,
+    classes: int = 19,
+    heads: bool = True,
+    recurrence: str = "convlstm",
+    itemsize: int = 4,
+) -> Program:
+    """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
+
+    ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
+    Table IV does; ``itemsize`` is the bytes per number.
+
+    >>> describe_network("v6", cell="depth").parameters
+    6746489
+    >>> mixed = {"low": "sep", "medium": "sep", "high": "sep", "final": "standard"}
+    >>> describe_network("v6", cell=mixed, size=(512, 1024)).parameters
+    8310137
+    """
+    network = find_network(model)
+    kinds = cell if isinstance(cell, Mapping) else dict.fromkeys(network.sites, cell)
+    if set(kinds) != set(network.sites):
+        raise InvalidInput(
+            f"{network.approach} needs a cell for each of its sites ({', '.join(network.sites) or 'none'}), "
+            f"not for {', '.join(kinds) or 'none'}"
+        )
+    need_positive("classes", classes)
+    cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
+    Kx, Ky = pair(kernel)
+    need_positive("kernel side", Kx)
+    need_positive("kernel side", Ky)
+    shape = Map(3, *pair(size), itemsize)
+
+    def describe(shape: Map) -> Program:
+        trace = Trace()
+        outputs = network.describe(trace.input("frame", shape), cells, kernel=(Kx, Ky), classes=classes, heads=heads)
+        return trace.program(network.approach, *outputs)
+
+    try:
+        return describe(shape)
+    except InvalidInput:
+        smallest = minimum_size(model)
+        if min(shape.rows - smallest[0], shape.columns - smallest[1]) >= 0:
+            raise
+        raise InvalidInput(
+            f"a {shape.rows}x{shape.columns} frame is too small for {network.approach}: "
+            f"at least {smallest[0]}x{smallest[1]}"
+        ) from None
+
+
+@lru_cache
+def minimum_size(model: str) -> tuple[int, int]:
+    """The smallest frame that the network's poolings accept, found by describing it without cells at growing sizes."""
+    network = NETWORKS[model]
+
+    def accepts(rows: int, columns: int) -> bool:
+        try:
+            network.describe(Trace().input("frame", Map(3, rows, columns)), {}, kernel=(1, 1), classes=1, heads=False)
+        except InvalidInput:
+            return False
+        return True
+
+    large = 1024
+    rows = next(n for n in range(1, large) if accepts(n, large))
+    return rows, next(n for n in range(1, large) if accepts(large, n))

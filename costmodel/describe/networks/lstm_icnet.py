@@ -1,0 +1,27 @@
+"""LSTM-ICNet: ICNet with ConvLSTM cells at some of its four sites. A version of the paper is a set of sites."""
+
+from collections.abc import Mapping
+
+from costmodel.describe.cells import Cell
+from costmodel.describe.networks.icnet import icnet, normalise, rectify
+from costmodel.describe.ops import Pair
+from costmodel.describe.program import Value
+
+
+def lstm_icnet(
+    frame: Value, cells: Mapping[str, Cell], *, kernel: Pair, classes: int, heads: bool
+) -> tuple[Value, ...]:
+    """ICNet with ``cells`` (by site), each with as many channels as the layer before it."""
+
+    def recur(site: str, x: Value) -> Value:
+        if site not in cells:
+            return x
+        with x.trace.scope(site):
+            return cells[site](x, x.map.channels, kernel)
+
+    def place(site: str, x: Value) -> Value:
+        # The cells inside the branches stand before a batch norm; the last one brings its own.
+        y = recur(site, x)
+        return rectify(normalise(y, "final_norm"), "final_norm") if site == "final" and y is not x else y
+
+    return icnet(frame, classes, place, heads)

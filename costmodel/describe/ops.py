@@ -1,0 +1,236 @@
+"""The operations that networks are made of: the shape and the cost of one step.
+
+Every operation is a frozen record with two methods: ``output(*inputs)`` gives the map it makes and refuses what it
+cannot do; ``cost(*inputs)`` gives what that takes. The paper's letters stand where its formulas stand: a kernel is
+``Kx`` rows by ``Ky`` columns on a map of ``Dx`` rows by ``Dy`` columns (W^h, the vertical part, is Kx x 1).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.size import Size, need_positive, quotient, same
+from costmodel.describe.work import Cost, Event, Work
+
+Pair: TypeAlias = tuple[Size, Size]
+
+
+@dataclass(frozen=True)
+class Map:
+    """A feature map: channels x rows x columns of numbers of ``itemsize`` bytes (4: float32)."""
+
+    channels: Size
+    rows: Size
+    columns: Size
+    itemsize: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "rows", "columns"):
+            need_positive(name, getattr(self, name))
+
+    @cached_property
+    def elements(self) -> Size:
+        return self.channels * (self.rows * self.columns)
+
+    @cached_property
+    def bytes(self) -> Size:
+        return self.elements * self.itemsize
+
+    def like(self, *, channels: Size = None, rows: Size = None, columns: Size = None) -> "Map":
+        """A map with other sides; what is not given stays."""
+        return Map(
+            self.channels if channels is None else channels,
+            self.rows if rows is None else rows,
+            self.columns if columns is None else columns,
+            self.itemsize,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.rows}x{self.columns}"
+
+
+def _cost(work: dict[Event, Size], out: Map, *inputs: Map, parameters: Size = 0, constants: Size = 0) -> Cost:
+    """One kernel that reads its inputs, parameters and constants once and writes its output once."""
+    read = sum(i.bytes for i in inputs) + (parameters + constants) * out.itemsize
+    return Cost(Work(work), parameters, read, out.bytes, 1)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution with ``Kx x Ky`` kernels; ``groups = in = out channels`` is the depthwise one.
+
+    ``padding``: ``"same"`` keeps ceil(n / stride) outputs and puts an odd zero after the map (TensorFlow's SAME and
+    torch's "same" agree on that); a whole number is that many zeros on every side.
+    """
+
+    out_channels: Size
+    kernel: Pair
+    stride: int = 1
+    dilation: int = 1
+    padding: int | Literal["same"] = "same"
+    groups: Size = 1
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        need_positive("output channels", self.out_channels)
+        for side in self.kernel:
+            need_positive("kernel side", side)
+
+    def totals(self, x: Map) -> Pair:
+        """Zeros added along rows and along columns, before and after together."""
+        return self._total(x.rows, self.kernel[0]), self._total(x.columns, self.kernel[1])
+
+    def _total(self, n: Size, k: Size) -> Size:
+        if self.padding != "same":
+            return 2 * self.padding
+        if self.stride == 1:
+            return self.dilation * (k - 1)
+        return max((-(-n // self.stride) - 1) * self.stride + self.dilation * (k - 1) + 1 - n, 0)
+
+    def output(self, x: Map) -> Map:
+        quotient(x.channels, self.groups, "input channels / groups")
+        quotient(self.out_channels, self.groups, "output channels / groups")
+        rows, columns = (self._side(n, k) for n, k in ((x.rows, self.kernel[0]), (x.columns, self.kernel[1])))
+        if (isinstance(rows, int) and rows < 1) or (isinstance(columns, int) and columns < 1):
+            raise InvalidInput(
+                f"a {x.rows}x{x.columns} map is too small for a {self.kernel[0]}x{self.kernel[1]} kernel"
+            )
+        return x.like(channels=self.out_channels, rows=rows, columns=columns)
+
+    def _side(self, n: Size, k: Size) -> Size:
+        if self.padding == "same":
+            return n if self.stride == 1 else -(-n // self.stride)
+        return (n + 2 * self.padding - self.dilation * (k - 1) - 1) // self.stride + 1
+
+    def weights(self, x: Map) -> Size:
+        """Weights without the bias."""
+        Kx, Ky = self.kernel
+        return Kx * Ky * quotient(x.channels, self.groups, "input channels / groups") * self.out_channels
+
+    def cost(self, x: Map) -> Cost:
+        out = self.output(x)
+        weights = self.weights(x)
+        work = {Event.MAC: weights * (out.rows * out.columns)}
+        if self.bias:
+            work[Event.BIAS] = out.elements
+        cost = _cost(work, out, x, parameters=weights + (self.out_channels if self.bias else 0))
+        # An odd total cannot be split evenly: the map is first copied into a padded one. Odd kernels never need it.
+        rows, columns = self.totals(x)
+        odd = 1 - (1 - rows % 2) * (1 - columns % 2)
+        if same(odd, 0):
+            return cost
+        padded = x.channels * ((x.rows + rows) * (x.columns + columns)) * odd
+        copy = Cost(Work({Event.MOVE: padded}), 0, x.bytes * odd, padded * x.itemsize, odd)
+        # The convolution then reads the padded copy instead of the map.
+        return cost + copy + Cost(Work(), reads=(padded - x.elements * odd) * x.itemsize)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch normalisation with fixed statistics: per channel a scale, a shift and two that are not learned."""
+
+    def output(self, x: Map) -> Map:
+        return x
+
+    def cost(self, x: Map) -> Cost:
+        return _cost({Event.NORM: x.elements}, x, x, parameters=2 * x.channels, constants=2 * x.channels)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise function: ``Event.SIGMOID``, ``Event.TANH`` or ``Event.RELU``."""
+
+    function: Event
+
+    def __post_init__(self) -> None:
+        if self.function not in (Event.SIGMOID, Event.TANH, Event.RELU):
+            raise InvalidInput(f"{self.function} is not an activation: sigmoid, tanh or ReLU")
+
+    def output(self, x: Map) -> Map:
+        return x
+
+    def cost(self, x: Map) -> Cost:
+        return _cost({self.function: x.elements}, x, x)
+
+
+@dataclass(frozen=True)
+class Combine:
+    """Elementwise ``a + b`` (``Event.ADDITION``) or the Hadamard product ``a o b`` (``Event.PRODUCT``)."""
+
+    function: Event
+
+    def __post_init__(self) -> None:
+        if self.function not in (Event.ADDITION, Event.PRODUCT):
+            raise InvalidInput(f"{self.function} does not combine two maps: addition or Hadamard product")
+
+    def output(self, a: Map, b: Map) -> Map:
+        if not (same(a.channels, b.channels) and same(a.rows, b.rows) and same(a.columns, b.columns)):
+            raise InvalidInput(f"an elementwise {self.function.value} needs equal maps, not {a} and {b}")
+        return a
+
+    def cost(self, a: Map, b: Map) -> Cost:
+        return _cost({self.function: a.elements}, a, a, b)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Hadamard product with a learned map: one weight per element, or one per channel."""
+
+    per: Literal["element", "channel"]
+
+    def output(self, x: Map) -> Map:
+        return x
+
+    def weights(self, x: Map) -> Size:
+        return x.elements if self.per == "element" else x.channels
+
+    def cost(self, x: Map) -> Cost:
+        return _cost({Event.PRODUCT: x.elements}, x, x, parameters=self.weights(x))
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Bilinear interpolation, corners aligned, to ``rows x columns``."""
+
+    rows: Size
+    columns: Size
+
+    def output(self, x: Map) -> Map:
+        return x.like(rows=self.rows, columns=self.columns)
+
+    def cost(self, x: Map) -> Cost:
+        out = self.output(x)
+        return _cost({Event.RESIZE: out.elements}, out, x)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Maximum (``Event.MAX_POOL``) or mean (``Event.AVERAGE_POOL``) over ``window``, every ``stride``, after zeros."""
+
+    function: Event
+    window: Pair
+    stride: Pair
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        if self.function not in (Event.MAX_POOL, Event.AVERAGE_POOL):
+            raise InvalidInput(f"{self.function} is not a pooling: max-pool or average-pool tap")
+
+    def output(self, x: Map) -> Map:
+        sides = [
+            (n + 2 * self.padding - k) // s + 1
+            for n, k, s in zip((x.rows, x.columns), self.window, self.stride, strict=True)
+        ]
+        if min(sides) < 1:
+            raise InvalidInput(
+                f"a {x.rows}x{x.columns} map is too small for a {self.window[0]}x{self.window[1]} pooling window"
+            )
+        return x.like(rows=sides[0], columns=sides[1])
+
+    def cost(self, x: Map) -> Cost:
+        out = self.output(x)
+        return _cost({self.function: self.window[0] * self.window[1] * out.elements}, out, x)
+
+
+Op: TypeAlias = Conv | Norm | Activation | Combine | Scale | Resize | Pool

@@ -1,0 +1,177 @@
+"""A network as data: the straight-line program that tracing its description leaves behind."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Activation, Combine, Map, Op
+from costmodel.describe.size import Size
+from costmodel.describe.work import NOTHING, Cost, Event, Work
+
+
+@dataclass(frozen=True)
+class Value:
+    """A map with a name, made by the step of that name. ``+`` and ``*`` are elementwise, as in eq. (1)."""
+
+    name: str
+    map: Map
+    trace: "Trace" = field(repr=False, compare=False)
+
+    def __add__(self, other: "Value") -> "Value":
+        return self.trace.apply(Combine(Event.ADDITION), self, other, name="add")
+
+    def __mul__(self, other: "Value") -> "Value":
+        return self.trace.apply(Combine(Event.PRODUCT), self, other, name="mul")
+
+
+def sigmoid(x: Value) -> Value:
+    return x.trace.apply(Activation(Event.SIGMOID), x, name="sigmoid")
+
+
+def tanh(x: Value) -> Value:
+    return x.trace.apply(Activation(Event.TANH), x, name="tanh")
+
+
+def relu(x: Value) -> Value:
+    return x.trace.apply(Activation(Event.RELU), x, name="relu")
+
+
+@dataclass(frozen=True)
+class Step:
+    """``output = op(*inputs)``. The name is ``layer.part``; it names the torch submodule too."""
+
+    op: Op
+    inputs: tuple[Value, ...]
+    output: Value
+
+    @property
+    def name(self) -> str:
+        return self.output.name
+
+    @property
+    def cost(self) -> Cost:
+        return self.op.cost(*(value.map for value in self.inputs))
+
+
+@dataclass(frozen=True)
+class State:
+    """What is carried from frame to frame: ``before`` is read, ``after`` is kept for the next frame."""
+
+    before: Value
+    after: Value
+
+
+@dataclass(frozen=True)
+class Program:
+    """One frame through a network, batch 1.
+
+    ``training`` is what the training graph that the network was counted on has besides (initialisers, moving
+    averages, ...), as ``(layer, work)``: events that no running module shows.
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    states: tuple[State, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Value, ...]
+    training: tuple[tuple[str, Work], ...]
+
+    @cached_property
+    def cost(self) -> Cost:
+        """The cost of one frame, training-graph events included."""
+        return sum(self.layers.values(), NOTHING)
+
+    @property
+    def work(self) -> Work:
+        return self.cost.work
+
+    @property
+    def parameters(self) -> Size:
+        return self.cost.parameters
+
+    @cached_property
+    def layers(self) -> dict[str, Cost]:
+        """The cost per layer (the first part of a step's name), in order of execution."""
+        parts = [(step.name, step.cost) for step in self.steps]
+        parts += [(layer, Cost(work)) for layer, work in self.training]
+        layers: dict[str, Cost] = {}
+        for name, cost in parts:
+            layer = name.split(".", 1)[0]
+            layers[layer] = layers[layer] + cost if layer in layers else cost
+        return layers
+
+
+class Trace:
+    """Writes the program while a description runs.
+
+    >>> trace = Trace()
+    >>> x = trace.input("x", Map(16, 8, 8))
+    >>> program = trace.program("double", x + x)
+    >>> program.work
+    Work(ADDITION=1024)
+    """
+
+    def __init__(self) -> None:
+        self._scope: tuple[str, ...] = ()
+        self._names: set[str] = set()
+        self._inputs: list[Value] = []
+        self._states: list[State] = []
+        self.steps: list[Step] = []
+        self._training: list[tuple[str, Work]] = []
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Steps recorded inside are named ``name.…``."""
+        self._scope = (*self._scope, name)
+        try:
+            yield
+        finally:
+            self._scope = self._scope[:-1]
+
+    def _value(self, name: str, shape: Map) -> Value:
+        full = ".".join((*self._scope, name))
+        unique, n = full, 1
+        while unique in self._names:
+            n += 1
+            unique = f"{full}{n}"
+        self._names.add(unique)
+        return Value(unique, shape, self)
+
+    def input(self, name: str, shape: Map) -> Value:
+        value = self._value(name, shape)
+        self._inputs.append(value)
+        return value
+
+    def state(self, name: str, shape: Map) -> Value:
+        """A map that the previous frame left, zeros before the first; say with ``carry`` what the next one gets."""
+        return self._value(name, shape)
+
+    def carry(self, before: Value, after: Value) -> None:
+        if before.map != after.map:
+            raise InvalidInput(f"state {before.name} is {before.map}, its successor {after.name} is {after.map}")
+        self._states.append(State(before, after))
+
+    def apply(self, op: Op, *inputs: Value, name: str) -> Value:
+        output = self._value(name, op.output(*(value.map for value in inputs)))
+        self.steps.append(Step(op, inputs, output))
+        return output
+
+    def training(self, work: Work) -> None:
+        """Record events of the training graph under the current layer."""
+        self._training.append((".".join(self._scope), work))
+
+    def program(self, name: str, *outputs: Value) -> Program:
+        """Finish: the trace forgets what it recorded, or values and trace would keep each other's arrays alive."""
+        result = Program(
+            name,
+            tuple(self._inputs),
+            tuple(self._states),
+            tuple(self.steps),
+            outputs,
+            tuple(self._training),
+        )
+        for recorded in (self._inputs, self._states, self.steps, self._training):
+            recorded.clear()
+        return result

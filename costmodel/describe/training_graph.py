@@ -1,0 +1,38 @@
+"""Events that exist only in the training graph of a TensorFlow 1 network, which Table IV was counted on.
+
+They are needed to reproduce the printed digits; a running network has none of them. Each function gives the events of
+one thing; the ``tf-profiler`` convention prices them and every other convention spells them 0.
+"""
+
+from costmodel.describe.ops import Conv, Map
+from costmodel.describe.size import Size
+from costmodel.describe.work import Event, Work
+
+
+def initialise(*variables: Size) -> Work:
+    """Random initial values of variables of so many elements (a scale and a shift each, one more per variable)."""
+    return Work({Event.INITIAL_ELEMENT: sum(variables), Event.INITIAL_VARIABLE: len(variables)})
+
+
+def moving_averages(channels: Size) -> Work:
+    """The update of a batch norm's running mean and variance."""
+    return Work({Event.AVERAGED_ELEMENT: 2 * channels, Event.AVERAGED_VARIABLE: 2})
+
+
+def padded_grid(conv: Conv, x: Map) -> Work:
+    """MACs of the outputs that TensorFlow computes and crops, because a dilated convolution with explicit padding runs
+    as d x d dense ones on a grid padded to a multiple of its dilation d."""
+    out, d = conv.output(x), conv.dilation
+    if d == 1:
+        return Work()
+    sides = [
+        d * (-(-(n + total) // d) - k + 1)
+        for n, total, k in zip((x.rows, x.columns), conv.totals(x), conv.kernel, strict=True)
+    ]
+    cropped = sides[0] * sides[1] - out.rows * out.columns
+    return Work({Event.GRID_MAC: conv.weights(x) * cropped})
+
+
+def recurrent_loop(hidden: Map) -> Work:
+    """TensorFlow's LSTM adds a constant 1 to the forget gate; its frame loop costs six scalar operations."""
+    return Work({Event.FORGET_BIAS: hidden.elements, Event.LOOP_SCALAR: 6})

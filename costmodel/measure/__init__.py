@@ -1,0 +1,1 @@
+"""What a description costs for real. The only room that imports torch."""

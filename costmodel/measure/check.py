@@ -1,0 +1,163 @@
+"""Description against reality: the same events, parameters and outputs, and the same totals as two foreign counters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from costmodel.describe.program import Program
+from costmodel.describe.work import Event, Work
+from costmodel.measure import reference
+from costmodel.measure.module import Streaming, build
+from costmodel.measure.observe import flop_counter_count, fvcore_count, observe
+from costmodel.price.conventions import FVCORE, TORCH
+
+# Eq. (1) twice in float32 with sums in another order: a few units in the last place of numbers near 1.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison: the described value, the one seen elsewhere, and in words how they differ ("" if they agree)."""
+
+    what: str
+    described: Any
+    seen: Any
+    difference: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.difference
+
+
+@dataclass(frozen=True)
+class Check:
+    """All comparisons for one subject, and why the two foreign counters differ from each other on it."""
+
+    subject: str
+    program: Program
+    findings: tuple[Finding, ...]
+    counters_differ: str
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+
+def check(subject: str, program: Program) -> Check:
+    """Build the module of a description and compare the two.
+
+    Events, launches and FlopCounterMode run on meta tensors; fvcore and the outputs on real ones, so this takes the
+    time of about three frames.
+    """
+    with torch.device("meta"):
+        ghost = build(program).eval()
+        frame = torch.empty(1, *ghost.frame_shape)
+        arguments = (frame, ghost.zeros(frame))
+    return compare(subject, program, ghost, arguments, build(program).eval())
+
+
+def compare(subject: str, program: Program, ghost: Streaming, arguments: tuple[Any, ...], module: Streaming) -> Check:
+    """As `check`, for given modules: ``ghost`` on the meta device, called with ``arguments``, and a real one."""
+    seen = observe(ghost, *arguments)
+    described = program.work.running
+    parameters = sum(p.numel() for p in module.parameters())
+    findings = [
+        Finding("events", described, seen.cost.work, _event_differences(described, seen.cost.work)),
+        Finding(
+            "operations without a rule",
+            {},
+            dict(seen.unpriced),
+            ", ".join(f"{n} x {op}" for op, n in seen.unpriced.items()),
+        ),
+        _number("launches", program.cost.launches, seen.cost.launches),
+        _number("parameters", program.parameters, parameters),
+        _number("FlopCounterMode", TORCH.flops(described), flop_counter_count(ghost, *arguments)),
+    ]
+    real = torch.randn(1, *module.frame_shape)
+    state = tuple(torch.randn_like(s) for s in module.zeros(real))
+    findings.append(_number("fvcore", FVCORE.flops(described), fvcore_count(module, real, *([state] if state else []))))
+    errors = list(_output_errors(program, module, real, state))
+    if errors:
+        worst = max(errors)
+        ok = worst <= TOLERANCE  # NaN is not
+        findings.append(
+            Finding(
+                "outputs", 0.0, worst, "" if ok else f"largest deviation from eq. (1) {worst:.1e} > {TOLERANCE:.0e}"
+            )
+        )
+    return Check(subject, program, tuple(findings), _why_counters_differ(described))
+
+
+def _number(what: str, described: int, seen: int) -> Finding:
+    return Finding(
+        what,
+        described,
+        seen,
+        "" if described == seen else f"described {described:,}, seen {seen:,} ({seen - described:+,})",
+    )
+
+
+def _event_differences(described: Work, seen: Work) -> str:
+    return "; ".join(
+        f"{event.value}: described {described[event]:,}, seen {seen[event]:,} ({seen[event] - described[event]:+,})"
+        for event in Event
+        if described[event] != seen[event]
+    )
+
+
+def _why_counters_differ(work: Work) -> str:
+    """From torch's total to fvcore's, itemised by their price lists."""
+    parts = [
+        f"torch / {TORCH.prices[Event.MAC]} {TORCH.flops(work) // TORCH.prices[Event.MAC]:,} "
+        "(1 per multiply-accumulate, not 2)"
+    ]
+    parts += [
+        f"{FVCORE.prices[event]} x {count:,} ({event.value})"
+        for event, count in work.items()
+        if event is not Event.MAC and FVCORE.prices[event]
+    ]
+    return f"fvcore {FVCORE.flops(work):,} = " + " + ".join(parts)
+
+
+def _output_errors(
+    program: Program, module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]
+) -> Iterator[float]:
+    """The largest deviation of each ConvLSTM cell inside from eq. (1) by hand, on the values that reach it."""
+    names = [s.before.name for s in program.states]
+    cells = {name.rpartition(".")[0] for name in names}
+    if not cells:
+        return
+    values = _record(module, frame, state)
+    weights = module.body.state_dict()
+    for cell in sorted(cells):
+        prefix = f"{cell}." if cell else ""
+        first = next(step for step in program.steps if step.name.startswith(f"{prefix}xi"))
+        own = {key.removeprefix(prefix): w for key, w in weights.items() if key.startswith(prefix)}
+        before = [values[f"{prefix}{s}".replace(".", "_")] for s in ("h", "c")]
+        after = [
+            values[s.after.name.replace(".", "_")]
+            for s in program.states
+            if s.before.name in (f"{prefix}h", f"{prefix}c")
+        ]
+        with torch.no_grad():
+            expected = reference.conv_lstm(own, values[first.inputs[0].name.replace(".", "_")], *before)
+        yield max(float((a - e).abs().max()) for a, e in zip(after, expected, strict=True))
+
+
+def _record(module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    """Every intermediate value of one frame, by name."""
+    values: dict[str, torch.Tensor] = {}
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if isinstance(result, torch.Tensor):
+                values[n.name] = result
+            return result
+
+    with torch.no_grad():
+        Recorder(module.body, garbage_collect_values=False).run(frame, *state)
+    return values

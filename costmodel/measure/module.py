@@ -1,0 +1,142 @@
+"""A description as a real torch module: ordinary, printable code, nothing interpreted while it runs."""
+
+import operator
+from typing import Any, TypeAlias
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Activation, Combine, Conv, Norm, Pool, Resize, Scale
+from costmodel.describe.program import Program, Step
+from costmodel.describe.work import Event
+
+Tensors: TypeAlias = tuple[torch.Tensor, ...]
+
+_FUNCTIONS: dict[Event, Any] = {
+    Event.SIGMOID: torch.sigmoid,
+    Event.TANH: torch.tanh,
+    Event.RELU: F.relu,
+    Event.ADDITION: operator.add,
+    Event.PRODUCT: operator.mul,
+    Event.MAX_POOL: F.max_pool2d,
+    Event.AVERAGE_POOL: F.avg_pool2d,
+}
+
+
+class Streaming(nn.Module):
+    """A network that is fed frame by frame: ``output, state = module(frame, state)``.
+
+    ``frame``: (batch, channels, rows, columns). ``state``: what the previous call returned, zeros when absent; a flat
+    tuple, ``()`` for a network without recurrence. ``output`` is a tensor, or a tuple with the auxiliary heads.
+    ``code`` is the forward pass as Python. Frames of another size than described are refused, except where nothing in
+    the network depends on it.
+    """
+
+    body: fx.GraphModule
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.body = _graph_module(program)
+        frame = program.inputs[0].map
+        self.frame_shape = (frame.channels, frame.rows, frame.columns)
+        states = [state.before.map for state in program.states]
+        self.state_shapes = [(m.channels, m.rows, m.columns) for m in states]
+        self.any_size = all((m.rows, m.columns) == (frame.rows, frame.columns) for m in states) and not any(
+            isinstance(step.op, Resize | Pool) or (isinstance(step.op, Scale) and step.op.per == "element")
+            for step in program.steps
+        )
+        self.outputs = len(program.outputs)
+
+    def forward(self, frame: torch.Tensor, state: Tensors | None = None) -> tuple[Any, Tensors]:
+        checked = 1 if self.any_size else 3
+        if frame.dim() != 4 or tuple(frame.shape[1:])[:checked] != self.frame_shape[:checked]:
+            expected = " x ".join(["batch", *map(str, self.frame_shape)])
+            raise ValueError(f"this module was built for frames of {expected}, not {' x '.join(map(str, frame.shape))}")
+        if state is None:
+            state = self.zeros(frame)
+        results = self.body(frame, *state)
+        outputs, after = results[: self.outputs], tuple(results[self.outputs :])
+        return (outputs[0] if self.outputs == 1 else tuple(outputs)), after
+
+    def zeros(self, frame: torch.Tensor) -> Tensors:
+        """The state before the first frame."""
+        return tuple(
+            frame.new_zeros((frame.shape[0], channels, *(frame.shape[2:] if self.any_size else (rows, columns))))
+            for channels, rows, columns in self.state_shapes
+        )
+
+    @property
+    def code(self) -> str:
+        return str(self.body.code)
+
+
+def build(program: Program) -> Streaming:
+    """The torch module of a description, with torch's default initial weights.
+
+    It is a plain ``nn.Module``: ``.to(dtype)``, channels_last, ``eval()``, ``torch.compile`` and ``torch.export`` work
+    on it, and under ``torch.device("meta")`` it takes no memory.
+
+    >>> import torch
+    >>> from costmodel.describe.cells import describe_cell
+    >>> module = build(describe_cell("depth", kernel=3, channels=8, size=(4, 6)))
+    >>> output, state = module(torch.randn(1, 8, 4, 6))
+    >>> output, state = module(torch.randn(1, 8, 4, 6), state)
+    >>> sum(p.numel() for p in module.parameters())   # 8*3*3*8 + 4*8
+    608
+    """
+    sizes = [n for value in program.inputs for n in (value.map.channels, value.map.rows, value.map.columns)]
+    if not all(isinstance(n, int) for n in sizes):
+        raise InvalidInput(f"{program.name}: a module needs whole numbers for sizes, not {sizes}")
+    return Streaming(program)
+
+
+def _graph_module(program: Program) -> fx.GraphModule:
+    graph = fx.Graph()
+    members: dict[str, Any] = {}
+    nodes: dict[str, fx.Node] = {}
+    for value in (*program.inputs, *(state.before for state in program.states)):
+        nodes[value.name] = graph.placeholder(value.name.replace(".", "_"))
+    for step in program.steps:
+        node = _emit(graph, members, step, [nodes[value.name] for value in step.inputs])
+        nodes[step.name] = node
+    graph.output(tuple(nodes[v.name] for v in (*program.outputs, *(state.after for state in program.states))))
+    graph.lint()
+    return fx.GraphModule(members, graph, class_name="Body")
+
+
+def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.Node]) -> fx.Node:
+    """Add the torch code of one step; its submodule or parameter goes to ``members`` under the step's name."""
+    op, x = step.op, step.inputs[0].map
+    name = step.name.replace(".", "_")
+    match op:
+        case Conv():
+            rows, columns = op.totals(x)
+            padding = (rows // 2, columns // 2)
+            if rows % 2 or columns % 2:
+                margins = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
+                inputs = [graph.create_node("call_function", F.pad, (inputs[0], margins), name=f"{name}_pad")]
+                padding = (0, 0)
+            members[step.name] = nn.Conv2d(
+                x.channels, op.out_channels, op.kernel, op.stride, padding, op.dilation, op.groups, bias=op.bias
+            )
+            return graph.create_node("call_module", step.name, tuple(inputs), name=name)
+        case Norm():
+            members[step.name] = nn.BatchNorm2d(x.channels)
+            return graph.create_node("call_module", step.name, tuple(inputs), name=name)
+        case Scale():
+            shape = (x.channels, x.rows, x.columns) if op.per == "element" else (x.channels, 1, 1)
+            # As torch initialises convolutions: uniform within 1 / sqrt(fan in), the fan-in of an element being 1.
+            members[step.name] = nn.Parameter(torch.empty(shape).uniform_(-1, 1))
+            weight = graph.create_node("get_attr", step.name, name=f"{name}_weight")
+            return graph.create_node("call_function", operator.mul, (inputs[0], weight), name=name)
+        case Resize():
+            how: dict[str, Any] = {"size": (op.rows, op.columns), "mode": "bilinear", "align_corners": True}
+            return graph.create_node("call_function", F.interpolate, tuple(inputs), how, name=name)
+        case Pool():
+            return graph.create_node(
+                "call_function", _FUNCTIONS[op.function], (*inputs, op.window, op.stride, op.padding), name=name
+            )
+        case Activation() | Combine():
+            return graph.create_node("call_function", _FUNCTIONS[op.function], tuple(inputs), name=name)

@@ -1,0 +1,1 @@
+"""What a description costs on paper: conventions, formulas, grids."""

@@ -1,0 +1,158 @@
+"""Counting conventions: named price lists over events.
+
+A convention spells a price for every event. A missing one is refused when the module is imported, so that "not counted"
+is always a written 0. To add a convention, add a list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.size import Size
+from costmodel.describe.work import Event, Work
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What one event costs, in ``unit``; ``source`` says where the prices come from."""
+
+    name: str
+    unit: str
+    source: str
+    prices: Mapping[Event, int]
+
+    def __post_init__(self) -> None:
+        missing = [event.name for event in Event if event not in self.prices]
+        if missing:
+            raise InvalidInput(
+                f"convention {self.name} has no price for {', '.join(missing)}: spell 0 for what it does not count"
+            )
+        wrong = [event.name for event, price in self.prices.items() if not isinstance(price, int) or price < 0]
+        if wrong:
+            raise InvalidInput(
+                f"convention {self.name}: the price of {', '.join(wrong)} must be a whole number, 0 or more"
+            )
+
+    def flops(self, work: Work) -> Size:
+        """The price of the work, in ``unit``. Exact: ints stay ints, symbols stay symbols."""
+        return sum(self.prices[event] * count for event, count in work.items() if self.prices[event])
+
+
+PAPER = Convention(
+    name="paper",
+    unit="FLOP",
+    source="Table I and eqs. (2), (4), (7), (10) of the paper; it prices only what a cell contains",
+    prices={
+        Event.MAC: 2,
+        Event.BIAS: 1,
+        Event.ADDITION: 1,
+        Event.PRODUCT: 1,
+        Event.SIGMOID: 5,
+        Event.TANH: 5,
+        Event.RELU: 0,
+        Event.NORM: 0,
+        Event.MAX_POOL: 0,
+        Event.AVERAGE_POOL: 0,
+        Event.RESIZE: 0,
+        Event.MOVE: 0,
+        Event.GRID_MAC: 0,
+        Event.INITIAL_ELEMENT: 0,
+        Event.INITIAL_VARIABLE: 0,
+        Event.AVERAGED_ELEMENT: 0,
+        Event.AVERAGED_VARIABLE: 0,
+        Event.FORGET_BIAS: 0,
+        Event.LOOP_SCALAR: 0,
+    },
+)
+
+TF_PROFILER = Convention(
+    name="tf-profiler",
+    unit="FLOP",
+    source="float operations of the TensorFlow 1 profiler over the training graph, as in Table IV of the paper",
+    prices={
+        Event.MAC: 2,
+        Event.BIAS: 1,
+        Event.ADDITION: 1,
+        Event.PRODUCT: 1,
+        Event.SIGMOID: 0,
+        Event.TANH: 0,
+        Event.RELU: 0,
+        Event.NORM: 0,
+        Event.MAX_POOL: 1,
+        Event.AVERAGE_POOL: 1,
+        Event.RESIZE: 0,
+        Event.MOVE: 0,
+        Event.GRID_MAC: 2,
+        Event.INITIAL_ELEMENT: 2,
+        Event.INITIAL_VARIABLE: 1,
+        Event.AVERAGED_ELEMENT: 3,
+        Event.AVERAGED_VARIABLE: 1,
+        Event.FORGET_BIAS: 1,
+        Event.LOOP_SCALAR: 1,
+    },
+)
+
+FVCORE = Convention(
+    name="fvcore",
+    unit="MAC",
+    source="fvcore.nn.FlopCountAnalysis 0.1.5 with its default handles (one fused multiply-add is its one flop)",
+    prices={
+        Event.MAC: 1,
+        Event.BIAS: 0,
+        Event.ADDITION: 0,
+        Event.PRODUCT: 0,
+        Event.SIGMOID: 0,
+        Event.TANH: 0,
+        Event.RELU: 0,
+        Event.NORM: 2,  # batchnorm_flop_jit in eval mode, affine
+        Event.MAX_POOL: 0,
+        Event.AVERAGE_POOL: 0,
+        Event.RESIZE: 4,  # elementwise_flop_counter(0, 4)
+        Event.MOVE: 0,
+        Event.GRID_MAC: 0,
+        Event.INITIAL_ELEMENT: 0,
+        Event.INITIAL_VARIABLE: 0,
+        Event.AVERAGED_ELEMENT: 0,
+        Event.AVERAGED_VARIABLE: 0,
+        Event.FORGET_BIAS: 0,
+        Event.LOOP_SCALAR: 0,
+    },
+)
+
+TORCH = Convention(
+    name="torch",
+    unit="FLOP",
+    source="torch.utils.flop_counter.FlopCounterMode: two per multiply-accumulate and nothing else",
+    prices={
+        Event.MAC: 2,
+        Event.BIAS: 0,
+        Event.ADDITION: 0,
+        Event.PRODUCT: 0,
+        Event.SIGMOID: 0,
+        Event.TANH: 0,
+        Event.RELU: 0,
+        Event.NORM: 0,
+        Event.MAX_POOL: 0,
+        Event.AVERAGE_POOL: 0,
+        Event.RESIZE: 0,
+        Event.MOVE: 0,
+        Event.GRID_MAC: 0,
+        Event.INITIAL_ELEMENT: 0,
+        Event.INITIAL_VARIABLE: 0,
+        Event.AVERAGED_ELEMENT: 0,
+        Event.AVERAGED_VARIABLE: 0,
+        Event.FORGET_BIAS: 0,
+        Event.LOOP_SCALAR: 0,
+    },
+)
+
+CONVENTIONS = {c.name: c for c in (PAPER, TF_PROFILER, FVCORE, TORCH)}
+
+
+def find_convention(name: "str | Convention") -> Convention:
+    """The convention of that name; a `Convention` is itself."""
+    if isinstance(name, Convention):
+        return name
+    if name not in CONVENTIONS:
+        raise InvalidInput(f"unknown convention {name!r}: one of {', '.join(CONVENTIONS)}")
+    return CONVENTIONS[name]

@@ -1,0 +1,261 @@
+"""Closed forms: the cost of a cell as a formula, derived by tracing its description with symbols for sizes.
+
+Nothing here is typed from the paper; `costmodel.published` holds what it prints, to be compared with.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import sympy
+
+from costmodel import published
+from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell, find_cell, pair
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Conv, Pair
+from costmodel.describe.program import Program
+from costmodel.describe.size import Size
+from costmodel.describe.work import Event
+from costmodel.price.conventions import Convention, find_convention
+
+Expr = Any  # sympy has no types
+
+# Kernel sides are odd, as everywhere in the paper: an even one adds a copy, which no convention prices.
+Kx, Ky = sympy.symbols("Kx Ky", integer=True, positive=True, odd=True)
+I, O, Dx, Dy = sympy.symbols("I O Dx Dy", integer=True, positive=True)
+LETTERS = (Kx, Ky, I, O, Dx, Dy)
+LATEX = {Kx: "K_x", Ky: "K_y", Dx: "D_x", Dy: "D_y"}
+
+
+def symbolic_program(cell: Cell) -> Program:
+    """One time step in the paper's letters; with I = O where the cell needs that."""
+    try:
+        return describe_cell(cell, kernel=(Kx, Ky), channels=(I, O), size=(Dx, Dy))
+    except InvalidInput:
+        return describe_cell(cell, kernel=(Kx, Ky), channels=O, size=(Dx, Dy))
+
+
+def parse(text: str) -> Expr:
+    """A printed equation as an expression."""
+    return sympy.sympify(text, locals={str(letter): letter for letter in LETTERS})
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of Table I at I = O: ``total`` operations (convolutions; else per output element) and their price."""
+
+    operation: str
+    total: Expr
+    price: int
+    flops: Expr
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The cost of a cell relative to the standard one, at I = O.
+
+    ``exact``: eqs. (5), (8), (11). ``leading``: its leading term for large I. ``convolutions``: without the pointwise
+    work, which is the paper's approximation. For depth it is not the leading term: the pointwise work stays a fixed
+    part of the cell (37 beside 16 Kx Ky), however large I is.
+    """
+
+    exact: Expr
+    leading: Expr
+    convolutions: Expr
+
+
+@dataclass(frozen=True)
+class RatioValue:
+    """A ratio at given sizes: exact, and as the convolutions alone promise (the paper's approximation)."""
+
+    exact: Fraction
+    approximation: Fraction
+
+    @property
+    def error(self) -> Fraction:
+        """Approximation minus exact."""
+        return self.approximation - self.exact
+
+
+class Equation:
+    """The cost of one time step of a cell, as a formula under a convention.
+
+    ``general`` holds for any I and O; ``equal`` is its value at I = O in the form that the paper prints (a factor per
+    output element in I, times ``O Dx Dy``); ``square`` is that at Kx = Ky; ``once`` is what a convention counts
+    once and not per position (random initialisers; 0 for most); ``items`` are the rows of Table I; ``ratio`` is
+    relative to the standard cell. All are sympy expressions.
+    """
+
+    def __init__(self, cell: Cell, convention: Convention) -> None:
+        self.cell = cell
+        self.convention = convention
+        self.program = symbolic_program(cell)
+        total = sympy.expand(convention.flops(self.program.work))
+        self.once = ordered(total.subs({Dx: 0, Dy: 0}))
+        self.position = sympy.expand((total - total.subs({Dx: 0, Dy: 0})) / (Dx * Dy))
+
+    @property
+    def general(self) -> Expr:
+        """Per time step, for any I and O; for I = O only where the cell needs that (it then has no I)."""
+        convolutions = sympy.factor(self.convention.prices[Event.MAC] * self.macs)
+        tail = self.position - sympy.expand(convolutions)
+        shared = all(sympy.fraction(sympy.cancel(part / O))[1] == 1 for part in (convolutions, tail))
+        common = O if shared else sympy.Integer(1)
+        inner = [sympy.factor(sympy.cancel(part / common)) for part in (convolutions, tail) if part != 0]
+        return product(sympy.Add(*inner, evaluate=False) if len(inner) > 1 else sum(inner), common, Dx, Dy)
+
+    @property
+    def macs(self) -> Expr:
+        """Multiply-accumulates per position."""
+        return sympy.expand(self.program.work[Event.MAC] / (Dx * Dy))
+
+    @property
+    def element(self) -> Expr:
+        """The cost per output element at I = O, in I."""
+        return sympy.expand(sympy.expand(self.position / O).subs(O, I))
+
+    @property
+    def equal(self) -> Expr:
+        return product(ordered(self.element), O, Dx, Dy)
+
+    @property
+    def square(self) -> Expr:
+        """At I = O and Kx = Ky."""
+        return product(ordered(square(self.element)), O, Dx, Dy)
+
+    @property
+    def needs_equal(self) -> bool:
+        """Whether the cell exists for I = O only."""
+        return bool(self.program.inputs[0].map.channels == O)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        convolutions = sum(isinstance(step.op, Conv) for step in self.program.steps)
+        rows = []
+        for event, count in self.program.work.items():
+            if not (price := self.convention.prices[event]):
+                continue
+            each = sympy.expand(count / (O * Dx * Dy)).subs(O, I)
+            if event is Event.MAC:
+                rows.append(
+                    Item("convolution", sympy.Integer(convolutions), price, product(ordered(price * each), O, Dx, Dy))
+                )
+            elif each.has(Dx):  # not per position
+                rows.append(
+                    Item(event.value, ordered(sympy.expand(count)), price, ordered(sympy.expand(price * count)))
+                )
+            else:
+                rows.append(Item(event.value, each, price, product(price * each, O, Dx, Dy)))
+        return tuple(rows)
+
+    @property
+    def standard(self) -> "Equation":
+        """The standard cell with the same recurrence."""
+        return Equation(replace(find_cell("standard"), recurrence=self.cell.recurrence), self.convention)
+
+    @property
+    def ratio(self) -> Ratio:
+        standard = self.standard
+        inverse = sympy.Pow(ordered(standard.element), -1, evaluate=False)
+        convolutions = sympy.expand(self.macs.subs(O, I)) / sympy.expand(standard.macs.subs(O, I))
+        return Ratio(
+            product(ordered(self.element), inverse),
+            leading_term(self.element / standard.element, I),
+            shortest(convolutions),
+        )
+
+    def at(self, kernel: "Size | Pair" = 3, channels: "Size | Pair" = 128) -> RatioValue:
+        """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
+        describe_cell(self.cell, kernel=kernel, channels=channels, size=(1, 1))  # refuses what cannot be
+        values = dict(zip((Kx, Ky, I, O), (*pair(kernel), *pair(channels)), strict=True))
+        cost, macs = (
+            Fraction(int(getattr(self, part).subs(values)), int(getattr(self.standard, part).subs(values)))
+            for part in ("position", "macs")
+        )
+        return RatioValue(cost, macs)
+
+    @property
+    def printed(self) -> "published.Equation | None":
+        """What the paper prints for this cell, if it does."""
+        known = CELLS.get(self.cell.name) is self.cell.star and self.cell.recurrence is RECURRENCES["convlstm"]
+        return published.EQUATIONS.get(self.cell.name) if known else None
+
+    @property
+    def matches_print(self) -> bool:
+        """Whether this is the printed cost at I = O (and at Kx = Ky where only Kx is printed)."""
+        if self.printed is None:
+            return False
+        printed = parse(self.printed.cost)
+        ours = self.equal if printed.has(Ky) else self.square
+        return bool(sympy.expand(ours - printed) == 0)
+
+    def __str__(self) -> str:
+        return text(self.equal)
+
+
+def equation(
+    cell: "str | Cell" = "standard", convention: "str | Convention" = "paper", *, recurrence: str = "convlstm"
+) -> Equation:
+    """The cost of one time step of a cell as a formula.
+
+    >>> str(equation("sep"))
+    '(16*Kx*Ky + 16*I + 37)*O*Dx*Dy'
+    >>> equation("depth").ratio.convolutions
+    1/I
+    >>> equation("depth").at(kernel=3, channels=128).exact
+    Fraction(181, 18469)
+    """
+    return Equation(find_cell(cell, recurrence), find_convention(convention))
+
+
+def square(expr: Expr) -> Expr:
+    """The expression at Kx = Ky."""
+    return sympy.expand(expr.subs(Ky, Kx))
+
+
+def leading_term(expr: Expr, letter: Expr) -> Expr:
+    """The leading term of a rational function for a large letter."""
+    numerator, denominator = (sympy.Poly(part, letter) for part in sympy.fraction(sympy.cancel(expr)))
+    power = letter ** (numerator.degree() - denominator.degree())
+    return shortest(numerator.LC() / denominator.LC() * power)
+
+
+def shortest(expr: Expr) -> Expr:
+    """The shortest of the expanded, the combined and the factored form; its terms short ones first."""
+    forms = (sympy.expand(sympy.cancel(expr)), sympy.cancel(expr), sympy.factor(expr))
+    form = min(forms, key=lambda form: len(str(form)))
+    if not form.is_Add:
+        return form
+    return sympy.Add(*sorted(form.args, key=lambda term: (len(str(term)), str(term))), evaluate=False)
+
+
+def ordered(polynomial: Expr) -> Expr:
+    """A polynomial printed in the paper's order: terms by falling degree, letters as in K_x K_y I O."""
+    letters = [letter for letter in LETTERS if polynomial.has(letter)]
+    if not letters:
+        return polynomial
+    numerator, denominator = sympy.fraction(sympy.together(polynomial))
+    if denominator.free_symbols:
+        return polynomial
+    terms = []
+    for powers, coefficient in sympy.Poly(numerator, *letters).terms(order="grlex"):
+        factors = [letter**power for letter, power in zip(letters, powers, strict=True) if power]
+        coefficient = coefficient / denominator
+        terms.append(sympy.Mul(*([coefficient] if coefficient != 1 or not factors else []), *factors, evaluate=False))
+    return sympy.Add(*terms, evaluate=False) if len(terms) > 1 else terms[0]
+
+
+def product(*factors: Expr) -> Expr:
+    """The product, its factors kept in this order."""
+    flat = [part for factor in factors for part in (factor.args if factor.is_Mul else (factor,)) if part != 1]
+    return sympy.Mul(*flat, evaluate=False)
+
+
+def text(expr: Expr) -> str:
+    """The expression in Python syntax, in the order in which it was built."""
+    return str(sympy.sstr(expr, order="none"))
+
+
+def latex(expr: Expr) -> str:
+    """The expression as LaTeX, in the paper's letters."""
+    return str(sympy.latex(expr, symbol_names=LATEX, mul_symbol="dot", order="none"))

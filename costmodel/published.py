@@ -1,0 +1,152 @@
+"""Every number and equation printed in the paper that this package compares with, and what is wrong with some of them.
+
+A. Pfeuffer, K. Dietmayer: Separable Convolutional LSTMs for Faster Video Segmentation, 2019 (arXiv 1907.06876).
+Typed once, for comparison only: nothing here is an input to a result.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+# Table IV was counted on these settings.
+SIZE = (1024, 2048)
+KERNEL = (3, 3)
+CLASSES = 19
+CONVENTION = "tf-profiler"
+
+
+@dataclass(frozen=True)
+class Machine:
+    name: str
+    device: str
+
+
+CPU = Machine("Intel Core i5-6300U", "cpu")
+GPU = Machine("NVIDIA TITAN X", "cuda")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of Table IV as printed; percentages of the standard row of the same network."""
+
+    approach: str
+    params_k: int
+    params_pct: float
+    gflops: float
+    flops_pct: float
+    cpu_ms: float
+    cpu_pct: float
+    gpu_ms: float
+    gpu_pct: float
+
+
+_TABLE_IV = (
+    Row("ICNet", 6707, 100.00, 58.38, 100.00, 1388, 100.00, 48.19, 100.00),
+    Row("LSTM-ICNet v2", 7887, 100.00, 135.74, 100.00, 2503, 100.00, 65.01, 100.00),
+    Row("spatial-LSTM-ICNet v2", 7494, 95.02, 109.97, 81.01, 2265, 90.47, 68.15, 104.83),
+    Row("depth-LSTM-ICNet v2", 6717, 85.17, 59.03, 43.49, 1616, 64.56, 60.62, 93.24),
+    Row("sep-LSTM-ICNet v2", 6848, 86.83, 67.62, 49.82, 1734, 69.26, 62.18, 95.65),
+    Row("LSTM-ICNet v5", 10247, 100.00, 173.98, 100.00, 2967, 100.00, 69.64, 100.00),
+    Row("spatial-LSTM-ICNet v5", 9068, 88.49, 135.4, 77.87, 2565, 86.45, 74.82, 107.43),
+    Row("depth-LSTM-ICNet v5", 6736, 65.74, 59.36, 34.12, 1664, 56.07, 62.65, 89.96),
+    Row("sep-LSTM-ICNet v5", 7129, 69.57, 72.20, 41.50, 1828, 61.61, 65.08, 93.46),
+    Row("LSTM-ICNet v6", 11428, 100.00, 251.34, 100.00, 4125, 100.00, 80.16, 100.00),
+    Row("spatial-LSTM-ICNet v6", 9855, 86.24, 187.07, 74.43, 3403, 82.49, 88.08, 109.87),
+    Row("depth-LSTM-ICNet v6", 6746, 59.03, 60.02, 23.88, 1879, 45.55, 68.60, 85.57),
+    Row("sep-LSTM-ICNet v6", 7270, 63.62, 81.44, 32.40, 2127, 51.55, 72.68, 90.66),
+)
+TABLE_IV = MappingProxyType({row.approach: row for row in _TABLE_IV})
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The cost of one cell as printed; its ratio to the standard cell (erratum (5) mended), the approximation of that,
+    and the percentage that the text draws from it at Kx = Ky = 3, I = O = 128. Python syntax. ``errata``: keys of
+    `ERRATA`."""
+
+    number: str
+    cost: str
+    errata: tuple[str, ...]
+    ratio_number: str | None = None
+    ratio: str | None = None
+    approximation: str | None = None
+    percentage: str | None = None
+    ratio_errata: tuple[str, ...] = ()
+
+
+EQUATIONS = MappingProxyType(
+    {
+        "standard": Equation("(2)", "(16*Kx*Ky*I + 37)*O*Dx*Dy", ("I for all",)),
+        "spatial": Equation(
+            "(4)",
+            "(32*Kx*I + 37)*O*Dx*Dy",
+            ("I for all",),
+            "(5)",
+            "(32*Kx*I + 37)/(16*Kx*Kx*I + 37)",
+            "2/Kx",
+            "66.73",
+            ("(5)", "66.73"),
+        ),
+        "depth": Equation(
+            "(7)",
+            "(16*Kx*Ky + 37)*O*Dx*Dy",
+            (),
+            "(8)",
+            "(16*Kx*Ky + 37)/(16*Kx*Ky*I + 37)",
+            "1/I",
+            "0.98",
+        ),
+        "sep": Equation(
+            "(10)",
+            "(16*Kx*Ky + 16*I + 37)*O*Dx*Dy",
+            ("I for all",),
+            "(11)",
+            "(16*Kx*Ky + 16*I + 37)/(16*Kx*Ky*I + 37)",
+            "1/I + 1/(Kx*Ky)",
+            "12.1",
+        ),
+    }
+)
+
+# The rows of Table I as printed: operation, total, FLOPs per O Dx Dy.
+TABLE_I = (
+    ("Convolutions", 8, "8*2*Kx*Ky*I"),
+    ("Hadamard Product", 3, "3"),
+    ("Sigma Operation", 3, "3*5"),
+    ("TanH Operation", 2, "2*5"),
+    ("Additions", 9, "9"),
+)
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """``place`` in the paper, what is wrong, and the arithmetic that shows it."""
+
+    place: str
+    text: str
+
+
+ERRATA = MappingProxyType(
+    {
+        "spatial-LSTM-ICNet v5": Erratum(
+            "Table IV, spatial-LSTM-ICNet v5",
+            'prints "135.4": a digit is lost. Its own 77.87 % of 173.98 needs 135.47 to 135.49.',
+        ),
+        "(5)": Erratum(
+            "eq. (5)",
+            "prints O*O in the denominator: 12325/(18469*128) = 0.0052. With one O: 12325/18469 = 0.6673.",
+        ),
+        "66.73": Erratum(
+            "Sec. III-A",
+            'calls 66.73 % a "speed-up": it is the remaining cost. The saving is 33.27 %.',
+        ),
+        "I for all": Erratum(
+            "eqs. (2), (4), (10)",
+            "write I for all eight convolutions; the four state-to-state ones read O channels. Exact for I = O.",
+        ),
+        "truncated": Erratum("Table IV", "truncates parameters to thousands (7,887,737 prints as 7887k)."),
+        "training": Erratum(
+            "Table IV",
+            "counts training-only parts: two auxiliary heads, random initialisers, batch-norm updates.",
+        ),
+    }
+)

@@ -1,0 +1,74 @@
+"""What `check` found, as a table with every difference in words."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from costmodel.describe.work import Work
+from costmodel.report.render import Sheet, render, render_csv, render_json
+
+if TYPE_CHECKING:
+    from costmodel.measure.check import Check, Finding
+
+COLUMNS = ("events", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
+
+
+def text(checks: "Sequence[Check]", form: str) -> str:
+    """The checks as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+    if form == "json":
+        return render_json({"ok": all(c.ok for c in checks), "checks": [_record(c) for c in checks]})
+    if form == "csv":
+        return render_csv([{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]])
+    rows, differences = [], []
+    for c in checks:
+        findings = {finding.what: finding for finding in c.findings}
+        rows.append([c.subject, *(_cell(findings.get(what)) for what in COLUMNS), "ok" if c.ok else "MISMATCH"])
+        differences += [f"{c.subject}, {f.what}: {f.difference}" for f in c.findings if not f.ok]
+    bad = sum(not c.ok for c in checks)
+    notes = [
+        "events: every kind of event of the description against what torch's dispatcher saw in the module.",
+        "launches, parameters, FlopCounterMode (FLOPs), fvcore (MACs): as seen; as described unless marked.",
+        "outputs: largest deviation from eq. (1) computed by hand with the module's weights (float32); - has no cell.",
+        "The description's training-graph events (tf-profiler only) are left out: a running module has none of them.",
+        *[f"{c.subject}: {c.counters_differ}" for c in checks],
+        *differences,
+        f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
+    ]
+    sheet = Sheet(
+        "Description against running torch modules and foreign counters",
+        ["subject", *COLUMNS, "result"],
+        "llrrrrrl",
+        rows,
+        notes,
+    )
+    return render([sheet], form)
+
+
+def _cell(finding: "Finding | None") -> str:
+    if finding is None:
+        return "-"
+    if isinstance(finding.seen, Work):
+        return "same" if finding.ok else "MISMATCH"
+    seen = f"{finding.seen:,}" if isinstance(finding.seen, int) else f"{finding.seen:.1e}"
+    return seen if finding.ok else f"{seen} MISMATCH"
+
+
+def _record(c: "Check") -> dict[str, Any]:
+    return {
+        "subject": c.subject,
+        "ok": c.ok,
+        "findings": [
+            {
+                "what": f.what,
+                "ok": f.ok,
+                "described": _plain(f.described),
+                "seen": _plain(f.seen),
+                "difference": f.difference,
+            }
+            for f in c.findings
+        ],
+        "counters_differ": c.counters_differ,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return {event.value: count for event, count in value.items()} if isinstance(value, Work) else value

@@ -1,0 +1,71 @@
+"""One layout for every table: titles, cells that are already strings, notes; as text, Markdown, LaTeX or CSV."""
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from costmodel.describe.errors import InvalidInput
+
+FORMATS = ("text", "markdown", "latex", "csv", "json")
+WIDTH = 80  # columns that notes are wrapped to
+_TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table to read: ``align`` has one of ``l``, ``r`` per column."""
+
+    title: str
+    columns: Sequence[str]
+    align: str
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def render(sheets: Iterable[Sheet], form: str) -> str:
+    """Sheets as ``text``, ``markdown`` or ``latex``."""
+    from tabulate import tabulate
+
+    blocks = []
+    for sheet in sheets:
+        sides = ["left" if side == "l" else "right" for side in sheet.align]
+        body = tabulate(
+            sheet.rows,
+            list(sheet.columns),
+            tablefmt=_TABULATE[form],
+            colalign=sides,
+            headersglobalalign=None,
+            headersalign=sides,
+            disable_numparse=True,
+        )
+        if form == "latex":
+            blocks.append("\n".join([*(f"% {line}" for line in (sheet.title, *sheet.notes)), body]))
+        elif form == "markdown":
+            blocks.append("\n\n".join([f"**{sheet.title}**", body, "\n".join(f"- {note}" for note in sheet.notes)]))
+        else:
+            notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ", break_long_words=False) for note in sheet.notes]
+            blocks.append("\n".join([sheet.title, "", body, "", *notes]))
+    return "\n\n".join(block.rstrip() for block in blocks)
+
+
+def render_csv(records: Sequence[dict[str, Any]]) -> str:
+    """Records with equal keys as CSV with a header."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue().rstrip("\n")
+
+
+def render_json(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def find_format(name: str) -> str:
+    if name not in FORMATS:
+        raise InvalidInput(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
+    return name

@@ -1,0 +1,303 @@
+"""Table IV: parameters and FLOPs of the catalogue's networks, in the paper's order, names and rounding."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from costmodel import published
+from costmodel.describe.cells import CELLS, Cell, find_cell, pair
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS, describe_network, find_network
+from costmodel.describe.ops import Pair
+from costmodel.describe.program import Program
+from costmodel.describe.size import Size
+from costmodel.price.conventions import Convention, find_convention
+from costmodel.report.render import Sheet, render, render_csv, render_json
+from costmodel.report.timing import Timing, from_samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASE = "icnet"  # the network that the others extend
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One network. ``flops`` in the unit of the table's convention; percentages of the standard row of the same
+    network, rounded as Table IV does; ``paper`` is the printed row where the settings are the paper's."""
+
+    approach: str
+    version: str | None
+    cell: str | None
+    params: int
+    flops: int
+    params_pct: float
+    flops_pct: float
+    paper: published.Row | None
+    timings: tuple[Timing, ...]
+
+    @property
+    def params_k(self) -> int:
+        """Thousands of parameters, truncated as in Table IV."""
+        return self.params // 1000
+
+    @property
+    def gflops(self) -> float:
+        """Rounded to two decimals as in Table IV."""
+        return round(self.flops / 1e9, 2)
+
+    def record(self) -> dict[str, Any]:
+        paper = self.paper and {"params_k": self.paper.params_k, "gflops": self.paper.gflops}
+        return {
+            "approach": self.approach,
+            "version": self.version,
+            "cell": self.cell,
+            "params": self.params,
+            "flops": self.flops,
+            "params_pct": self.params_pct,
+            "flops_pct": self.flops_pct,
+            "paper": paper,
+            "timings": [timing.record() for timing in self.timings],
+        }
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows and the settings they were counted under; made by `table`. ``len()`` is the number of rows."""
+
+    convention: Convention
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    classes: int
+    heads: bool
+    rows: tuple[TableRow, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def record(self) -> dict[str, Any]:
+        """The JSON contract."""
+        return {
+            "convention": self.convention.name,
+            "size": list(self.size),
+            "kernel": list(self.kernel),
+            "classes": self.classes,
+            "rows": [row.record() for row in self.rows],
+        }
+
+    def frame(self) -> "pd.DataFrame":
+        """A pandas frame, a row a network; the printed values in ``paper_params_k`` and ``paper_gflops``; ``attrs``
+        carries the convention, its unit and the size."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self._flat())
+        frame.attrs.update(convention=self.convention.name, unit=self.convention.unit, size=self.size)
+        return frame
+
+    def _flat(self) -> list[dict[str, Any]]:
+        """Records without nesting, for frames and CSV; times in columns of their own where there are any."""
+        flat = []
+        for row in self.rows:
+            record = row.record()
+            paper, timings = record.pop("paper") or {}, record.pop("timings")
+            record["convention"] = self.convention.name
+            record["paper_params_k"], record["paper_gflops"] = paper.get("params_k"), paper.get("gflops")
+            for timing in timings:
+                prefix = f"{timing['clock']}_{timing['device']}"
+                record[f"{prefix}_s"], record[f"{prefix}_pct"] = timing["median_s"], timing["pct"]
+            flat.append(record)
+        keys = dict.fromkeys(key for record in flat for key in record)
+        return [{key: record.get(key) for key in keys} for record in flat]
+
+    def timed(self, machine: str, samples: Mapping[str, Sequence[float]]) -> "Table":
+        """The same table with the samples (seconds, by approach) as one more timing of each row that has some."""
+
+        def timing(row: TableRow) -> tuple[Timing, ...]:
+            if not samples.get(row.approach):
+                return ()
+            base = NETWORKS[row.version or BASE].approach
+            return (from_samples(machine, samples[row.approach], samples.get(base)),)
+
+        return replace(self, rows=tuple(replace(row, timings=(*row.timings, *timing(row))) for row in self.rows))
+
+    def text(self, form: str = "text") -> str:
+        """The table as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+        if form == "json":
+            return render_json(self.record())
+        if form == "csv":
+            return render_csv(self._flat())
+        sheets = [self._costs()]
+        if any(timing.clock != "published" for row in self.rows for timing in row.timings):
+            sheets.append(self._times())
+        return render(sheets, form)
+
+    def _costs(self) -> Sheet:
+        unit = f"G{self.convention.unit}s"
+        height, width = self.size
+        title = (
+            f"Cost of one {height}x{width} frame, kernel {self.kernel[0]}x{self.kernel[1]}, {self.classes} classes, "
+            f"{'with' if self.heads else 'without'} training heads"
+        )
+        errata: list[str] = []
+        rows = []
+        for row in self.rows:
+            ours = [f"{row.params_k}k", f"{row.params_pct:.2f}", f"{row.gflops:.2f}", f"{row.flops_pct:.2f}"]
+            rows.append([row.approach, *ours, *self._against_paper(row, errata)])
+        columns = ["approach", "params", "%", unit, "%", "paper", "GFLOPs", "dev."]
+        notes = [
+            f"{unit}: convention {self.convention.name}, {self.convention.source}.",
+            "%: of the standard cell in the same network.",
+        ]
+        if any(row.paper for row in self.rows):
+            notes.append("paper, GFLOPs: as printed in Table IV. dev.: ours minus printed, = where every digit agrees.")
+        else:
+            rows, columns = [row[:5] for row in rows], columns[:5]
+        return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, [*notes, *errata])
+
+    def _against_paper(self, row: TableRow, errata: list[str]) -> list[str]:
+        """Printed parameters and GFLOPs and the deviation of ours; an erratum of the row is added to ``errata``."""
+        if row.paper is None:
+            return ["", "", ""]
+        deviations = []
+        if row.params_k != row.paper.params_k:
+            deviations.append(f"{row.params_k - row.paper.params_k:+d}k")
+        if row.gflops != row.paper.gflops:
+            deviations.append(f"{row.gflops - row.paper.gflops:+.2f}")
+        deviation = " ".join(deviations) or "="
+        erratum = published.ERRATA.get(row.approach)
+        if erratum and self.convention.name == published.CONVENTION and deviation != "=":
+            errata.append(f"[{len(errata) + 1}] {erratum.place} {erratum.text}")
+            deviation += f" [{len(errata)}]"
+        # As printed: the lost digit stays lost.
+        return [f"{row.paper.params_k}k", f"{row.paper.gflops}" if erratum else f"{row.paper.gflops:.2f}", deviation]
+
+    def _times(self) -> Sheet:
+        machines = dict.fromkeys((t.clock, t.machine) for row in self.rows for t in row.timings)
+        measured = [m for m in machines if m[0] != "published"]
+        rows = []
+        for row in self.rows:
+            by_machine = {(t.clock, t.machine): t for t in row.timings}
+            cells = [row.approach]
+            for machine in machines:
+                timing = by_machine.get(machine)
+                cells.append(f"{1e3 * timing.median_s:.1f}" if timing else "")
+                if machine in measured:
+                    low, high = timing.interval_s if timing and timing.interval_s else (None, None)
+                    cells.append(f"{1e3 * low:.1f}-{1e3 * high:.1f}" if low and high else "")
+                cells.append(f"{timing.pct:.2f}" if timing and timing.pct else "")
+            rows.append(cells)
+        columns = ["approach"]
+        for number, machine in enumerate(machines, 1):
+            columns += [f"ms ({number})", *(["quartiles"] if machine in measured else []), "%"]
+        measured_how = "wall clock, float32, eager, state carried, without training heads"
+        notes = [
+            f"({n}) {machine}, {'as published' if clock == 'published' else measured_how}"
+            for n, (clock, machine) in enumerate(machines, 1)
+        ]
+        return Sheet("Time per frame; % of the standard cell", columns, "l" + "r" * (len(columns) - 1), rows, notes)
+
+
+def _published_times(row: published.Row) -> tuple[Timing, ...]:
+    return (
+        Timing(published.CPU.name, published.CPU.device, "published", row.cpu_ms / 1e3, None, row.cpu_pct),
+        Timing(published.GPU.name, published.GPU.device, "published", row.gpu_ms / 1e3, None, row.gpu_pct),
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a row is about."""
+
+    model: str
+    cell: str | None
+    program: Program
+
+
+def entries(
+    models: "Iterable[str] | None" = None,
+    cells: "Iterable[str | Cell] | None" = None,
+    *,
+    sites: "Mapping[str, str | Cell] | None" = None,
+    recurrence: str = "convlstm",
+    **settings: Any,
+) -> dict[str, Entry]:
+    """The rows' networks by approach, in the paper's order; ICNet, which the others extend, always comes first."""
+    wanted = list(NETWORKS if models is None else models)
+    for model in wanted:
+        find_network(model)
+    chosen = [find_cell(cell, recurrence) for cell in (CELLS if cells is None else cells)]
+    sites = sites or {}
+    known = {site: None for model in wanted for site in NETWORKS[model].sites}
+    for site in sites:
+        if site not in known:
+            raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
+    rows = {}
+    for model, network in NETWORKS.items():
+        if model not in {BASE, *wanted}:
+            continue
+        if not network.sites:
+            rows[network.approach] = Entry(model, None, describe_network(model, **settings))
+            continue
+        own = {site: find_cell(kind, recurrence) for site, kind in sites.items() if site in network.sites}
+        for cell in chosen:
+            approach = network.approach if cell.name == "standard" else f"{cell.name}-{network.approach}"
+            if own:
+                approach += f" ({', '.join(f'{site} {kind.name}' for site, kind in own.items())})"
+            program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | own, **settings)
+            rows[approach] = Entry(model, cell.name, program)
+    return rows
+
+
+def table(
+    models: "Iterable[str] | None" = None,
+    cells: "Iterable[str | Cell] | None" = None,
+    *,
+    size: Pair = published.SIZE,
+    kernel: "Size | Pair" = published.KERNEL,
+    classes: int = published.CLASSES,
+    convention: "str | Convention" = published.CONVENTION,
+    heads: bool = True,
+    recurrence: str = "convlstm",
+    sites: "Mapping[str, str | Cell] | None" = None,
+) -> Table:
+    """Table IV for any settings: parameters and FLOPs of ICNet and of every ``model`` with every ``cell``.
+
+    Without ``models`` and ``cells``: all. ``sites`` puts another cell at single sites (``{"final": "standard"}``).
+    ``heads`` counts the auxiliary training heads, as Table IV does. Sizes in pixels, rows x columns.
+
+    >>> for row in table(["v6"], ["standard", "depth"]).rows:
+    ...     print(row.approach, row.params, row.flops, row.flops_pct)
+    ICNet 6707321 58375434670 100.0
+    LSTM-ICNet v6 11428217 251343772492 100.0
+    depth-LSTM-ICNet v6 6746489 60017935180 23.88
+    """
+    price = find_convention(convention)
+    settings: dict[str, Any] = {"size": size, "kernel": kernel, "classes": classes, "heads": heads}
+    rows = []
+    standards = {
+        entry.model: entry.program
+        for entry in entries(models, ["standard"], recurrence=recurrence, **settings).values()
+    }
+    as_printed = (tuple(size), pair(kernel), classes, heads, recurrence) == (
+        *(published.SIZE, published.KERNEL, published.CLASSES),
+        True,
+        "convlstm",
+    )
+    for approach, entry in entries(models, cells, sites=sites, recurrence=recurrence, **settings).items():
+        params, flops = entry.program.parameters, price.flops(entry.program.work)
+        base = standards[entry.model]
+        rows.append(
+            TableRow(
+                approach=approach,
+                version=None if entry.cell is None else entry.model,
+                cell=entry.cell,
+                params=params,
+                flops=flops,
+                # As printed: parameters from the truncated thousands, FLOPs from the exact counts.
+                params_pct=round(100 * (params // 1000) / (base.parameters // 1000), 2),
+                flops_pct=round(100 * flops / price.flops(base.work), 2),
+                paper=(paper := published.TABLE_IV.get(approach) if as_printed else None),
+                timings=_published_times(paper) if paper else (),
+            )
+        )
+    return Table(price, (size[0], size[1]), pair(kernel), classes, heads, tuple(rows))

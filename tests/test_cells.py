@@ -1,0 +1,120 @@
+"""Cells on paper: against formulas written by hand and against each other."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Conv
+from costmodel.describe.work import Event
+from costmodel.price.conventions import CONVENTIONS, PAPER, TF_PROFILER
+
+side = st.integers(1, 9)
+width = st.integers(1, 40)
+extent = st.integers(1, 50)
+
+
+def weights(kind: str, y: int, o: int, kx: int, ky: int) -> int:
+    """Weights of one transition that reads y channels, by hand."""
+    return {
+        "standard": kx * ky * y * o,
+        "spatial": kx * y * o + ky * o * o,
+        "depth": kx * ky * y,
+        "sep": kx * ky * y + y * o,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@given(kx=side, ky=side, i=width, o=width, dx=extent, dy=extent)
+def test_any_size_follows_the_general_formula(kind: str, kx: int, ky: int, i: int, o: int, dx: int, dy: int) -> None:
+    if kind == "depth":
+        i = o
+    program = describe_cell(kind, kernel=(kx, ky), channels=(i, o), size=(dx, dy))
+    # Four transitions read x (I channels), four read h (O channels).
+    all_weights = 4 * weights(kind, i, o, kx, ky) + 4 * weights(kind, o, o, kx, ky)
+    assert program.work[Event.MAC] == all_weights * dx * dy
+    assert program.parameters == all_weights + 4 * o
+    assert PAPER.flops(program.work) == 2 * all_weights * dx * dy + 37 * o * dx * dy
+    # table-iv.md, rule 7: 2 Wc P + 13 C P + (2 Wc + kernel variables) + 6
+    variables = {"standard": 1, "depth": 1, "spatial": 2, "sep": 2}[kind]
+    assert (
+        TF_PROFILER.flops(program.work)
+        == 2 * all_weights * dx * dy + 13 * o * dx * dy + 2 * all_weights + variables + 6
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "paper", "fvcore", "torch", "parameters"),
+    [  # one cell at I = O = 128, K = 3, 128x256: what those tools print
+        ("standard", 77_464_600_576, 38_654_705_664, 77_309_411_328, 1_180_160),
+        ("spatial", 51_694_796_800, 25_769_803_776, 51_539_607_552, 786_944),
+        ("depth", 759_169_024, 301_989_888, 603_979_776, 9_728),
+        ("sep", 9_349_103_616, 4_596_957_184, 9_193_914_368, 140_800),
+    ],
+)
+def test_known_totals(kind: str, paper: int, fvcore: int, torch: int, parameters: int) -> None:
+    program = describe_cell(kind)
+    totals = [CONVENTIONS[name].flops(program.work) for name in ("paper", "fvcore", "torch")]
+    assert [*totals, program.parameters] == [paper, fvcore, torch, parameters]
+
+
+def test_table_i() -> None:
+    """9 additions (4 of them biases), 3 products, 3 sigmoids, 2 tanhs per output element."""
+    work = describe_cell("standard", kernel=1, channels=1, size=(1, 1)).work
+    counts = [work[e] for e in (Event.ADDITION, Event.BIAS, Event.PRODUCT, Event.SIGMOID, Event.TANH)]
+    assert counts == [5, 4, 3, 3, 2]
+    assert work[Event.MAC] == 8
+
+
+@pytest.mark.parametrize(("recurrence", "weights_per_map"), [("peephole", 3 * 8 * 5 * 7), ("channel-peephole", 3 * 8)])
+def test_peepholes_add_three_products_and_three_additions(recurrence: str, weights_per_map: int) -> None:
+    plain = describe_cell("sep", channels=8, size=(5, 7))
+    peep = describe_cell("sep", channels=8, size=(5, 7), recurrence=recurrence)
+    assert PAPER.flops(peep.work) - PAPER.flops(plain.work) == 6 * 8 * 5 * 7  # 43 instead of 37
+    assert peep.parameters - plain.parameters == weights_per_map
+
+
+@pytest.mark.parametrize("kernel", [3, (5, 3), 7])
+def test_odd_kernels_move_nothing(kernel: object) -> None:
+    assert describe_cell("sep", kernel=kernel, channels=4, size=(6, 6)).work[Event.MOVE] == 0
+
+
+def test_even_kernels_copy_the_map_into_a_padded_one() -> None:
+    cost = describe_cell("standard", kernel=(4, 3), channels=2, size=(6, 8)).cost
+    padded = 2 * (6 + 3) * (8 + 2)  # 3 rows of zeros above and below together, 2 columns
+    assert cost.work[Event.MOVE] == 8 * padded
+    assert cost.launches == describe_cell("standard", kernel=3, channels=2, size=(6, 8)).cost.launches + 8
+
+
+def test_bytes_and_launches_of_a_depth_cell() -> None:
+    cost = describe_cell("depth", kernel=3, channels=2, size=(4, 5)).cost
+    elements = 2 * 4 * 5
+    assert cost.launches == 8 + 5 + 3 + 3 + 2  # convolutions, additions, products, sigmoids, tanhs
+    assert cost.writes == 4 * elements * cost.launches
+    inputs = 8 + 2 * 5 + 2 * 3 + 3 + 2
+    assert cost.reads == 4 * (elements * inputs + 8 * 9 * 2 + 4 * 2)  # maps, weights, biases
+    half = describe_cell("depth", kernel=3, channels=2, size=(4, 5), itemsize=2).cost
+    assert (half.reads, half.writes) == (cost.reads // 2, cost.writes // 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "depth", "channels": (96, 128)}, "96 in cannot become 128 out"),
+        ({"kind": "frob"}, "one of standard, spatial, depth, sep"),
+        ({"kind": "sep", "recurrence": "gru"}, f"one of {', '.join(RECURRENCES)}"),
+        ({"kind": "sep", "kernel": 0}, "kernel side must be at least 1, not 0"),
+        ({"kind": "sep", "kernel": (3, 5, 7)}, "expected one size or two"),
+        ({"kind": "sep", "channels": -4}, "channels must be at least 1, not -4"),
+        ({"kind": "sep", "channels": 2.5}, "whole number, not 2.5"),
+        ({"kind": "sep", "size": (0, 4)}, "rows must be at least 1, not 0"),
+        (
+            {"kind": Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),)), "channels": 126},
+            "126 is not a multiple of 4",
+        ),
+    ],
+)
+def test_refusals_say_what_is_wrong(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        describe_cell(settings.pop("kind"), **settings)

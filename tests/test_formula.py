@@ -1,0 +1,166 @@
+"""Derived formulas against the printed ones, and against integer counts."""
+
+from fractions import Fraction
+
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costmodel import published
+from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Conv
+from costmodel.price.conventions import CONVENTIONS
+from costmodel.price.formula import Dx, Dy, I, Kx, Ky, O, equation, latex, parse, square, text
+
+GROUPED = Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
+
+
+@pytest.mark.parametrize(
+    ("cell", "printed"),
+    [
+        ("standard", "(16*Kx*Ky*I + 37)*O*Dx*Dy"),  # (2)
+        ("depth", "(16*Kx*Ky + 37)*O*Dx*Dy"),  # (7)
+        ("sep", "(16*Kx*Ky + 16*I + 37)*O*Dx*Dy"),  # (10)
+    ],
+)
+def test_printed_equations_to_the_letter(cell: str, printed: str) -> None:
+    derived = equation(cell)
+    assert str(derived) == printed == published.EQUATIONS[cell].cost
+    assert derived.matches_print
+
+
+def test_equation_4_holds_for_square_kernels() -> None:
+    spatial = equation("spatial")
+    assert text(spatial.square) == "(32*Kx*I + 37)*O*Dx*Dy" == published.EQUATIONS["spatial"].cost
+    assert spatial.matches_print
+    assert str(spatial) == "(16*Kx*I + 16*Ky*I + 37)*O*Dx*Dy"
+
+
+@pytest.mark.parametrize(
+    ("cell", "general"),
+    [  # erratum 4: the state-to-state convolutions read O channels
+        ("standard", (8 * Kx * Ky * (I + O) + 37) * O * Dx * Dy),
+        ("spatial", (8 * Kx * (I + O) + 16 * Ky * O + 37) * O * Dx * Dy),
+        ("depth", (16 * Kx * Ky + 37) * O * Dx * Dy),
+        ("sep", (8 * (I + O) * (Kx * Ky + O) + 37 * O) * Dx * Dy),
+        (GROUPED, (2 * Kx * Ky * (I + O) + 37) * O * Dx * Dy),
+    ],
+)
+def test_general_forms(cell: str | Cell, general: sympy.Expr) -> None:
+    derived = equation(cell)
+    assert sympy.expand(derived.general - general) == 0
+    assert sympy.expand(derived.general.subs(O, I) - derived.equal.subs(O, I)) == 0
+
+
+def test_only_depth_needs_equal_channels() -> None:
+    assert [cell for cell in CELLS if equation(cell).needs_equal] == ["depth"]
+
+
+def test_table_i_is_derived() -> None:
+    """Convolutions 8, products 3, sigmoids 3, tanhs 2, additions 9 (5 sums and 4 biases) as printed."""
+    items = {item.operation: item for item in equation("standard").items}
+    ours = {
+        "Convolutions": [items["convolution"]],
+        "Hadamard Product": [items["Hadamard product"]],
+        "Sigma Operation": [items["sigmoid"]],
+        "TanH Operation": [items["tanh"]],
+        "Additions": [items["addition"], items["bias addition"]],
+    }
+    for operation, total, flops in published.TABLE_I:
+        assert sum(item.total for item in ours[operation]) == total
+        assert sympy.expand(sum(item.flops for item in ours[operation]) - parse(flops) * O * Dx * Dy) == 0
+    assert sympy.expand(sum(item.flops for item in items.values()) - equation("standard").equal) == 0
+
+
+@pytest.mark.parametrize(("convention", "tail"), [("paper", 37), ("tf-profiler", 13), ("fvcore", 0), ("torch", 0)])
+def test_the_37_and_the_13(convention: str, tail: int) -> None:
+    for cell in CELLS:
+        assert equation(cell, convention).element.subs({Kx: 0, Ky: 0, I: 0}) == tail
+
+
+def test_what_tf_counts_once() -> None:
+    """2 per weight, 1 per kernel variable, 6 loop scalars."""
+    assert sympy.expand(equation("standard", "tf-profiler").once - (8 * Kx * Ky * (I + O) * O + 1 + 6)) == 0
+    assert equation("standard", "paper").once == 0
+
+
+@pytest.mark.parametrize("cell", ["spatial", "depth", "sep"])
+def test_ratios_and_approximations_are_the_printed_ones(cell: str) -> None:
+    printed, ratio = published.EQUATIONS[cell], equation(cell).ratio
+    exact = ratio.exact.subs(Ky, Kx) if cell == "spatial" else ratio.exact
+    assert sympy.simplify(exact - parse(printed.ratio)) == 0
+    approximation = square(ratio.convolutions) if cell == "spatial" else ratio.convolutions
+    assert approximation == parse(printed.approximation)
+
+
+@pytest.mark.parametrize(
+    ("cell", "leading"),
+    [
+        ("spatial", 1 / Kx + 1 / Ky),
+        # The printed 1/I misses this factor at any I: at Kx = Ky = 3 a fifth of the cost.
+        ("depth", (16 * Kx * Ky + 37) / (16 * Kx * Ky * I)),
+        ("sep", 1 / (Kx * Ky)),
+    ],
+)
+def test_leading_terms_for_large_i(cell: str, leading: sympy.Expr) -> None:
+    ratio = equation(cell).ratio
+    assert sympy.simplify(ratio.leading - leading) == 0
+    assert sympy.simplify(sympy.limit(ratio.exact / leading, I, sympy.oo)) == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "exact", "percentage", "approximation"),
+    [  # Kx = Ky = 3, I = O = 128: 16*9*128 + 37 = 18469
+        ("spatial", Fraction(32 * 3 * 128 + 37, 18469), "66.73", Fraction(2, 3)),
+        ("depth", Fraction(16 * 9 + 37, 18469), "0.98", Fraction(1, 128)),
+        ("sep", Fraction(16 * 9 + 16 * 128 + 37, 18469), "12.1", Fraction(1, 128) + Fraction(1, 9)),
+    ],
+)
+def test_percentages_of_the_text(cell: str, exact: Fraction, percentage: str, approximation: Fraction) -> None:
+    value = equation(cell).at(3, 128)
+    assert (value.exact, value.approximation, value.error) == (exact, approximation, approximation - exact)
+    digits = len(percentage.split(".")[1])
+    assert f"{100 * float(value.exact):.{digits}f}" == percentage == published.EQUATIONS[cell].percentage
+
+
+def test_erratum_5() -> None:
+    """The printed O*O in the denominator gives half a percent where the text says 66.73 %."""
+    assert f"{12325 / (18469 * 128):.4f}" == "0.0052"
+    assert f"{12325 / 18469:.4f}" == "0.6673"
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    cell=st.sampled_from([*CELLS, GROUPED]),
+    convention=st.sampled_from(list(CONVENTIONS)),
+    recurrence=st.sampled_from(list(RECURRENCES)),
+    kernel=st.tuples(*[st.integers(0, 4).map(lambda n: 2 * n + 1)] * 2),
+    channels=st.tuples(*[st.integers(1, 30).map(lambda n: 4 * n)] * 2),
+    size=st.tuples(*[st.integers(1, 40)] * 2),
+)
+def test_formulas_evaluate_to_the_integer_counts(
+    cell: str | Cell,
+    convention: str,
+    recurrence: str,
+    kernel: tuple[int, int],
+    channels: tuple[int, int],
+    size: tuple[int, int],
+) -> None:
+    derived = equation(cell, convention, recurrence=recurrence)
+    if derived.needs_equal:
+        channels = (channels[1], channels[1])
+    values = dict(zip((Kx, Ky, I, O, Dx, Dy), (*kernel, *channels, *size), strict=True))
+    program = describe_cell(cell, kernel=kernel, channels=channels, size=size, recurrence=recurrence)
+    assert (derived.general + derived.once).subs(values) == CONVENTIONS[convention].flops(program.work)
+
+
+def test_a_ratio_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="needs I = O"):
+        equation("depth").at(3, (96, 128))
+
+
+def test_latex() -> None:
+    printed = r"\left(16 \cdot K_x \cdot K_y \cdot I + 37\right) \cdot O \cdot D_x \cdot D_y"
+    assert latex(equation("standard").equal) == printed

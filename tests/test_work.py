@@ -1,0 +1,75 @@
+"""The algebra of work and prices."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.program import Trace
+from costmodel.describe.ops import Map
+from costmodel.describe.size import quotient
+from costmodel.describe.work import Cost, Event, Work
+from costmodel.price.conventions import CONVENTIONS, Convention, find_convention
+
+bags = st.dictionaries(st.sampled_from(list(Event)), st.integers(0, 10**30)).map(Work)
+conventions = st.sampled_from(list(CONVENTIONS.values()))
+
+
+@given(bags, bags, bags)
+def test_bags_add_like_numbers(a: Work, b: Work, c: Work) -> None:
+    assert a + b == b + a
+    assert (a + b) + c == a + (b + c)
+    assert a + Work() == a
+    assert all((a + b)[event] == a[event] + b[event] for event in Event)
+
+
+@given(conventions, bags, bags)
+def test_prices_are_linear_and_exact(convention: Convention, a: Work, b: Work) -> None:
+    assert convention.flops(a + b) == convention.flops(a) + convention.flops(b)
+    assert convention.flops(a) == sum(convention.prices[event] * a[event] for event in Event)
+
+
+@given(bags)
+def test_only_tf_profiler_sees_the_training_graph(work: Work) -> None:
+    for name in ("paper", "fvcore", "torch"):
+        assert CONVENTIONS[name].flops(work) == CONVENTIONS[name].flops(work.running)
+    assert not any(event.training_only for event in work.running)
+
+
+def test_costs_add_field_by_field() -> None:
+    a, b = Cost(Work({Event.MAC: 1}), 2, 3, 4, 5), Cost(Work({Event.MAC: 10}), 20, 30, 40, 50)
+    assert a + b == Cost(Work({Event.MAC: 11}), 22, 33, 44, 55)
+
+
+def test_an_unpriced_event_is_refused_at_construction() -> None:
+    prices = {event: 0 for event in Event if event is not Event.TANH}
+    with pytest.raises(InvalidInput, match=r"no price for TANH.*spell 0"):
+        Convention("forgetful", "FLOP", "nowhere", prices)
+
+
+@pytest.mark.parametrize("price", [-1, 0.5])
+def test_prices_are_whole_numbers_from_0(price: float) -> None:
+    with pytest.raises(InvalidInput, match="price of MAC"):
+        Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 0) | {Event.MAC: price})
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=list(CONVENTIONS))
+def test_every_convention_says_its_unit_and_source(convention: Convention) -> None:
+    assert convention.unit in ("FLOP", "MAC")
+    assert len(convention.source) > 20
+    assert find_convention(convention.name) is convention
+
+
+def test_only_exact_divisions() -> None:
+    assert quotient(12, 4, "groups") == 3
+    with pytest.raises(InvalidInput, match="12 is not a multiple of 5"):
+        quotient(12, 5, "groups")
+
+
+def test_elementwise_steps_need_equal_maps() -> None:
+    trace = Trace()
+    a, b = trace.input("a", Map(2, 3, 4)), trace.input("b", Map(2, 3, 5))
+    with pytest.raises(InvalidInput, match="needs equal maps, not 2x3x4 and 2x3x5"):
+        a + b
+    with pytest.raises(InvalidInput, match="state a is 2x3x4, its successor b is 2x3x5"):
+        trace.carry(a, b)
