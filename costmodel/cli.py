@@ -260,7 +260,7 @@ def check(
     checks = []
     with progress(len(programs), "checking") as tick:
         for name, program in programs.items():
-            checks.append(compare(name, program))
+            checks.append(compare(program, name))
             tick()
     print(report.text(checks, form))
     if not all(c.ok for c in checks):

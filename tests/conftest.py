@@ -1,10 +1,12 @@
-"""What all tests share: the ``cuda`` marker."""
+"""What all tests share: one torch thread per worker, and the ``cuda`` marker."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores; read when torch is first imported
 sys.path.insert(0, str(Path(__file__).parent))  # references.py and hand_written.py are imported by name
 
 

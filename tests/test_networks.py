@@ -95,7 +95,7 @@ def test_heads_are_7334_parameters() -> None:
 
 
 def test_other_class_counts_and_sizes() -> None:
-    """512x1024: the smaller frame shrinks every convolution; parameters stay. Classes: three 1x1 convolutions with bias."""
+    """Parameters do not depend on the frame; classes stand in three 1x1 convolutions with bias."""
     assert describe_network("icnet", size=(512, 1024)).parameters == 6_707_321
     eleven = describe_network("icnet", classes=11).parameters
     assert 6_707_321 - eleven == 8 * (129 + 257 + 129)

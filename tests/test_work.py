@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.program import Trace
 from costmodel.describe.ops import Map
+from costmodel.describe.program import Trace
 from costmodel.describe.size import quotient
 from costmodel.describe.work import Cost, Event, Work
 from costmodel.price.conventions import CONVENTIONS, Convention, find_convention

@@ -30,8 +30,12 @@ class Map:
             need_positive(name, getattr(self, name))
 
     @cached_property
+    def positions(self) -> Size:
+        return self.rows * self.columns
+
+    @cached_property
     def elements(self) -> Size:
-        return self.channels * (self.rows * self.columns)
+        return self.channels * self.positions
 
     @cached_property
     def bytes(self) -> Size:
@@ -111,7 +115,7 @@ class Conv:
     def cost(self, x: Map) -> Cost:
         out = self.output(x)
         weights = self.weights(x)
-        work = {Event.MAC: weights * (out.rows * out.columns)}
+        work = {Event.MAC: weights * out.positions}
         if self.bias:
             work[Event.BIAS] = out.elements
         cost = _cost(work, out, x, parameters=weights + (self.out_channels if self.bias else 0))

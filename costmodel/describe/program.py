@@ -120,6 +120,7 @@ class Trace:
         self._states: list[State] = []
         self.steps: list[Step] = []
         self._training: list[tuple[str, Work]] = []
+        self._maps: dict[tuple[int, int, int], Map] = {}
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -137,7 +138,7 @@ class Trace:
             n += 1
             unique = f"{full}{n}"
         self._names.add(unique)
-        return Value(unique, shape, self)
+        return Value(unique, self._shared(shape), self)
 
     def input(self, name: str, shape: Map) -> Value:
         value = self._value(name, shape)
@@ -158,6 +159,10 @@ class Trace:
         self.steps.append(Step(op, inputs, output))
         return output
 
+    def _shared(self, shape: Map) -> Map:
+        """The first map with these very sides, so that a grid computes what follows from them once."""
+        return self._maps.setdefault((id(shape.channels), id(shape.rows), id(shape.columns)), shape)
+
     def training(self, work: Work) -> None:
         """Record events of the training graph under the current layer."""
         self._training.append((".".join(self._scope), work))
@@ -172,6 +177,6 @@ class Trace:
             outputs,
             tuple(self._training),
         )
-        for recorded in (self._inputs, self._states, self.steps, self._training):
+        for recorded in (self._inputs, self._states, self.steps, self._training, self._maps):
             recorded.clear()
         return result

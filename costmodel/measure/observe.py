@@ -102,7 +102,8 @@ class Observed:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a call did, operation by operation. Views and bare allocations are none: they compute and move nothing."""
+    """What a call did, operation by operation. Views, bare allocations and
+    questions about a tensor (``prim``) are none: they compute and move nothing."""
 
     operations: tuple[Observed, ...]
 
@@ -125,7 +126,7 @@ class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if not func.is_view and func.overloadpacket not in ALLOCATIONS:
+        if not (func.is_view or func.namespace == "prim" or func.overloadpacket in ALLOCATIONS):
             rule = RULES.get(func.overloadpacket)
             events = rule(out, *args, **kwargs) if rule else None
             cost = Cost(Work(events), reads=_bytes((args, kwargs)), writes=_bytes(out), launches=1)

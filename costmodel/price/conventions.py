@@ -33,6 +33,11 @@ class Convention:
                 f"convention {self.name}: the price of {', '.join(wrong)} must be a whole number, 0 or more"
             )
 
+    @property
+    def priced(self) -> tuple[Event, ...]:
+        """The events that it counts."""
+        return tuple(event for event in Event if self.prices[event])
+
     def flops(self, work: Work) -> Size:
         """The price of the work, in ``unit``. Exact: ints stay ints, symbols stay symbols."""
         return sum(self.prices[event] * count for event, count in work.items() if self.prices[event])

@@ -29,7 +29,6 @@ def text(checks: "Sequence[Check]", form: str) -> str:
         "launches, parameters, FlopCounterMode (FLOPs), fvcore (MACs): as seen; as described unless marked.",
         "outputs: largest deviation from eq. (1) computed by hand with the module's weights (float32); - has no cell.",
         "The description's training-graph events (tf-profiler only) are left out: a running module has none of them.",
-        *[f"{c.subject}: {c.counters_differ}" for c in checks],
         *differences,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
     ]
@@ -40,7 +39,18 @@ def text(checks: "Sequence[Check]", form: str) -> str:
         rows,
         notes,
     )
-    return render([sheet], form)
+    return render([sheet, _parts(checks)], form)
+
+
+def _parts(checks: "Sequence[Check]") -> Sheet:
+    """fvcore's totals, itemised."""
+    columns = list(checks[0].fvcore_parts)
+    rows = [
+        [c.subject, *(f"{c.fvcore_parts[part]:,}" for part in columns), f"{sum(c.fvcore_parts.values()):,}"]
+        for c in checks
+    ]
+    title = "fvcore's totals itemised (FlopCounterMode: 2 x multiply-accumulate, nothing else)"
+    return Sheet(title, ["subject", *columns, "fvcore"], "l" + "r" * (len(columns) + 1), rows)
 
 
 def _cell(finding: "Finding | None") -> str:
@@ -66,7 +76,7 @@ def _record(c: "Check") -> dict[str, Any]:
             }
             for f in c.findings
         ],
-        "counters_differ": c.counters_differ,
+        "fvcore_parts": c.fvcore_parts,
     }
 
 

@@ -28,7 +28,10 @@ class Sheet:
 
 def render(sheets: Iterable[Sheet], form: str) -> str:
     """Sheets as ``text``, ``markdown`` or ``latex``."""
+    import tabulate as tabulate_module
     from tabulate import tabulate
+
+    tabulate_module.MIN_PADDING = 0  # its columns would be two wider than they need, and 80 are soon full
 
     blocks = []
     for sheet in sheets:

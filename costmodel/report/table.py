@@ -18,8 +18,6 @@ from costmodel.report.timing import Timing, from_samples
 if TYPE_CHECKING:
     import pandas as pd
 
-BASE = "icnet"  # the network that the others extend
-
 
 @dataclass(frozen=True)
 class TableRow:
@@ -115,7 +113,7 @@ class Table:
         def timing(row: TableRow) -> tuple[Timing, ...]:
             if not samples.get(row.approach):
                 return ()
-            base = NETWORKS[row.version or BASE].approach
+            base = NETWORKS[row.version].approach if row.version else row.approach
             return (from_samples(machine, samples[row.approach], samples.get(base)),)
 
         return replace(self, rows=tuple(replace(row, timings=(*row.timings, *timing(row))) for row in self.rows))
@@ -150,6 +148,9 @@ class Table:
         ]
         if any(row.paper for row in self.rows):
             notes.append("paper, GFLOPs: as printed in Table IV. dev.: ours minus printed, = where every digit agrees.")
+            errata += [
+                f"{published.ERRATA[key].place} {published.ERRATA[key].text}" for key in ("truncated", "training")
+            ]
         else:
             rows, columns = [row[:5] for row in rows], columns[:5]
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, [*notes, *errata])
@@ -180,7 +181,7 @@ class Table:
             cells = [row.approach]
             for machine in machines:
                 timing = by_machine.get(machine)
-                cells.append(f"{1e3 * timing.median_s:.1f}" if timing else "")
+                cells.append(f"{1e3 * timing.median_s:.4g}" if timing else "")
                 if machine in measured:
                     low, high = timing.interval_s if timing and timing.interval_s else (None, None)
                     cells.append(f"{1e3 * low:.1f}-{1e3 * high:.1f}" if low and high else "")
@@ -221,7 +222,7 @@ def entries(
     recurrence: str = "convlstm",
     **settings: Any,
 ) -> dict[str, Entry]:
-    """The rows' networks by approach, in the paper's order; ICNet, which the others extend, always comes first."""
+    """The rows' networks by approach, in the paper's order; a network that others extend comes with them."""
     wanted = list(NETWORKS if models is None else models)
     for model in wanted:
         find_network(model)
@@ -233,7 +234,7 @@ def entries(
             raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
     rows = {}
     for model, network in NETWORKS.items():
-        if model not in {BASE, *wanted}:
+        if model not in {*wanted, *(NETWORKS[model].base for model in wanted)}:
             continue
         if not network.sites:
             rows[network.approach] = Entry(model, None, describe_network(model, **settings))

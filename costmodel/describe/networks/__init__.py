@@ -14,18 +14,20 @@ from costmodel.describe.size import Size, need_positive
 
 @dataclass(frozen=True)
 class Network:
-    """What tables call it, its description, and the sites of its recurrent cells (none: no choice of a cell)."""
+    """What tables call it, its description, the sites of its recurrent cells (none: no choice of a cell), and the
+    network that it extends, which tables show first."""
 
     approach: str
     describe: Callable[..., tuple[Value, ...]]
     sites: tuple[str, ...] = ()
+    base: str | None = None
 
 
 NETWORKS = {
     "icnet": Network("ICNet", lstm_icnet),
-    "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",)),
-    "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high")),
-    "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final")),
+    "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet"),
+    "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet"),
+    "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet"),
 }
 
 

@@ -1,0 +1,116 @@
+"""`check` agrees where description and module agree, and says what differs where they do not."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from costmodel.describe.cells import CELLS, Cell, describe_cell
+from costmodel.describe.networks import NETWORKS, describe_network
+from costmodel.describe.ops import Conv
+from costmodel.measure import check as module
+from costmodel.measure.check import check
+from costmodel.measure.module import Streaming, build
+from costmodel.price.conventions import FVCORE, TORCH
+
+
+@pytest.mark.parametrize("recurrence", ["convlstm", "peephole", "channel-peephole"])
+@pytest.mark.parametrize("kernel", [3, (2, 5)], ids=str)
+@pytest.mark.parametrize("kind", CELLS)
+def test_cells_agree(kind: str, kernel: object, recurrence: str) -> None:
+    result = check(describe_cell(kind, kernel=kernel, channels=8, size=(9, 12), recurrence=recurrence))
+    assert result.ok, [f.difference for f in result.findings if not f.ok]
+    assert {f.what for f in result.findings} >= {"events", "parameters", "fvcore", "FlopCounterMode", "outputs"}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("version", [m for m in NETWORKS if NETWORKS[m].sites])
+def test_networks_agree(version: str, cell: str) -> None:
+    result = check(describe_network(version, cell=cell, size=(101, 130), classes=7))
+    assert result.ok, [f.difference for f in result.findings if not f.ok]
+
+
+def test_a_mixed_network_agrees() -> None:
+    cells = {"low": "sep", "medium": "depth", "high": "spatial", "final": "standard"}
+    assert check(describe_network("v6", cell=cells, size=(128, 97), kernel=(4, 3), heads=False)).ok
+
+
+def test_the_foreign_counters_called_directly() -> None:
+    """Not through our wrappers: what a user of those tools would see."""
+    program = describe_network("icnet", size=(128, 128))
+    net, x = build(program).eval(), torch.zeros(1, 3, 128, 128)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(x)
+    assert counter.get_total_flops() == TORCH.flops(program.work)
+    analysis = FlopCountAnalysis(net, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    assert analysis.total() == FVCORE.flops(program.work)
+
+
+def without_bias(net: Streaming) -> None:
+    net.body.xi.bias = None
+
+
+def another_kernel(net: Streaming) -> None:
+    net.body.hc = nn.Conv2d(8, 8, 5, padding=2, bias=False, device=next(net.parameters()).device)
+
+
+def an_operation_more(net: Streaming) -> None:
+    net.body.hc = nn.Sequential(net.body.hc, nn.GELU())
+
+
+@pytest.mark.parametrize(
+    ("damage", "differences"),
+    [
+        (without_bias, {"events": "bias addition: described 3,456, seen 2,592 (-864)", "parameters": "(-8)"}),
+        (
+            another_kernel,
+            {"events": "multiply-accumulate", "FlopCounterMode": "(+", "fvcore": "(+", "parameters": "(+1,024)"},
+        ),
+        (
+            an_operation_more,
+            {"operations without a rule": "1 x aten.gelu.default", "launches": "(+1)", "outputs": "eq. (1)"},
+        ),
+    ],
+)
+def test_every_damage_is_found(damage: Callable[[Streaming], None], differences: dict[str, str]) -> None:
+    program = describe_cell("standard", channels=8, size=(9, 12))
+    with torch.device("meta"):
+        ghost = build(program).eval()
+    net = build(program).eval()
+    for victim in (ghost, net):
+        damage(victim)
+    result = module.compare(program, ghost, net, "damaged")
+    found = {f.what: f.difference for f in result.findings if not f.ok}
+    assert not result.ok
+    assert set(found) == set(differences)
+    for what, part in differences.items():
+        assert part in found[what]
+
+
+def test_an_output_that_is_not_eq_1_is_found() -> None:
+    """The same events, weights and totals, another result."""
+    program = describe_cell("sep", channels=8, size=(9, 12))
+    with torch.device("meta"):
+        ghost = build(program).eval()
+    net = build(program).eval()
+    net.body.xi_1.register_forward_hook(lambda conv, inputs, output: output.flip(2))
+    result = module.compare(program, ghost, net, "flipped")
+    assert [f.what for f in result.findings if not f.ok] == ["outputs"]
+
+
+def test_why_the_counters_differ_adds_up() -> None:
+    program = describe_network("v2", size=(128, 128))
+    result = check(program)
+    parts = result.fvcore_parts
+    (printed,) = [f.seen for f in result.findings if f.what == "fvcore"]
+    assert list(parts) == ["1 x multiply-accumulate", "2 x normalisation", "4 x bilinear sample"]
+    assert sum(parts.values()) == printed
+    assert parts["1 x multiply-accumulate"] == TORCH.flops(program.work) // 2
+
+
+def test_a_cell_of_ones_own_is_checked_like_the_others() -> None:
+    grouped = Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
+    assert check(describe_cell(grouped, channels=(8, 12), size=(5, 7))).ok

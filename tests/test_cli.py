@@ -1,0 +1,308 @@
+"""The command line as a user meets it: real processes for the promises, the same entry point for the rest."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from costmodel import cli
+from costmodel.describe.cells import CELLS
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """The command line in this process: exit code, stdout, stderr."""
+    before, sys.argv = sys.argv, ["costmodel", *arguments]
+    try:
+        code = cli.main()
+    finally:
+        sys.argv = before
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "costmodel", *arguments], capture_output=True, text=True, **settings)
+
+
+def test_the_first_command_of_the_readme() -> None:
+    done = process("table", "--model", "v6")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[4].split() == ["ICNet", "6707k", "100.00", "58.38", "100.00", "6707k", "58.38", "="]
+    assert lines[8].split() == ["sep-LSTM-ICNet", "v6", "7270k", "63.62", "81.44", "32.40", "7270k", "81.44", "="]
+    assert done.stdout.isascii()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_the_installed_script() -> None:
+    script = Path(sys.executable).parent / "costmodel"
+    done = subprocess.run([script, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "costmodel")
+
+
+@pytest.mark.parametrize("command", [[], ["table"], ["sweep"], ["equation"], ["check"]], ids=" ".join)
+def test_help_has_examples_that_work(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *command, "--help")
+    assert (code, err) == (0, "")
+    shown = [line.strip() for line in out.splitlines() if line.startswith("    costmodel ")]
+    if command:
+        assert len(shown) >= 3
+    for line in shown:
+        if "check" not in line and "--measure" not in line:  # those take seconds; they have their own tests
+            assert run(capsys, *line.split()[1:])[0] == 0, line
+
+
+def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "costmodel table --model v6" in run(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("table --kernel 0", "--kernel '0': sizes start at 1"),
+        ("sweep --kernel 0", "--kernel '0': sizes start at 1"),
+        ("sweep --kernel -3", "--kernel '-3': expected whole numbers from 1"),
+        ("sweep --kernel a", "--kernel 'a': expected whole numbers from 1"),
+        ("sweep --kernel 3,,5", "--kernel '' in '3,,5': expected whole numbers from 1"),
+        ("sweep --kernel 3x", "--kernel '3x': expected whole numbers from 1"),
+        ("sweep --kernel 3x5x7", "--kernel '3x5x7': expected"),
+        ("sweep --kernel ²", "--kernel '²': expected"),
+        ("sweep --kernel 3.5", "--kernel '3.5': expected"),
+        ("table --kernel 3,5", "--kernel '3,5': one value here"),
+        ("table --size 0x0", "--size '0x0': sizes start at 1"),
+        ("table --size 10", "--size '10': expected ROWSxCOLUMNS"),
+        ("table --size 8x8", "too small for ICNet: at least 97x97"),
+        ("sweep --size 10", "--size '10': expected ROWSxCOLUMNS"),
+        ("table --model v7", "--model 'v7': one of icnet, v2, v5, v6"),
+        ("table --cell gated", "--cell 'gated': one of standard, spatial, depth, sep"),
+        ("table --convention mine", "unknown convention 'mine': one of paper, tf-profiler, fvcore, torch"),
+        ("table --format pdf", "unknown format 'pdf': one of text, markdown, latex, csv, json"),
+        ("sweep --format pdf", "unknown format 'pdf'"),
+        ("check --format pdf", "unknown format 'pdf'"),
+        ("table --classes 0", "--classes '0': expected a whole number from 1"),
+        ("table --classes many", "--classes 'many': expected a whole number from 1"),
+        ("table --recurrence gru", "unknown recurrence 'gru': one of convlstm"),
+        ("table --site final", "--site 'final': expected NAME=VALUE"),
+        ("table --site final=gated", "unknown cell 'gated'"),
+        ("table --model v2 --site low=sep", "unknown site 'low': the chosen models have final"),
+        ("table --measure tpu", "--measure 'tpu': only cpu"),
+        ("table --measure cpu --rounds 0", "--rounds '0': expected a whole number from 1"),
+        ("sweep --channels -5", "--channels '-5': expected whole numbers from 1"),
+        ("sweep --channels 96x128 --cell depth", "96 in cannot become 128 out"),
+        ("sweep --kernel 99999999 --channels 99999", "more than a 64-bit integer holds"),
+        ("sweep --kernel 99999999999999999999", "expected whole numbers from 1"),
+        (
+            f"sweep --kernel {','.join(map(str, range(1, 3000)))} --channels {','.join(map(str, range(1, 6000)))}",
+            "the grid has 71,964,004 rows (17,991,001 points x 4 cells)",
+        ),
+        (
+            f"sweep --kernel {','.join(map(str, range(1, 600)))} --channels {','.join(map(str, range(1, 600)))}",
+            "the grid has 1,435,204 rows; at most 1,000,000 can be printed",
+        ),
+        ("equation gated", "cell 'gated': one of standard"),
+        ("equation depth --ratio --channels 96x128", "needs I = O"),
+        ("equation --convention mine", "unknown convention"),
+        ("check --model v6 --size 10x10", "at least 97x97"),
+        ("check --kernel 0", "sizes start at 1"),
+        ("table --frobnicate", "No such option"),
+        ("frobnicate", "No such command"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *arguments.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("costmodel: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_bad_input_to_the_process_has_no_traceback() -> None:
+    done = process("table", "--model", "v7")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "costmodel: --model 'v7': one of icnet, v2, v5, v6\n")
+
+
+def test_models_and_cells_repeat_or_join(capsys: pytest.CaptureFixture[str]) -> None:
+    joined = run(capsys, "table", "--model", "v6,v2", "--cell", "sep,standard")[1]
+    repeated = run(capsys, "table", "--model", "v2", "--model", "v6", "--cell", "standard", "--cell", "sep")[1]
+    assert joined == repeated
+    assert [line.split("  ")[0] for line in joined.splitlines()[4:9]] == [
+        "ICNet",
+        "LSTM-ICNet v2",
+        "sep-LSTM-ICNet v2",
+        "LSTM-ICNet v6",
+        "sep-LSTM-ICNet v6",
+    ]
+
+
+def test_sweep_json_is_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(
+        capsys, "sweep", "--kernel", "3,3x5", "--channels", "64,96x128", "--size", "32x64", "--format", "json"
+    )
+    data = json.loads(out)
+    assert code == 0
+    assert err == "costmodel: left out: a depth cell keeps its channels: 96 in cannot become 128 out (it needs I = O)\n"
+    assert list(data) == ["convention", "size", "rows"]
+    assert (data["convention"], data["size"]) == ("paper", [32, 64])
+    assert len(data["rows"]) == 2 * 2 * 3
+    keys = ["kernel", "channels", "cell", "flops", "params", "cost_ratio", "approximation", "timings"]
+    assert all(list(row) == keys for row in data["rows"])
+    row = data["rows"][-1]
+    assert (row["kernel"], row["channels"], row["cell"]) == ([3, 5], [96, 128], "sep")
+    macs = 4 * (15 * 96 + 96 * 128) + 4 * (15 * 128 + 128 * 128)
+    assert row["flops"] == (2 * macs + 37 * 128) * 32 * 64
+    assert row["params"] == macs + 4 * 128
+
+
+def test_sweep_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "sweep", "--kernel", "5", "--cell", "sep", "--format", "csv", "--convention", "fvcore")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["convention"], row["kernel_x"], row["cell"], row["rows"]) == ("fvcore", "5", "sep", "128")
+
+
+def test_equations(capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, "equation")[1]
+    for line in (
+        "(16*Kx*Ky*I + 37)*O*Dx*Dy",
+        "the same at Kx = Ky: (32*Kx*I + 37)*O*Dx*Dy",
+        "(16*Kx*Ky + 37)*O*Dx*Dy",
+        "(16*Kx*Ky + 16*I + 37)*O*Dx*Dy",
+    ):
+        assert line in out
+    out = run(capsys, "equation", "--ratio")[1]
+    for line in (
+        "66.73 % (12325/18469); saves 33.27 %",
+        "0.98 % (181/18469); saves 99.02 %",
+        "12.07 % (2229/18469); saves 87.93 %",
+        "approximation 2/Kx: the same at Kx = Ky",
+        "approximation 1/I: the same",
+        "approximation 1/I + 1/(Kx*Ky): the same",
+        "0.78 %; error -0.20 points, -20.3 % of the cost",
+        "it is the remaining cost",
+    ):
+        assert line in out
+    assert run(capsys, "equation", "sep", "--latex")[1].startswith(r"\left(16 \cdot K_x")
+    assert r"\approx \frac{1}{I}" in run(capsys, "equation", "depth", "--ratio", "--latex")[1]
+    assert "(16*Kx*Ky*I + 43)*O*Dx*Dy" in run(capsys, "equation", "standard", "--recurrence", "peephole")[1]
+    assert "(16*Kx*Ky*I + 13)*O*Dx*Dy" in run(capsys, "equation", "standard", "--convention", "tf-profiler")[1]
+
+
+def test_check_prints_a_table_and_agrees(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--cell", "sep,depth", "--kernel", "5", "--channels", "16", "--map-size", "9x14"]
+    code, out, err = run(capsys, "check", *arguments)
+    assert (code, err) == (0, "")
+    assert "2 of 2 agree" in out
+    assert "fvcore" in out
+    code, out, _ = run(capsys, "check", "--model", "v2", "--cell", "depth", "--size", "97x97", "--format", "json")
+    data = json.loads(out)
+    assert (code, data["ok"], [c["subject"] for c in data["checks"]]) == (0, True, ["depth-LSTM-ICNet v2"])
+    code, out, _ = run(capsys, "check", *arguments, "--format", "csv")
+    assert {row["ok"] for row in csv.DictReader(io.StringIO(out))} == {"True"}
+
+
+def test_check_exits_1_on_a_mismatch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from costmodel.measure import check
+
+    honest = check.build
+
+    def dishonest(program: object) -> object:
+        net = honest(program)
+        net.body.xo.bias = None
+        return net
+
+    monkeypatch.setattr(check, "build", dishonest)
+    code, out, _ = run(capsys, "check", "--cell", "depth", "--channels", "4", "--map-size", "5x6")
+    assert code == 1
+    assert "0 of 1 agree, 1 MISMATCH" in out
+    assert "events: bias addition: described 480, seen 360 (-120)" in out
+
+
+def test_measure_times_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--measure", "cpu", "--rounds", "2", "--format", "json"]
+    code, out, _ = run(capsys, "table", "--model", "v2", "--cell", "depth", "--size", "97x97", *arguments)
+    rows = json.loads(out)["rows"]
+    assert code == 0
+    assert [row["approach"] for row in rows] == ["ICNet", "depth-LSTM-ICNet v2"]
+    for row in rows:
+        (timing,) = row["timings"]
+        assert (timing["device"], timing["clock"]) == ("cpu", "wall")
+        assert 0 < timing["interval_s"][0] <= timing["median_s"] <= timing["interval_s"][1]
+    assert [row["timings"][0]["pct"] for row in rows] == [100.0, None]  # the standard row was not timed
+
+    code, out, _ = run(capsys, "sweep", "--kernel", "3", "--channels", "8", "--size", "9x9", *arguments)
+    rows = json.loads(out)["rows"]
+    assert [row["cell"] for row in rows] == list(CELLS)
+    assert all(row["timings"][0]["pct"] > 0 for row in rows)
+
+
+def test_ctrl_c_keeps_what_was_timed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from costmodel.measure import clock
+
+    calls = 0
+
+    def stream(program: object) -> Callable[[], None]:
+        def step() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 12:  # two warm-up rounds and three timed ones of two networks take ten
+                raise KeyboardInterrupt
+
+        return step
+
+    monkeypatch.setattr(clock, "stream", stream)
+    code, out, err = run(capsys, "table", "--model", "v2", "--cell", "standard", "--measure", "cpu", "--format", "json")
+    assert (code, err) == (0, "costmodel: interrupted after 3 of 5 rounds; showing what was timed\n")
+    assert [row["timings"][-1]["clock"] for row in json.loads(out)["rows"]] == ["wall", "wall"]
+
+
+def test_ctrl_c_elsewhere_is_exit_code_130() -> None:
+    interrupt = "lambda **_: os.kill(os.getpid(), signal.SIGINT)"
+    script = f"import os, signal, costmodel.cli as c; c.app = {interrupt}; raise SystemExit(c.main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "costmodel: interrupted\n")
+
+
+HEAVY = (
+    "print([m for m in ('torch','sympy','pandas','matplotlib','numpy','fvcore') if m in sys.modules], file=sys.stderr)"
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "table --model v6",
+        "table --format json",
+        "table --format markdown",
+        "table --model v9",
+        "--help",
+        "equation --help",
+    ],
+)
+def test_a_table_opens_no_heavy_package(arguments: str) -> None:
+    script = f"import sys; from costmodel.cli import main; sys.argv[0] = 'costmodel'; main(); {HEAVY}"
+    done = subprocess.run([sys.executable, "-c", script, *arguments.split()], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_sweep_opens_numpy_alone() -> None:
+    script = f"import sys; from costmodel.cli import main; sys.argv = ['costmodel', 'sweep']; main(); {HEAVY}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "['numpy']\n")
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m costmodel sweep --kernel {','.join(map(str, range(1, 2000)))} --format csv | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("kernel_x")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,204 @@
+"""Real modules against cells written by hand, and everything one does with an nn.Module."""
+
+import pytest
+import torch
+from hand_written import Cell as ByHand
+from references import EXACT
+
+from costmodel.describe.cells import CELLS, describe_cell
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import describe_network
+from costmodel.measure.module import Streaming, build
+
+KERNELS = [1, 3, 5, (3, 5), (5, 1), 2, (4, 3), 7]
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def frames(count: int, *shape: int) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(shape) for _ in range(count)]
+
+
+@pytest.mark.parametrize("peephole", [None, "peephole", "channel-peephole"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("kind", CELLS)
+def test_cells_compute_what_the_equations_say(kind: str, kernel: object, peephole: str | None) -> None:
+    """Three frames of a batch of two, odd sizes, I != O where the cell allows it, against plain torch."""
+    torch.manual_seed(0)
+    inputs, outputs, rows, columns = (6 if kind == "depth" else 4), 6, 9, 13
+    kx, ky = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    shapes = {None: None, "peephole": (outputs, rows, columns), "channel-peephole": (outputs, 1, 1)}
+    by_hand = ByHand(kind, inputs, outputs, kx, ky, shapes[peephole])
+    program = describe_cell(
+        kind, kernel=kernel, channels=(inputs, outputs), size=(rows, columns), recurrence=peephole or "convlstm"
+    )
+    module = build(program)
+    module.body.load_state_dict(by_hand.state_dict(), strict=True)
+    assert parameters(module) == program.parameters == by_hand.parameters()
+
+    h = c = torch.zeros(2, outputs, rows, columns)
+    state = None  # zeros
+    for x in frames(3, 2, inputs, rows, columns):
+        h, c = by_hand.step(x, h, c)
+        y, state = module(x, state)
+        torch.testing.assert_close(y, h, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(state, (h, c), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", EXACT, ids=lambda row: row["approach"])
+def test_network_modules_have_the_described_parameters(row: dict[str, str]) -> None:
+    with torch.device("meta"):
+        module = build(describe_network(row["version"] or "icnet", cell=row["cell"] or "standard"))
+    assert parameters(module) == int(row["params"])
+
+
+def small(version: str = "v6", **settings: object) -> Streaming:
+    torch.manual_seed(0)
+    return build(describe_network(version, size=(101, 130), classes=5, **settings)).eval()
+
+
+def test_a_network_streams_and_remembers() -> None:
+    net = small(cell="sep", heads=False)
+    first, second = frames(2, 1, 3, 101, 130)
+    with torch.no_grad():
+        y1, state = net(first)
+        y2, _ = net(second, state)
+        again, _ = net(second, state)
+        forgetful, _ = net(second)
+        zeros, _ = net(second, net.zeros(second))
+    assert y1.shape == (1, 5, *(2 * n - 1 for n in (13, 17)))
+    torch.testing.assert_close(y2, again, rtol=0, atol=0)
+    torch.testing.assert_close(forgetful, zeros, rtol=0, atol=0)
+    assert not torch.allclose(y2, forgetful)
+
+
+def test_heads_and_stateless_networks() -> None:
+    (x,) = frames(1, 2, 3, 101, 130)
+    (scores, sub24, sub4), state = small("icnet")(x)
+    assert state == ()
+    assert [t.shape[:2] for t in (scores, sub24, sub4)] == [(2, 5)] * 3
+    plain, _ = small("icnet", heads=False)(x)
+    assert plain.shape == scores.shape
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_dtypes_and_memory_formats(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+    net = small(cell="depth", heads=False)
+    (x,) = frames(1, 1, 3, 101, 130)
+    with torch.no_grad():
+        expected, _ = net(x)
+        net = net.to(dtype).to(memory_format=memory_format)
+        y, state = net(x.to(dtype).to(memory_format=memory_format))
+        y, state = net(x.to(dtype).to(memory_format=memory_format), state)
+    assert y.dtype == state[0].dtype == dtype
+    with torch.no_grad():
+        reference, _ = small(cell="depth", heads=False)(x, tuple(s.float() for s in state))
+    assert expected.shape == y.shape == reference.shape
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_bfloat16_is_close_to_float32(kind: str) -> None:
+    module = build(describe_cell(kind, channels=8, size=(9, 11)))
+    (x,) = frames(1, 1, 8, 9, 11)
+    with torch.no_grad():
+        y, _ = module(x)
+        half, _ = module.to(torch.bfloat16)(x.bfloat16())
+    torch.testing.assert_close(half.float(), y, rtol=0.05, atol=0.02)  # bfloat16 has 8 bits of mantissa
+
+
+def test_training_reaches_every_parameter() -> None:
+    net = small(cell="sep").train()
+    (x,) = frames(1, 2, 3, 101, 130)
+    before = net.body.conv1_1_3x3_s2.norm.running_mean.clone()
+    outputs, state = net(x)
+    outputs, state = net(x, state)
+    (sum(o.square().mean() for o in outputs) + sum(s.mean() for s in state)).backward()
+    assert all(p.grad is not None for p in net.parameters())
+    assert not torch.equal(before, net.body.conv1_1_3x3_s2.norm.running_mean)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_compiles_without_a_graph_break(kind: str) -> None:
+    module = build(describe_cell(kind, kernel=(3, 4), channels=8, size=(6, 7))).eval()
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    a, b = frames(2, 1, 8, 6, 7)
+    with torch.no_grad():
+        for x in (a, b):
+            torch.testing.assert_close(compiled(x), module(x))
+            torch.testing.assert_close(compiled(x, module.zeros(x)), module(x))
+
+
+def test_compiles_with_the_default_backend() -> None:
+    module = build(describe_cell("depth", channels=4, size=(6, 7))).eval()
+    (x,) = frames(1, 1, 4, 6, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(module)(x), module(x))
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+def test_exports(with_state: bool) -> None:
+    net = small(cell="spatial", heads=False)
+    (x,) = frames(1, 1, 3, 101, 130)
+    arguments = (x, net.zeros(x)) if with_state else (x,)
+    exported = torch.export.export(net, arguments).module()
+    with torch.no_grad():
+        torch.testing.assert_close(exported(*arguments), net(*arguments))
+
+
+def test_runs_on_meta_tensors() -> None:
+    with torch.device("meta"):
+        net = build(describe_network("v6", cell="spatial")).eval()
+        (scores, *_), state = net(torch.empty(1, 3, 1024, 2048))
+    assert scores.shape == (1, 19, 255, 511)
+    assert {s.device.type for s in state} == {"meta"}
+
+
+def test_code_is_printable_python() -> None:
+    code = build(describe_cell("sep", channels=4, size=(5, 5))).code
+    compile(code, "forward", "exec")
+    assert "xi_2 = self.xi_2(xi_1)" in code
+    assert "torch.tanh" in code
+
+
+def test_a_frame_of_another_size_is_refused_where_it_matters() -> None:
+    net = small(cell="depth")
+    with pytest.raises(ValueError, match="built for frames of batch x 3 x 101 x 130, not 1 x 3 x 97 x 97"):
+        net(torch.zeros(1, 3, 97, 97))
+    cell = build(describe_cell("depth", channels=4, size=(5, 5)))
+    assert cell(torch.zeros(1, 4, 9, 2))[0].shape == (1, 4, 9, 2)
+    with pytest.raises(ValueError, match="not 1 x 3 x 5 x 5"):
+        cell(torch.zeros(1, 3, 5, 5))
+    with pytest.raises(ValueError, match="not 4 x 5 x 5"):
+        cell(torch.zeros(4, 5, 5))
+    fixed = build(describe_cell("depth", channels=4, size=(5, 5), recurrence="peephole"))
+    with pytest.raises(ValueError, match="not 1 x 4 x 9 x 2"):
+        fixed(torch.zeros(1, 4, 9, 2))
+
+
+def test_symbols_cannot_be_built() -> None:
+    import sympy
+
+    n = sympy.Symbol("n", integer=True, positive=True)
+    with pytest.raises(InvalidInput, match="needs whole numbers"):
+        build(describe_cell("sep", channels=n, size=(4, 4)))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("kind", CELLS)
+def test_cuda_computes_the_same(kind: str) -> None:
+    """Convolutions in full float32 (TF32 off) against the CPU."""
+    module = build(describe_cell(kind, channels=16, size=(20, 30))).eval()
+    (x,) = frames(1, 1, 16, 20, 30)
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.no_grad():
+            expected, _ = module(x)
+            y, _ = module.cuda()(x.cuda())
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
+    torch.testing.assert_close(y.cpu(), expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,114 @@
+"""The observer against arithmetic by hand: any code, no values needed, nothing left out in silence."""
+
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+from torch.nn import functional as F
+
+from costmodel.describe.networks import describe_network
+from costmodel.describe.work import Event, Work
+from costmodel.measure.module import build
+from costmodel.measure.observe import observe
+
+
+def meta(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, device="meta")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "work"),
+    [
+        (F.conv2d, (meta(2, 3, 8, 8), meta(5, 3, 3, 3)), {Event.MAC: 2 * 5 * 6 * 6 * 27}),
+        (
+            lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1, groups=2),
+            (meta(1, 4, 8, 8), meta(6, 2, 3, 3), meta(6)),
+            {Event.MAC: 6 * 4 * 4 * 2 * 9, Event.BIAS: 6 * 4 * 4},
+        ),
+        (  # every input meets the weights of one input channel
+            lambda x, w: F.conv_transpose2d(x, w, stride=2),
+            (meta(1, 4, 5, 5), meta(4, 3, 2, 2)),
+            {Event.MAC: 4 * 5 * 5 * 3 * 4},
+        ),
+        (F.conv1d, (meta(1, 2, 10), meta(3, 2, 4)), {Event.MAC: 3 * 7 * 2 * 4}),
+        (lambda a, b: a @ b, (meta(3, 4), meta(4, 5)), {Event.MAC: 3 * 4 * 5}),
+        (torch.bmm, (meta(2, 3, 4), meta(2, 4, 5)), {Event.MAC: 2 * 3 * 4 * 5}),
+        (F.linear, (meta(3, 4), meta(5, 4), meta(5)), {Event.MAC: 60, Event.BIAS: 15}),
+        (
+            lambda a, b: a + b * torch.sigmoid(a),
+            (meta(2, 3),) * 2,
+            {Event.ADDITION: 6, Event.PRODUCT: 6, Event.SIGMOID: 6},
+        ),
+        (lambda a: F.relu(torch.tanh(a)), (meta(7),), {Event.TANH: 7, Event.RELU: 7}),
+        (lambda a: F.max_pool2d(a, 3, 2, 1), (meta(1, 2, 8, 8),), {Event.MAX_POOL: 9 * 2 * 4 * 4}),
+        (lambda a: F.avg_pool2d(a, (2, 4)), (meta(1, 2, 8, 8),), {Event.AVERAGE_POOL: 8 * 2 * 4 * 2}),
+        (lambda a: F.pad(a, (0, 1, 0, 1)), (meta(1, 2, 3, 3),), {Event.MOVE: 2 * 4 * 4}),
+        (lambda a: a.view(-1).unsqueeze(0).expand(3, -1), (meta(2, 3),), {}),
+    ],
+    ids=[
+        "conv2d",
+        "conv2d grouped, strided, biased",
+        "conv_transpose2d",
+        "conv1d",
+        "@",
+        "bmm",
+        "linear",
+        "functional arithmetic",
+        "activations",
+        "max_pool2d",
+        "avg_pool2d",
+        "pad",
+        "views",
+    ],
+)
+def test_rules(function: object, arguments: tuple[torch.Tensor, ...], work: dict[Event, int]) -> None:
+    seen = observe(function, *arguments)
+    assert seen.cost.work == Work(work)
+    assert not seen.unpriced
+
+
+def test_an_operation_without_a_rule_is_listed() -> None:
+    seen = observe(lambda a: torch.erf(torch.erf(a)) + 1, meta(4))
+    assert seen.unpriced == {"aten.erf.default": 2}
+    assert seen.cost.work == Work({Event.ADDITION: 4})
+    assert seen.cost.launches == 3
+
+
+def test_batch_norm_that_computes_statistics_is_not_taken_for_a_fixed_one() -> None:
+    norm = torch.nn.BatchNorm2d(3, device="meta")
+    assert observe(norm.eval(), meta(1, 3, 4, 4)).cost.work == Work({Event.NORM: 48})
+    training = observe(norm.train(), meta(1, 3, 4, 4))
+    assert "aten.native_batch_norm.default" in training.unpriced
+    assert training.cost.work[Event.NORM] == 0
+
+
+def test_bytes_of_a_product() -> None:
+    cost = observe(torch.mul, meta(5, 6), meta(5, 6)).cost
+    assert (cost.reads, cost.writes, cost.launches) == (2 * 30 * 4, 30 * 4, 1)
+    half = observe(torch.mul, meta(5, 6).half(), meta(5, 6).half()).cost
+    assert (half.reads, half.writes) == (2 * 30 * 2, 30 * 2)
+
+
+@pytest.mark.parametrize("where", ["meta", "fake", "real"])
+def test_needs_no_values(where: str) -> None:
+    program = describe_network("v5", cell="sep", size=(101, 130))
+    if where == "fake":
+        with FakeTensorMode():
+            module = build(program).eval()
+            x = torch.empty(1, 3, 101, 130)
+            seen = observe(module, x, module.zeros(x))
+    else:
+        with torch.device("meta" if where == "meta" else "cpu"):
+            module = build(program).eval()
+            x = torch.empty(1, 3, 101, 130)
+            seen = observe(module, x, module.zeros(x))
+    assert seen.cost.work == program.work.running
+    assert not seen.unpriced
+    assert (seen.cost.launches, seen.cost.reads) == (program.cost.launches, program.cost.reads)
+
+
+def test_counting_twice_counts_the_same_and_leaves_nothing_behind() -> None:
+    module = build(describe_network("v2", size=(97, 97))).eval()
+    x = torch.zeros(1, 3, 97, 97)
+    first, second = observe(module, x), observe(module, x)
+    assert first == second
+    assert not module._forward_hooks

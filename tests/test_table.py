@@ -1,0 +1,168 @@
+"""Table IV as printed, by its own rounding rules, misprint flagged."""
+
+import csv
+import io
+import json
+
+import pytest
+from references import EXACT, PRINTED
+
+from costmodel import published
+from costmodel.describe.cells import Cell
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Conv
+from costmodel.report.table import table
+
+FULL = table()
+
+
+def test_rows_stand_in_the_papers_order_under_its_names() -> None:
+    assert [row.approach for row in FULL.rows] == [row["approach"] for row in PRINTED]
+    assert len(FULL) == 13
+
+
+@pytest.mark.parametrize("printed", PRINTED, ids=lambda row: row["approach"])
+def test_every_printed_digit_but_the_lost_one(printed: dict[str, str]) -> None:
+    (row,) = [row for row in FULL.rows if row.approach == printed["approach"]]
+    assert str(row.params_k) == printed["params_k"]
+    assert f"{row.params_pct:.2f}" == printed["params_pct"]
+    assert f"{row.flops_pct:.2f}" == printed["gflops_pct"]
+    if row.approach == "spatial-LSTM-ICNet v5":
+        assert (f"{row.gflops:.2f}", printed["gflops"]) == ("135.47", "135.4")
+    else:
+        assert f"{row.gflops:.2f}" == printed["gflops"]
+
+
+@pytest.mark.parametrize("printed", PRINTED, ids=lambda row: row["approach"])
+def test_the_published_rows_are_typed_right(printed: dict[str, str]) -> None:
+    row = published.TABLE_IV[printed["approach"]]
+    ours = [row.params_k, row.params_pct, row.gflops, row.flops_pct, row.cpu_ms, row.cpu_pct, row.gpu_ms, row.gpu_pct]
+    keys = ["params_k", "params_pct", "gflops", "gflops_pct", "cpu_ms", "cpu_pct", "gpu_ms", "gpu_pct"]
+    assert ours == [float(printed[key]) for key in keys]
+
+
+def test_the_text_flags_exactly_the_misprint() -> None:
+    lines = FULL.text().splitlines()
+    flagged = [line for line in lines if line.endswith("[1]")]
+    assert len(flagged) == 1
+    assert flagged[0].startswith("spatial-LSTM-ICNet v5")
+    assert flagged[0].endswith("135.4  +0.07 [1]")
+    assert sum(line.rstrip().endswith(" =") for line in lines) == 12
+    assert any("a digit is lost" in line for line in lines)
+
+
+def test_the_erratum_needs_what_its_note_says() -> None:
+    """77.87 % of 173.98 to two decimals: [77.865, 77.875] % of it."""
+    low, high = (0.01 * pct * 173.98 for pct in (77.865, 77.875))
+    assert low <= 135.470618694 <= high
+    assert not low <= 135.4 <= high
+
+
+@pytest.mark.parametrize("convention", ["paper", "fvcore", "torch"])
+def test_other_conventions_are_named_and_not_compared_silently(convention: str) -> None:
+    text = table(["v2"], convention=convention).text()
+    assert f"convention {convention}" in text
+    assert "=" not in text.splitlines()[4]
+
+
+def test_icnet_is_always_the_base_and_percentages_are_of_the_standard_cell() -> None:
+    rows = table(["v6"], ["sep"]).rows
+    assert [row.approach for row in rows] == ["ICNet", "sep-LSTM-ICNet v6"]
+    assert (rows[0].flops_pct, rows[1].flops_pct) == (100.0, 32.40)
+
+
+def test_paper_values_only_for_the_papers_settings() -> None:
+    assert all(row.paper for row in FULL.rows)
+    for settings in (
+        {"size": (512, 1024)},
+        {"kernel": 5},
+        {"classes": 11},
+        {"heads": False},
+        {"recurrence": "peephole"},
+    ):
+        assert not any(row.paper for row in table(["v6"], **settings).rows), settings
+
+
+def test_mixed_cells_are_named_by_site() -> None:
+    rows = table(["v2", "v6"], ["sep"], sites={"low": "depth"}).rows
+    assert [row.approach for row in rows] == ["ICNet", "sep-LSTM-ICNet v2", "sep-LSTM-ICNet v6 (low depth)"]
+    assert rows[2].params == 7_270_777 - (140_800 - 9_728)
+    assert rows[2].paper is None
+    with pytest.raises(InvalidInput, match="unknown site 'high': the chosen models have final"):
+        table(["v2"], sites={"high": "sep"})
+
+
+def test_a_cell_of_ones_own() -> None:
+    grouped = Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
+    rows = table(["v2"], ["standard", grouped]).rows
+    assert rows[-1].approach == "grouped-LSTM-ICNet v2"
+    # A quarter of the weights: 8*9*128*128/4 instead of 8*9*128*128.
+    assert rows[1].params - rows[2].params == 8 * 9 * 128 * 128 * 3 // 4
+
+
+def test_json_is_the_contract() -> None:
+    data = json.loads(FULL.text("json"))
+    assert list(data) == ["convention", "size", "kernel", "classes", "rows"]
+    assert (data["convention"], data["size"], data["kernel"], data["classes"]) == (
+        "tf-profiler",
+        [1024, 2048],
+        [3, 3],
+        19,
+    )
+    keys = ["approach", "version", "cell", "params", "flops", "params_pct", "flops_pct", "paper", "timings"]
+    assert all(list(row) == keys for row in data["rows"])
+    for row, exact in zip(data["rows"], EXACT, strict=True):
+        assert (row["params"], row["flops"]) == (int(exact["params"]), int(exact["flops_tf_profiler"]))
+        assert (row["version"] or "", row["cell"] or "") == (exact["version"], exact["cell"])
+    v6 = data["rows"][9]
+    assert v6["paper"] == {"params_k": 11428, "gflops": 251.34}
+    assert v6["timings"][0] == {
+        "machine": "Intel Core i5-6300U",
+        "device": "cpu",
+        "clock": "published",
+        "median_s": 4.125,
+        "interval_s": None,
+        "pct": 100.0,
+    }
+    assert json.loads(table(["v6"], size=(512, 1024)).text("json"))["rows"][1]["paper"] is None
+
+
+def test_csv_has_one_flat_row_a_network() -> None:
+    rows = list(csv.DictReader(io.StringIO(FULL.text("csv"))))
+    assert [int(row["flops"]) for row in rows] == [int(row["flops_tf_profiler"]) for row in EXACT]
+    assert {row["convention"] for row in rows} == {"tf-profiler"}
+    assert rows[6]["paper_gflops"] == "135.4"
+
+
+def test_markdown_and_latex() -> None:
+    markdown = FULL.text("markdown").splitlines()
+    assert markdown[2].count("|") == markdown[4].count("|") == 9
+    latex = FULL.text("latex")
+    assert latex.count(r" \\") == 14
+    assert r"\toprule" in latex
+    assert r"\%" in latex
+
+
+def test_frame() -> None:
+    frame = FULL.frame()
+    assert frame.flops.tolist() == [int(row["flops_tf_profiler"]) for row in EXACT]
+    assert frame.attrs == {"convention": "tf-profiler", "unit": "FLOP", "size": (1024, 2048)}
+
+
+def test_measured_times_stand_beside_the_published_ones() -> None:
+    samples = {"LSTM-ICNet v2": [2.0, 4.0, 3.0], "depth-LSTM-ICNet v2": [1.0, 1.0, 1.5]}
+    timed = table(["v2"], ["standard", "depth"]).timed("this machine", samples)
+    wall = timed.rows[2].timings[-1]
+    # Ratios within rounds: 0.5, 0.25, 0.5; quartiles of 1, 1, 1.5.
+    assert (wall.machine, wall.clock, wall.median_s, wall.interval_s, wall.pct) == (
+        "this machine",
+        "wall",
+        1.0,
+        (1.0, 1.25),
+        50.0,
+    )
+    assert len(timed.rows[0].timings) == 2  # ICNet was not timed
+    text = timed.text()
+    assert "(3) this machine, wall clock" in text
+    assert " 1616 " in text
+    assert timed.frame().wall_cpu_s.tolist()[2] == 1.0
