@@ -10,6 +10,7 @@ from types import MappingProxyType
 # Table IV was counted on these settings.
 SIZE = (1024, 2048)
 KERNEL = (3, 3)
+CHANNELS = (128, 128)  # of every cell
 CLASSES = 19
 CONVENTION = "tf-profiler"
 

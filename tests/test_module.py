@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hand_written import Cell as ByHand
+from hand_written_icnet import icnet
 from references import EXACT
 
 from costmodel.describe.cells import CELLS, describe_cell
@@ -73,6 +74,47 @@ def test_a_network_streams_and_remembers() -> None:
     torch.testing.assert_close(y2, again, rtol=0, atol=0)
     torch.testing.assert_close(forgetful, zeros, rtol=0, atol=0)
     assert not torch.allclose(y2, forgetful)
+
+
+def randomise(net: Streaming) -> None:
+    """Weights that matter everywhere: default batch norms would hide a swapped scale or statistic."""
+    torch.manual_seed(1)
+    for name, tensor in net.body.state_dict().items():
+        if name.endswith(("norm.weight", "running_var")):
+            tensor.uniform_(0.5, 1.5)
+        elif name.endswith(("norm.bias", "running_mean")):
+            tensor.uniform_(-0.5, 0.5)
+
+
+@pytest.mark.parametrize("size", [(101, 130), (128, 97), (160, 128)], ids=str)
+@pytest.mark.parametrize(("version", "kind"), [("icnet", None), ("v2", "sep"), ("v5", "depth"), ("v6", "spatial")])
+def test_networks_compute_what_one_by_hand_does(version: str, kind: str | None, size: tuple[int, int]) -> None:
+    """The wiring: two frames through ICNet written by hand, cells by hand at the sites."""
+    sites = {"icnet": (), "v2": ("final",), "v5": ("low", "medium", "high"), "v6": ("low", "medium", "high", "final")}
+    torch.manual_seed(0)
+    net = build(describe_network(version, cell=kind or "standard", size=size, classes=5, kernel=5)).eval()
+    randomise(net)
+    weights = net.body.state_dict()
+    cells = {site: ByHand(kind or "", 128, 128, 5, 5) for site in sites[version]}
+    for site, cell in cells.items():
+        for name, tensor in cell.state_dict().items():
+            weights[f"{site}.{name}"].copy_(tensor)
+    memory: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def at(site: str, x: torch.Tensor) -> torch.Tensor:
+        if site not in cells:
+            return x
+        zero = torch.zeros(1, 128, *x.shape[2:])
+        memory[site] = cells[site].step(x, *memory.get(site, (zero, zero)))
+        return memory[site][0]
+
+    state = None
+    with torch.no_grad():
+        for x in frames(2, 1, 3, *size):
+            expected = icnet(weights, x, at)
+            outputs, state = net(x, state)
+            torch.testing.assert_close(outputs, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(state, tuple(s for site in sites[version] for s in memory[site]), rtol=1e-3, atol=1e-4)
 
 
 def test_heads_and_stateless_networks() -> None:

@@ -51,7 +51,11 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
             f"approximation {printed.approximation}: {'the same' if agrees else 'differs'}{at}",
         )
     lines += ["", f"  at Kx = {kernel[0]}, Ky = {kernel[1]}, I = {channels[0]}, O = {channels[1]}:"]
-    lines += _labelled("remaining cost", f"{percent(value.exact)} ({value.exact}); saves {percent(1 - value.exact)}")
+    remaining = f"{percent(value.exact)} ({value.exact}); saves {percent(1 - value.exact)}"
+    as_printed = equation.convention.name == "paper" and (kernel, channels) == (published.KERNEL, published.CHANNELS)
+    if as_printed and printed and printed.percentage:
+        remaining += f"; printed: {printed.percentage} %"
+    lines += _labelled("remaining cost", remaining)
     relative = 100 * float(value.error / value.exact)
     lines += _labelled(
         "approximation",
