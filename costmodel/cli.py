@@ -1,8 +1,10 @@
 """The command line. Each command opens what it needs inside its body, so that a table never waits for torch."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,6 +93,7 @@ def table(
     from costmodel.report import table as tables
 
     find_format(form)
+    count = arguments.whole(rounds, "--rounds")
     chosen: dict[str, Any] = {
         "models": arguments.names(model, "--model", list(NETWORKS)),
         "cells": arguments.names(cell, "--cell", list(CELLS)),
@@ -102,8 +105,9 @@ def table(
     }
     result = tables.table(**chosen, heads=heads, convention=convention)
     if measure is not None:
-        programs = {approach: entry.program for approach, entry in tables.entries(**chosen, heads=False).items()}
-        machine, samples = time_here(measure, programs, arguments.whole(rounds, "--rounds"))
+        timed = tables.entries(**chosen, heads=False)
+        timed |= tables.entries(**chosen | {"cells": ["standard"], "sites": None}, heads=False)  # what % refers to
+        machine, samples = time_here(measure, {approach: entry.program for approach, entry in timed.items()}, count)
         result = result.timed(machine, samples)
     print(result.text(form))
 
@@ -116,11 +120,17 @@ def table(
     )
 )
 def sweep(
-    kernel: Annotated[str, typer.Option(metavar="K,KxK,...", help="Kernels, rows x columns.")] = "3,5,7",
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K,KxK,...", help="Kernels, rows x columns.  [default: 3,5,7]", show_default=False),
+    ] = None,
     cell: Cells = None,
     channels: Annotated[
-        str, typer.Option(metavar="C,IxO,...", help="Channels; IxO for different ones in and out.")
-    ] = "128",
+        list[str] | None,
+        typer.Option(
+            metavar="C,IxO,...", help="Channels; IxO for different ones in and out.  [default: 128]", show_default=False
+        ),
+    ] = None,
     size: MapSize = "128x256",
     convention: ConventionName = "paper",
     recurrence: Recurrence = "convlstm",
@@ -129,31 +139,28 @@ def sweep(
     rounds: Rounds = "5",
 ) -> None:
     """Cost of the cells at every combination of kernels and channels, beside the paper's approximation."""
+    find_format(form)
+    kernels = arguments.sizes(",".join(["3,5,7"] if kernel is None else kernel), "--kernel")
+    widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
+    area = arguments.rectangle(size, "--size")
+    cells = arguments.names(cell, "--cell", list(CELLS))
+    count = arguments.whole(rounds, "--rounds")
     from costmodel.price.sweep import sweep as grid
     from costmodel.report import sweep as report
 
-    find_format(form)
-    result = grid(
-        arguments.sizes(kernel, "--kernel"),
-        arguments.sizes(channels, "--channels"),
-        [arguments.rectangle(size, "--size")],
-        arguments.names(cell, "--cell", list(CELLS)),
-        convention=convention,
-        recurrence=recurrence,
-    )
+    result = grid(kernels, widths, [area], cells, convention=convention, recurrence=recurrence)
     if result.left_out:
         print(f"costmodel: left out: {result.left_out}", file=sys.stderr)
     machine, samples = "", None
     if measure is not None:
         from costmodel.describe.cells import describe_cell
 
-        programs = {
-            report.name(row): describe_cell(
-                row.cell, kernel=row.kernel, channels=row.channels, size=row.size, recurrence=recurrence
-            )
-            for row in result.rows()
-        }
-        machine, samples = time_here(measure, programs, arguments.whole(rounds, "--rounds"))
+        programs = {}
+        for row in result.rows():
+            for name in ("standard", row.cell):  # what the ratio refers to is timed even if it is not shown
+                where: dict[str, Any] = {"kernel": row.kernel, "channels": row.channels, "size": row.size}
+                programs[report.subject(name, **where)] = describe_cell(name, **where, recurrence=recurrence)
+        machine, samples = time_here(measure, programs, count)
     print(report.text(result, form, machine, samples))
 
 
@@ -175,12 +182,18 @@ def equation(
         bool, typer.Option("--ratio", help="Relative to the standard cell, and the paper's approximation.")
     ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, one formula a line.")] = False,
-    kernel: Annotated[str, typer.Option(metavar="K|KxK", help="With --ratio: the kernel to evaluate at.")] = "3",
-    channels: Annotated[str, typer.Option(metavar="C|IxO", help="With --ratio: the channels to evaluate at.")] = "128",
+    kernel: Annotated[
+        str | None, typer.Option(metavar="K|KxK", help="With --ratio: the kernel to evaluate at.  [default: 3]")
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(metavar="C|IxO", help="With --ratio: the channels to evaluate at.  [default: 128]")
+    ] = None,
 ) -> None:
     """The cost of a cell as a formula, derived from its description: Table I, eqs. (2), (4), (7), (10), and ratios."""
-    cells = arguments.names([cell] if cell else None, "cell", list(CELLS)) or list(CELLS)
-    at = arguments.square(kernel, "--kernel"), arguments.square(channels, "--channels")
+    cells = arguments.names(None if cell is None else [cell], "cell", list(CELLS)) or list(CELLS)
+    if (kernel is not None or channels is not None) and (latex or not ratio):
+        raise InvalidInput("--kernel and --channels are for --ratio without --latex: a formula holds for all")
+    at = arguments.square(kernel or "3", "--kernel"), arguments.square(channels or "128", "--channels")
     from costmodel.price import formula
     from costmodel.report import equation as report
 
@@ -192,12 +205,6 @@ def equation(
         else:
             blocks.append(report.ratio(derived, *at) if ratio else report.cost(derived))
     print(("\n" if latex else "\n\n").join(blocks))
-
-
-CheckedModels = Annotated[
-    list[str] | None,
-    typer.Option("--model", metavar=listed(NETWORKS), help="Networks to check, with the chosen cells."),
-]
 
 
 @app.command(
@@ -218,40 +225,33 @@ def check(
     kernel: Kernel = "3",
     channels: Annotated[str, typer.Option(metavar="C|IxO", help="Channels of the single cells.")] = "128",
     classes: Classes = str(published.CLASSES),
+    site: Sites = None,
     recurrence: Recurrence = "convlstm",
+    heads: Annotated[bool, typer.Option(help="With the auxiliary training heads.")] = True,
     form: Format = "text",
 ) -> None:
     """Compare descriptions with running torch modules, fvcore and FlopCounterMode; exit code 1 on any mismatch.
 
-    Without --model: the single cells; without --model and --cell: the cells and all networks.
+    With --cell alone: the single cells. With --model: networks. With neither: the cells and all networks.
     """
-    from costmodel.describe.cells import describe_cell
-    from costmodel.report import table as tables
-
     find_format(form)
     models = arguments.names(model, "--model", list(NETWORKS))
     cells = arguments.names(cell, "--cell", list(CELLS))
-    sides = arguments.square(kernel, "--kernel")
+    sides, widths = arguments.square(kernel, "--kernel"), arguments.square(channels, "--channels")
+    area, frame = arguments.rectangle(map_size, "--map-size"), arguments.rectangle(size, "--size")
+    count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
+    from costmodel.describe.cells import describe_cell
+    from costmodel.report import table as tables
+
     programs: dict[str, Program] = {}
     if models is None:
-        widths = arguments.square(channels, "--channels")
         for name in cells or CELLS:
             programs[f"{name} cell"] = describe_cell(
-                name,
-                kernel=sides,
-                channels=widths,
-                size=arguments.rectangle(map_size, "--map-size"),
-                recurrence=recurrence,
+                name, kernel=sides, channels=widths, size=area, recurrence=recurrence
             )
     if models is not None or cells is None:
-        found = tables.entries(
-            models,
-            cells,
-            recurrence=recurrence,
-            size=arguments.rectangle(size, "--size"),
-            kernel=sides,
-            classes=arguments.whole(classes, "--classes"),
-        )
+        settings: dict[str, Any] = {"size": frame, "kernel": sides, "classes": count, "heads": heads}
+        found = tables.entries(models, cells, sites=sites, recurrence=recurrence, **settings)
         programs |= {name: entry.program for name, entry in found.items() if models is None or entry.model in models}
 
     from costmodel.measure.check import check as compare
@@ -281,7 +281,9 @@ def time_here(device: str, programs: Mapping[str, "Program"], count: int) -> tup
     if device != "cpu":
         raise InvalidInput(f"--measure {device!r}: only cpu")
     from costmodel.measure import clock
+    from costmodel.measure.module import refuse_too_large
 
+    refuse_too_large(programs.values())
     warmup = 2
     samples: dict[str, list[float]] = {}
     with progress(len(programs) * (count + warmup), "timing") as tick:
@@ -314,22 +316,33 @@ def common(
     pass
 
 
+# Newer versions of typer carry their own click, older ones use click's; both derive BadParameter from its UsageError.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 def main() -> int:
     """Run the command line; the exit code. Bad input is one line on stderr and 2."""
     try:
-        return app(standalone_mode=False) or 0
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except InvalidInput as error:
-        message = str(error)
+        return fail(str(error), 2)
     except UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
             print(error.format_message())
             return 0
-        message = error.format_message()
+        return fail(error.format_message(), 2)
     except (KeyboardInterrupt, typer.Abort):
-        print("costmodel: interrupted", file=sys.stderr)
-        return 130
+        return fail("interrupted", 130)
+    except MemoryError:
+        return fail("out of memory: use smaller sizes", 1)
+    except OSError as error:
+        with Path(os.devnull).open("w") as nowhere:  # or Python complains once more when it flushes at exit
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return fail(f"cannot write the output: {error.strerror}", 1)
+    return int(code)
+
+
+def fail(message: str, code: int) -> int:
     print(f"costmodel: {message}", file=sys.stderr)
-    return 2
+    return code

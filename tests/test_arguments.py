@@ -1,5 +1,8 @@
 """Sizes as people type them."""
 
+import re
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,15 +24,25 @@ def test_one_number_is_a_square(n: int) -> None:
     assert arguments.whole(str(n), "--classes") == n
 
 
-@given(st.text())
-def test_anything_else_is_refused_in_words(text: str) -> None:
-    for parse in (arguments.sizes, arguments.rectangle, arguments.square, arguments.whole):
-        message = ""
-        try:
-            result = str(parse(text, "--option"))
-        except InvalidInput as error:
-            message = str(error)
-        assert "--option" in message or not set("-.") & set(result)
+number = r"0*[1-9][0-9]*"
+SHAPES = {
+    arguments.sizes: rf"\s*{number}(x{number})?\s*(,\s*{number}(x{number})?\s*)*",
+    arguments.square: rf"\s*{number}(x{number})?\s*",
+    arguments.rectangle: rf"\s*{number}x{number}\s*",
+    arguments.whole: number,
+}
+
+
+@pytest.mark.parametrize("parse", SHAPES, ids=lambda parse: parse.__name__)
+@given(st.one_of(st.text(), st.text("0123456789x, -.", max_size=12)))
+def test_exactly_the_grammar_is_accepted(parse: Callable[[str, str], object], text: str) -> None:
+    message = ""
+    try:
+        parse(text, "--option")
+    except InvalidInput as error:
+        message = str(error)
+    assert bool(re.fullmatch(SHAPES[parse], text)) == (not message)
+    assert "--option" in message or not message
 
 
 def test_names_keep_the_order_of_the_catalogue() -> None:

@@ -1,6 +1,8 @@
 """Cells on paper: against formulas written by hand and against each other."""
 
+import numpy as np
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,11 +106,20 @@ def test_bytes_and_launches_of_a_depth_cell() -> None:
         ({"kind": "depth", "channels": (96, 128)}, "96 in cannot become 128 out"),
         ({"kind": "frob"}, "one of standard, spatial, depth, sep"),
         ({"kind": "sep", "recurrence": "gru"}, f"one of {', '.join(RECURRENCES)}"),
-        ({"kind": "sep", "kernel": 0}, "kernel side must be at least 1, not 0"),
-        ({"kind": "sep", "kernel": (3, 5, 7)}, "expected one size or two"),
+        ({"kind": "sep", "kernel": 0}, "kernel must be at least 1, not 0"),
+        ({"kind": "sep", "kernel": (3, 5, 7)}, "kernel must be one size or two"),
         ({"kind": "sep", "channels": -4}, "channels must be at least 1, not -4"),
         ({"kind": "sep", "channels": 2.5}, "whole number, not 2.5"),
-        ({"kind": "sep", "size": (0, 4)}, "rows must be at least 1, not 0"),
+        ({"kind": "sep", "kernel": np.float64(3)}, "whole number, not np.float64"),
+        ({"kind": "sep", "kernel": np.array([3, 5], dtype=np.int32)}, "64-bit integers, not of int32"),
+        ({"kind": "sep", "kernel": sympy.Integer(-3)}, "kernel must be at least 1, not -3"),
+        ({"kind": "sep", "itemsize": 0}, "itemsize must be at least 1"),
+        ({"kind": Cell("loose", lambda i, o, kx, ky: Conv(o, (kx, ky)))}, "must be a tuple of convolutions"),
+        ({"kind": Cell("biased", lambda i, o, kx, ky: (Conv(o, (kx, ky), bias=True),))}, "has no bias"),
+        ({"kind": Cell("flat", lambda i, o, kx, ky: (Conv(o, kx),))}, "a kernel has two sides"),
+        ({"kind": Cell("still", lambda i, o, kx, ky: (Conv(o, (kx, ky), stride=0),))}, "stride must be at least 1"),
+        ({"kind": Cell("valid", lambda i, o, kx, ky: (Conv(o, (kx, ky), padding="valid"),))}, 'padding must be "same"'),
+        ({"kind": "sep", "size": (0, 4)}, "size must be at least 1, not 0"),
         (
             {"kind": Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),)), "channels": 126},
             "126 is not a multiple of 4",
@@ -118,3 +129,19 @@ def test_bytes_and_launches_of_a_depth_cell() -> None:
 def test_refusals_say_what_is_wrong(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         describe_cell(settings.pop("kind"), **settings)
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.int32, np.int64, sympy.Integer], ids=lambda t: t.__name__)
+def test_other_integers_become_pythons(integer: type) -> None:
+    """Nothing overflows in numpy's narrow types: 2 * 8 * 9 * 100 * 100 * 100 * 100 needs 34 bits."""
+    narrow = describe_cell("standard", kernel=integer(3), channels=integer(100), size=(integer(100), integer(100)))
+    assert narrow.work == describe_cell("standard", kernel=3, channels=100, size=(100, 100)).work
+    assert type(narrow.work[Event.MAC]) is int
+
+
+def test_equal_arrays_are_equal_channels() -> None:
+    channels = np.array([4, 8]), np.array([4, 8])
+    assert describe_cell("depth", channels=channels, size=(5, 5)).parameters.tolist() == [
+        8 * 9 * 4 + 16,
+        8 * 9 * 8 + 32,
+    ]

@@ -8,13 +8,18 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from costmodel.describe.cells import CELLS, Cell, describe_cell
+from costmodel.describe.cells import CELLS, Cell, Recurrence, W, describe_cell
+from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS, describe_network
 from costmodel.describe.ops import Conv
+from costmodel.describe.program import Value, sigmoid, tanh
+from costmodel.describe.work import Event
 from costmodel.measure import check as module
 from costmodel.measure.check import check
 from costmodel.measure.module import Streaming, build
 from costmodel.price.conventions import FVCORE, TORCH
+from costmodel.price.formula import equation
+from costmodel.price.sweep import sweep
 
 
 @pytest.mark.parametrize("recurrence", ["convlstm", "peephole", "channel-peephole"])
@@ -71,7 +76,7 @@ def an_operation_more(net: Streaming) -> None:
         ),
         (
             an_operation_more,
-            {"operations without a rule": "1 x aten.gelu.default", "launches": "(+1)", "outputs": "eq. (1)"},
+            {"unknown ops": "1 x aten.gelu.default", "launches": "(+1)", "outputs": "eq. (1)"},
         ),
     ],
 )
@@ -114,3 +119,44 @@ def test_why_the_counters_differ_adds_up() -> None:
 def test_a_cell_of_ones_own_is_checked_like_the_others() -> None:
     grouped = Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
     assert check(describe_cell(grouped, channels=(8, 12), size=(5, 7))).ok
+
+
+def test_a_dilated_cell_is_not_accused() -> None:
+    dilated = Cell("dilated", lambda i, o, kx, ky: (Conv(o, (kx, ky), dilation=2),))
+    assert check(describe_cell(dilated, channels=4, size=(9, 9))).ok
+
+
+def conv_gru(W: W, X: Value, H: Value) -> tuple[Value, ...]:
+    """Z, R gates and a candidate; 1 - Z left to the weights, to keep to the operations that there are."""
+    z = sigmoid(W("xz", X, bias=True) + W("hz", H))
+    r = sigmoid(W("xr", X, bias=True) + W("hr", H))
+    n = tanh(W("xn", X, bias=True) + r * W("hn", H))
+    return (z * H + n,)
+
+
+def test_another_recurrence_is_one_function() -> None:
+    """Described, priced, built and checked; there is no reference for its outputs, and none is claimed."""
+    gru = Cell("gru", CELLS["sep"], Recurrence(conv_gru, ("h",)))
+    program = describe_cell(gru, channels=4, size=(6, 7))
+    result = check(program)
+    assert result.ok, [f.difference for f in result.findings if not f.ok]
+    assert "outputs" not in {f.what for f in result.findings}
+    assert program.work[Event.FORGET_BIAS] == program.work[Event.LOOP_SCALAR] == 0
+    # The ratio is to a standard cell with the same recurrence, in formulas and in grids alike.
+    (row,) = sweep(3, 4, (6, 7), gru).rows()
+    assert row.cost_ratio == pytest.approx(float(equation(gru).at(3, 4).exact), rel=1e-15)
+    assert row.approximation == pytest.approx(1 / 4 + 1 / 9)
+
+
+def test_checking_leaves_the_callers_random_numbers_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    check(describe_cell("depth", channels=4, size=(5, 5)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_cannot_fit_is_refused_before_it_is_built() -> None:
+    with pytest.raises(InvalidInput, match=r"the module would need at least [0-9,.]+ GB at these sizes"):
+        check(describe_cell("standard", channels=10**6, size=(100, 100)))
+    with pytest.raises(InvalidInput, match="check takes a description"):
+        check("sep")

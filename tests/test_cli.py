@@ -105,6 +105,13 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
             "the grid has 1,435,204 rows; at most 1,000,000 can be printed",
         ),
         ("equation gated", "cell 'gated': one of standard"),
+        ("equation sep --kernel 5", "--kernel and --channels are for --ratio"),
+        ("equation sep --ratio --latex --channels 5", "--kernel and --channels are for --ratio"),
+        ("table --rounds x", "--rounds 'x': expected a whole number from 1"),
+        ("check --model v2 --map-size zzz", "--map-size 'zzz': expected ROWSxCOLUMNS"),
+        ("check --cell sep --size zzz", "--size 'zzz': expected ROWSxCOLUMNS"),
+        ("check --cell sep --channels 100000", "would need at least"),
+        ("sweep --kernel 3 --cell sep --measure cpu --size 100000x100000", "GB at these sizes; this machine has"),
         ("equation depth --ratio --channels 96x128", "needs I = O"),
         ("equation --convention mine", "unknown convention"),
         ("check --model v6 --size 10x10", "at least 97x97"),
@@ -129,10 +136,12 @@ def test_bad_input_to_the_process_has_no_traceback() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "costmodel: --model 'v7': one of icnet, v2, v5, v6\n")
 
 
-def test_models_and_cells_repeat_or_join(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_repeat_or_join(capsys: pytest.CaptureFixture[str]) -> None:
     joined = run(capsys, "table", "--model", "v6,v2", "--cell", "sep,standard")[1]
     repeated = run(capsys, "table", "--model", "v2", "--model", "v6", "--cell", "standard", "--cell", "sep")[1]
     assert joined == repeated
+    grid = run(capsys, "sweep", "--kernel", "3,5", "--channels", "8,16")
+    assert grid == run(capsys, "sweep", "--kernel", "3", "--kernel", "5", "--channels", "8", "--channels", "16")
     assert [line.split("  ")[0] for line in joined.splitlines()[4:9]] == [
         "ICNet",
         "LSTM-ICNet v2",
@@ -188,7 +197,9 @@ def test_equations(capsys: pytest.CaptureFixture[str]) -> None:
         "it is the remaining cost",
     ):
         assert line in out
-    assert run(capsys, "equation", "sep", "--latex")[1].startswith(r"\left(16 \cdot K_x")
+    comment, formula = run(capsys, "equation", "sep", "--latex")[1].splitlines()
+    assert comment == "% sep convLSTM, I = O, convention paper: FLOPs per time step"
+    assert formula == r"\left(16 \cdot K_x \cdot K_y + 16 \cdot I + 37\right) \cdot O \cdot D_x \cdot D_y"
     assert r"\approx \frac{1}{I}" in run(capsys, "equation", "depth", "--ratio", "--latex")[1]
     assert "(16*Kx*Ky*I + 43)*O*Dx*Dy" in run(capsys, "equation", "standard", "--recurrence", "peephole")[1]
     assert "(16*Kx*Ky*I + 13)*O*Dx*Dy" in run(capsys, "equation", "standard", "--convention", "tf-profiler")[1]
@@ -234,7 +245,8 @@ def test_measure_times_every_row(capsys: pytest.CaptureFixture[str]) -> None:
         (timing,) = row["timings"]
         assert (timing["device"], timing["clock"]) == ("cpu", "wall")
         assert 0 < timing["interval_s"][0] <= timing["median_s"] <= timing["interval_s"][1]
-    assert [row["timings"][0]["pct"] for row in rows] == [100.0, None]  # the standard row was not timed
+    assert rows[0]["timings"][0]["pct"] == 100.0
+    assert rows[1]["timings"][0]["pct"] > 0  # the standard cell is timed with it, though it is not shown
 
     code, out, _ = run(capsys, "sweep", "--kernel", "3", "--channels", "8", "--size", "9x9", *arguments)
     rows = json.loads(out)["rows"]
@@ -295,6 +307,18 @@ def test_a_sweep_opens_numpy_alone() -> None:
     script = f"import sys; from costmodel.cli import main; sys.argv = ['costmodel', 'sweep']; main(); {HEAVY}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "['numpy']\n")
+
+
+@pytest.mark.parametrize("command", ["table", "sweep", "equation", "--help"])
+def test_a_full_disk_is_one_line(command: str) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    with full.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "costmodel", command], stdout=out, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "costmodel: cannot write the output: No space left on device\n")
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -9,6 +9,8 @@ from references import EXACT
 from costmodel.describe.cells import CELLS, describe_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import describe_network
+from costmodel.describe.ops import Conv, Map
+from costmodel.describe.program import Trace
 from costmodel.measure.module import Streaming, build
 
 KERNELS = [1, 3, 5, (3, 5), (5, 1), 2, (4, 3), 7]
@@ -127,19 +129,19 @@ def test_heads_and_stateless_networks() -> None:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
-def test_dtypes_and_memory_formats(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1), (torch.float64, 1e-4)])
+def test_dtypes_and_memory_formats(dtype: torch.dtype, tolerance: float, memory_format: torch.memory_format) -> None:
     net = small(cell="depth", heads=False)
-    (x,) = frames(1, 1, 3, 101, 130)
+    first, second = frames(2, 1, 3, 101, 130)
     with torch.no_grad():
-        expected, _ = net(x)
+        _, state = net(first)
+        expected, _ = net(second, state)
         net = net.to(dtype).to(memory_format=memory_format)
-        y, state = net(x.to(dtype).to(memory_format=memory_format))
-        y, state = net(x.to(dtype).to(memory_format=memory_format), state)
+        y, state = net(first.to(dtype).to(memory_format=memory_format))
+        y, state = net(second.to(dtype).to(memory_format=memory_format), state)
     assert y.dtype == state[0].dtype == dtype
-    with torch.no_grad():
-        reference, _ = small(cell="depth", heads=False)(x, tuple(s.float() for s in state))
-    assert expected.shape == y.shape == reference.shape
+    assert y.is_contiguous(memory_format=memory_format)
+    torch.testing.assert_close(y.float(), expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -219,6 +221,30 @@ def test_a_frame_of_another_size_is_refused_where_it_matters() -> None:
     fixed = build(describe_cell("depth", channels=4, size=(5, 5), recurrence="peephole"))
     with pytest.raises(ValueError, match="not 1 x 4 x 9 x 2"):
         fixed(torch.zeros(1, 4, 9, 2))
+
+
+def test_a_strided_network_is_bound_to_its_size() -> None:
+    """How SAME pads a stride-2 convolution depends on whether a side is even."""
+    trace = Trace()
+    x = trace.input("x", Map(2, 8, 8))
+    net = build(trace.program("strided", trace.apply(Conv(3, (3, 3), stride=2), x, name="conv")))
+    assert net(torch.zeros(1, 2, 8, 8))[0].shape == (1, 3, 4, 4)
+    with pytest.raises(ValueError, match="not 1 x 2 x 9 x 9"):
+        net(torch.zeros(1, 2, 9, 9))
+
+
+def test_a_state_that_does_not_fit_the_frame_is_refused() -> None:
+    cell = build(describe_cell("depth", channels=4, size=(5, 5)))
+    x = torch.zeros(2, 4, 5, 5)
+    state = cell.zeros(x)
+    for wrong in (state[:1], tuple(s[:1] for s in state), (*state, state[0])):
+        with pytest.raises(ValueError, match="have the shapes 2 x 4 x 5 x 5, 2 x 4 x 5 x 5; given: "):
+            cell(x, wrong)
+
+
+def test_only_descriptions_are_built() -> None:
+    with pytest.raises(InvalidInput, match="build takes a description"):
+        build("sep")
 
 
 def test_symbols_cannot_be_built() -> None:

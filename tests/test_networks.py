@@ -5,8 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import EXACT, LAYERS
 
+from costmodel.describe.cells import Cell
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network, minimum_size
+from costmodel.describe.networks import NETWORKS, Network, describe_network, minimum_size
+from costmodel.describe.networks.lstm_icnet import lstm_icnet
+from costmodel.describe.ops import Pair, Pool
+from costmodel.describe.program import Value
+from costmodel.describe.work import Event
 from costmodel.price.conventions import TF_PROFILER
 
 
@@ -103,7 +108,7 @@ def test_other_class_counts_and_sizes() -> None:
 
 @pytest.mark.parametrize("model", NETWORKS)
 def test_the_smallest_frame_is_the_smallest(model: str) -> None:
-    rows, columns = minimum_size(model)
+    rows, columns = minimum_size(NETWORKS[model])
     describe_network(model, size=(rows, columns))
     for size in ((rows - 1, columns), (rows, columns - 1), (8, 8)):
         with pytest.raises(InvalidInput, match=f"too small for .*at least {rows}x{columns}"):
@@ -116,11 +121,31 @@ def test_the_smallest_frame_is_the_smallest(model: str) -> None:
         ({"model": "v7"}, "one of icnet, v2, v5, v6"),
         ({"model": "v6", "cell": "gated"}, "one of standard, spatial, depth, sep"),
         ({"model": "v6", "cell": {"final": "sep"}}, "each of its sites"),
-        ({"model": "v6", "size": (0, 0)}, "rows must be at least 1"),
+        ({"model": "icnet", "cell": "gated"}, "one of standard, spatial, depth, sep"),
+        ({"model": "icnet", "recurrence": "gru"}, "unknown recurrence"),
+        ({"model": "v6", "itemsize": -4}, "itemsize must be at least 1"),
+        ({"model": "v6", "size": (0, 0)}, "size must be at least 1"),
         ({"model": "v6", "classes": 0}, "classes must be at least 1"),
-        ({"model": "icnet", "kernel": 0}, "kernel side must be at least 1"),
+        ({"model": "icnet", "kernel": 0}, "kernel must be at least 1"),
     ],
 )
 def test_refusals(given_: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         describe_network(**given_)
+
+
+def test_a_site_that_icnet_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "v7", Network("LSTM-ICNet v7", lstm_icnet, ("lo",), "icnet"))
+    with pytest.raises(InvalidInput, match="ICNet has the sites low, medium, high, final, not lo"):
+        describe_network("v7")
+
+
+def test_a_network_of_ones_own_that_is_too_small_says_its_own_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(frame: Value, cells: dict[str, Cell], *, kernel: Pair, classes: int, heads: bool) -> tuple[Value, ...]:
+        x = frame.trace.apply(Pool(Event.MAX_POOL, (5, 4), (1, 1)), frame, name="pool")
+        return (cells["memory"](x, x.map.channels, kernel),)
+
+    monkeypatch.setitem(NETWORKS, "tiny", Network("Tiny", tiny, ("memory",)))
+    assert describe_network("tiny", size=(5, 4)).parameters == 8 * 9 * 3 * 3 + 4 * 3
+    with pytest.raises(InvalidInput, match="a frame of 4x4 is too small for Tiny: at least 5x4"):
+        describe_network("tiny", size=(4, 4))

@@ -1,14 +1,19 @@
 """The observer against arithmetic by hand: any code, no values needed, nothing left out in silence."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
 from costmodel.describe.networks import describe_network
+from costmodel.describe.ops import Norm, Pool
 from costmodel.describe.work import Event, Work
 from costmodel.measure.module import build
 from costmodel.measure.observe import observe
+
+MAX_POOL = Pool(Event.MAX_POOL, (3, 3), (2, 2), padding=1)
 
 
 def meta(*shape: int) -> torch.Tensor:
@@ -81,6 +86,31 @@ def test_batch_norm_that_computes_statistics_is_not_taken_for_a_fixed_one() -> N
     assert training.cost.work[Event.NORM] == 0
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: torch.add(a, a, alpha=2),
+        lambda a: torch.addmm(a, a, a, beta=0),
+        lambda a: torch.addmm(a, a, a, alpha=3),
+    ],
+    ids=["alpha", "addmm beta", "addmm alpha"],
+)
+def test_scaled_sums_are_more_than_sums(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    assert sum(observe(function, meta(3, 3)).unpriced.values()) == 1
+
+
+def test_results_may_be_given() -> None:
+    a, out = torch.ones(3, 3), torch.empty(3, 3)
+    assert observe(torch.mm, a, a, out=out).cost.work == Work({Event.MAC: 27})
+    assert observe(torch.add, a, a, out=out).cost.work == Work({Event.ADDITION: 9})
+    assert observe(torch.sigmoid, a, out=out).cost.work == Work({Event.SIGMOID: 9})
+
+
+def test_a_linear_layer_over_a_sequence_is_one_launch() -> None:
+    seen = observe(F.linear, meta(2, 3, 4), meta(5, 4))
+    assert (seen.cost.work, seen.cost.launches, dict(seen.unpriced)) == (Work({Event.MAC: 2 * 3 * 4 * 5}), 1, {})
+
+
 def test_bytes_of_a_product() -> None:
     cost = observe(torch.mul, meta(5, 6), meta(5, 6)).cost
     assert (cost.reads, cost.writes, cost.launches) == (2 * 30 * 4, 30 * 4, 1)
@@ -104,6 +134,11 @@ def test_needs_no_values(where: str) -> None:
     assert seen.cost.work == program.work.running
     assert not seen.unpriced
     assert (seen.cost.launches, seen.cost.reads) == (program.cost.launches, program.cost.reads)
+    # Besides its map torch writes the position of every maximum (64 bits each), and on meta tensors what a batch norm
+    # would save for its backward pass: mean and deviation, a float32 each per channel.
+    positions = sum(8 * step.output.map.elements for step in program.steps if step.op == MAX_POOL)
+    saved = sum(8 * step.output.map.channels for step in program.steps if isinstance(step.op, Norm))
+    assert seen.cost.writes - program.cost.writes == positions + (saved if where == "meta" else 0)
 
 
 def test_counting_twice_counts_the_same_and_leaves_nothing_behind() -> None:

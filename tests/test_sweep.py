@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from costmodel.describe.cells import CELLS, Cell, describe_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
+from costmodel.describe.work import Event
 from costmodel.price import sweep as module
-from costmodel.price.conventions import CONVENTIONS
+from costmodel.price.conventions import CONVENTIONS, Convention
 from costmodel.price.sweep import sweep
 
 sides = st.integers(1, 12)
@@ -101,6 +102,22 @@ def test_large_integers_stay_exact() -> None:
         ({"kernels": [3, 0]}, "kernel must be at least 1, not 0"),
         ({"kernels": [3.5]}, "whole number, not 3.5"),
         ({"channels": [-1]}, "channels must be at least 1, not -1"),
+        ({"channels": [10**20]}, r"channels 1.0e\+20 is more than a 64-bit integer holds"),
+        ({"kernels": np.array([3.7, 5.2])}, "whole number, not 3.7"),
+        ({"kernels": None}, "whole number, not None"),
+        ({"kernels": True}, "whole number, not True"),
+        ({"sizes": [(8, 8), 3, (2, 2, 2)]}, "one size or two"),
+        ({"cells": []}, "no cell given"),
+        ({"cells": ["sep", Cell("sep", lambda i, o, kx, ky: (Conv(o, (1, 1)),))]}, "'sep' is the name of another cell"),
+        (
+            {
+                "cells": [
+                    Cell("g", lambda i, o, kx, ky: (Conv(o, (kx, ky)),)),
+                    Cell("g", lambda i, o, kx, ky: (Conv(o, (1, 1)),)),
+                ]
+            },
+            "two different cells are called 'g'",
+        ),
         ({"sizes": [(8, 0)]}, "size must be at least 1, not 0"),
         ({"cells": ["gated"]}, "one of standard"),
         ({"convention": "mine"}, "one of paper"),
@@ -111,8 +128,48 @@ def test_refusals(arguments: dict[str, object], message: str) -> None:
         sweep(**arguments)
 
 
+def test_the_bound_knows_that_even_kernels_cost_more() -> None:
+    """A convention that prices moved elements: the even kernel costs more than the larger odd one."""
+    moving = Convention("moving", "FLOP", "a test", dict.fromkeys(Event, 0) | {Event.MAC: 1, Event.MOVE: 1000})
+    with pytest.raises(InvalidInput, match="more than a 64-bit integer holds"):
+        sweep([10**8, 10**8 + 1], 1, (1, 1), "depth", convention=moving)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "same"),
+    [
+        ({"kernels": np.int64(3)}, {"kernels": [3]}),
+        ({"kernels": np.array([3, 5])}, {"kernels": [3, 5]}),
+        ({"kernels": np.array([[3, 5]])}, {"kernels": [(3, 5)]}),
+        ({"kernels": (n for n in (3, 5))}, {"kernels": [3, 5]}),
+        ({"channels": np.array([8, 16], dtype=np.int32)}, {"channels": [8, 16]}),
+        ({"sizes": [64, 128]}, {"sizes": [(64, 128)]}),
+        ({"sizes": (64, 128)}, {"sizes": [(64, 128)]}),
+        ({"sizes": np.array([64, 128])}, {"sizes": [(64, 128)]}),
+        ({"sizes": (np.int64(64), np.int64(128))}, {"sizes": [(64, 128)]}),
+        ({"cells": "sep"}, {"cells": ["sep"]}),
+        ({"cells": ["sep", "sep"]}, {"cells": ["sep"]}),
+    ],
+)
+def test_what_looks_the_same_is_the_same(arguments: dict[str, object], same: dict[str, object]) -> None:
+    assert list(sweep(**arguments).rows()) == list(sweep(**same).rows())
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_arrays_cost_what_their_elements_cost(kind: str) -> None:
+    """Every field of a cost, bytes and launches too, at odd and even kernels."""
+    kernels = [2, 3, 4, 5]
+    at_once = describe_cell(kind, kernel=np.array(kernels), channels=6, size=(7, 9)).cost
+    for n, kernel in enumerate(kernels):
+        one = describe_cell(kind, kernel=kernel, channels=6, size=(7, 9)).cost
+        for field in ("parameters", "reads", "writes", "launches"):
+            assert np.broadcast_to(getattr(at_once, field), len(kernels))[n] == getattr(one, field), (field, kernel)
+        for event in Event:
+            assert np.broadcast_to(at_once.work[event], len(kernels))[n] == one.work[event], (event, kernel)
+
+
 def test_memory_is_linear_in_the_grid() -> None:
-    """Three int64 arrays a cell (params is one where it does not depend on the map), and blocks of bounded size."""
+    """Three int64 arrays a cell, and blocks of bounded size."""
 
     def peak(kernels: int) -> int:
         tracemalloc.start()
@@ -122,7 +179,7 @@ def test_memory_is_linear_in_the_grid() -> None:
         return result
 
     few, many = peak(10), peak(30)
-    assert many - few < 1.1 * 20 * 100 * 100 * len(CELLS) * 16
+    assert many - few < 1.1 * 20 * 100 * 100 * len(CELLS) * module.ROW_BYTES
 
 
 def test_frame() -> None:

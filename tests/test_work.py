@@ -36,13 +36,24 @@ def test_only_tf_profiler_sees_the_training_graph(work: Work) -> None:
     assert not any(event.training_only for event in work.running)
 
 
+def test_a_bag_holds_events_and_knows_which() -> None:
+    assert Event.TANH not in Work({Event.MAC: 1})
+    with pytest.raises(InvalidInput, match="not events"):
+        Work({"mac": 1})
+
+
+def test_a_convention_prices_something() -> None:
+    with pytest.raises(InvalidInput, match="prices nothing"):
+        Convention("free", "FLOP", "nowhere", dict.fromkeys(Event, 0))
+
+
 def test_costs_add_field_by_field() -> None:
     a, b = Cost(Work({Event.MAC: 1}), 2, 3, 4, 5), Cost(Work({Event.MAC: 10}), 20, 30, 40, 50)
     assert a + b == Cost(Work({Event.MAC: 11}), 22, 33, 44, 55)
 
 
 def test_an_unpriced_event_is_refused_at_construction() -> None:
-    prices = {event: 0 for event in Event if event is not Event.TANH}
+    prices = {event: 1 for event in Event if event is not Event.TANH}
     with pytest.raises(InvalidInput, match=r"no price for TANH.*spell 0"):
         Convention("forgetful", "FLOP", "nowhere", prices)
 
@@ -50,7 +61,7 @@ def test_an_unpriced_event_is_refused_at_construction() -> None:
 @pytest.mark.parametrize("price", [-1, 0.5])
 def test_prices_are_whole_numbers_from_0(price: float) -> None:
     with pytest.raises(InvalidInput, match="price of MAC"):
-        Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 0) | {Event.MAC: price})
+        Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 1) | {Event.MAC: price})
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=list(CONVENTIONS))

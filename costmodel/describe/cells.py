@@ -5,15 +5,16 @@ A ConvLSTM is eight transitions ``W * y`` and a fixed tail of pointwise work. Th
 channels I of ``y``, the channels O of the cell, and the kernel Kx x Ky. To add a kind, add a line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv, Map, Pair, Scale
 from costmodel.describe.program import Program, Trace, Value, sigmoid, tanh
-from costmodel.describe.size import Size, same
-from costmodel.describe.training_graph import initialise, recurrent_loop
+from costmodel.describe.size import Size, pair, same
+from costmodel.describe.training_graph import initialise, lstm_loop
+from costmodel.describe.work import Work
 
 Star: TypeAlias = Callable[[Size, Size, Size, Size], tuple[Conv, ...]]
 
@@ -37,12 +38,15 @@ def conv_lstm(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
     return O * tanh(C), C
 
 
-def peephole(name: str, C: Value, per: str) -> Value:
+Per: TypeAlias = Literal["element", "channel"]
+
+
+def peephole(name: str, C: Value, per: Per) -> Value:
     """W_c. o C, a Hadamard product with learned weights."""
-    return C.trace.apply(Scale(per), C, name=name)  # type: ignore[arg-type]
+    return C.trace.apply(Scale(per), C, name=name)
 
 
-def peephole_conv_lstm(W: W, X: Value, H: Value, C: Value, per: str = "element") -> tuple[Value, ...]:
+def peephole_conv_lstm(W: W, X: Value, H: Value, C: Value, per: Per = "element") -> tuple[Value, ...]:
     """Eq. (1) with the peepholes of Shi et al. (the paper's [17]): three products and three additions more.
 
     W_ci, W_cf, W_co have one weight per element of C, as a Hadamard product says, or one per channel.
@@ -62,16 +66,20 @@ def channel_peephole_conv_lstm(W: W, X: Value, H: Value, C: Value) -> tuple[Valu
 
 @dataclass(frozen=True)
 class Recurrence:
-    """How a cell combines its transitions: ``step(W, X, *states) -> states``, the first state being the output."""
+    """How a cell combines its transitions: ``step(W, X, *states) -> states``, the first state being the output.
+
+    ``states`` names them. ``training`` gives what TensorFlow's graph of this recurrence has besides, for a state map.
+    """
 
     step: Callable[..., tuple[Value, ...]]
     states: tuple[str, ...]
+    training: Callable[[Map], Work] = lambda state: Work()
 
 
 RECURRENCES = {
-    "convlstm": Recurrence(conv_lstm, ("h", "c")),
-    "peephole": Recurrence(peephole_conv_lstm, ("h", "c")),
-    "channel-peephole": Recurrence(channel_peephole_conv_lstm, ("h", "c")),
+    "convlstm": Recurrence(conv_lstm, ("h", "c"), lstm_loop),
+    "peephole": Recurrence(peephole_conv_lstm, ("h", "c"), lstm_loop),
+    "channel-peephole": Recurrence(channel_peephole_conv_lstm, ("h", "c"), lstm_loop),
 }
 
 
@@ -93,6 +101,15 @@ class Cell:
     star: Star
     recurrence: Recurrence = RECURRENCES["convlstm"]
 
+    def transition(self, y: Value, out_channels: Size, kernel: Pair) -> tuple[Conv, ...]:
+        """The convolutions of one ``W * y``."""
+        chain = self.star(y.map.channels, out_channels, *kernel)
+        if not isinstance(chain, tuple) or not chain or not all(isinstance(conv, Conv) for conv in chain):
+            raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
+        if any(conv.bias for conv in chain):
+            raise InvalidInput(f"`*` of a {self.name} cell has no bias: the recurrence adds it")
+        return chain
+
     def __call__(self, X: Value, out_channels: Size, kernel: Pair) -> Value:
         """Record the cell in the trace of ``X``; returns its output."""
         trace, hidden = X.trace, X.map.like(channels=out_channels)
@@ -100,11 +117,9 @@ class Cell:
         first = len(trace.steps)
 
         def W(name: str, y: Value, bias: bool = False) -> Value:  # noqa: N802  (the paper's letter)
-            for part, conv in enumerate(chain := self.star(y.map.channels, out_channels, *kernel), 1):
-                last = part == len(chain)
-                y = trace.apply(
-                    replace(conv, bias=bias and last), y, name=name if len(chain) == 1 else f"{name}_{part}"
-                )
+            *chain, last = self.transition(y, out_channels, kernel)
+            for part, conv in enumerate((*chain, replace(last, bias=bias)), 1):
+                y = trace.apply(conv, y, name=f"{name}_{part}" if chain else name)
             if not same(y.map.channels, out_channels):
                 raise InvalidInput(
                     f"a {self.name} cell keeps its channels: {X.map.channels} in cannot become {out_channels} out "
@@ -118,31 +133,36 @@ class Cell:
 
         # TensorFlow keeps the kernels of all gates in one variable per convolution of the chain.
         steps = trace.steps[first:]
-        chain = len(self.star(X.map.channels, out_channels, *kernel))
+        chain = len(self.transition(X, out_channels, kernel))
         kernels = sum(step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Conv))
         peepholes = [step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Scale)]
-        trace.training(initialise(kernels, *[0] * (chain - 1), *peepholes) + recurrent_loop(hidden))
+        trace.training(initialise(kernels, *[0] * (chain - 1), *peepholes) + self.recurrence.training(hidden))
         return after[0]
 
 
-def find_cell(kind: "str | Cell", recurrence: str = "convlstm") -> Cell:
-    """The cell of that name; a `Cell` is itself."""
-    if isinstance(kind, Cell):
-        return kind
-    if kind not in CELLS:
-        raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(CELLS)}")
-    if recurrence not in RECURRENCES:
+def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
+    """The cell of that name, or the given `Cell`; with another recurrence around it if one is named."""
+    if recurrence is not None and recurrence not in RECURRENCES:
         raise InvalidInput(f"unknown recurrence {recurrence!r}: one of {', '.join(RECURRENCES)}")
-    return Cell(kind, CELLS[kind], RECURRENCES[recurrence])
+    if not isinstance(kind, Cell):
+        if kind not in CELLS:
+            raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(CELLS)}")
+        kind = Cell(kind, CELLS[kind])
+    if CELLS.get(kind.name, kind.star) is not kind.star:
+        raise InvalidInput(f"{kind.name!r} is the name of another cell: choose one that is not {', '.join(CELLS)}")
+    return kind if recurrence is None else replace(kind, recurrence=RECURRENCES[recurrence])
 
 
-def pair(value: "Size | Pair") -> Pair:
-    """``3`` is ``(3, 3)``; a pair is itself."""
-    if isinstance(value, tuple | list):
-        if len(value) != 2:
-            raise InvalidInput(f"expected one size or two, not {value!r}")
-        return value[0], value[1]
-    return value, value
+def find_cells(kinds: "str | Cell | Iterable[str | Cell] | None", recurrence: str | None = None) -> list[Cell]:
+    """Cells, each once; without ``kinds``, all of `CELLS`."""
+    given = CELLS if kinds is None else [kinds] if isinstance(kinds, str | Cell) else kinds
+    cells = list(dict.fromkeys(find_cell(kind, recurrence) for kind in given))
+    if not cells:
+        raise InvalidInput(f"no cell given: at least one of {', '.join(CELLS)}")
+    for cell in cells:
+        if sum(other.name == cell.name for other in cells) > 1:
+            raise InvalidInput(f"two different cells are called {cell.name!r}")
+    return cells
 
 
 def describe_cell(
@@ -151,20 +171,22 @@ def describe_cell(
     kernel: "Size | Pair" = 3,
     channels: "Size | Pair" = 128,
     size: Pair = (128, 256),
-    recurrence: str = "convlstm",
+    recurrence: str | None = None,
     itemsize: int = 4,
 ) -> Program:
     """One time step of a cell, as a `Program`.
 
     ``kernel``: ``K`` or ``(Kx, Ky)``; ``channels``: ``I = O`` or ``(I, O)``; ``size``: ``(Dx, Dy)``, rows and columns
-    of the feature map. Sizes are ints, numpy arrays that broadcast, or sympy symbols.
+    of the feature map. Sizes are ints, sympy symbols, or numpy arrays of 64-bit ints that broadcast (unguarded against
+    overflow: `sweep` guards). ``recurrence``: a name of `RECURRENCES`; ``itemsize``: bytes per number.
 
-    >>> describe_cell("sep", kernel=5, channels=64, size=(32, 32)).parameters   # 8*(5*5*64 + 64*64) + 4*64
+    >>> import costmodel
+    >>> costmodel.cell("sep", kernel=5, channels=64, size=(32, 32)).parameters   # 8*(5*5*64 + 64*64) + 4*64
     45824
     """
     cell = find_cell(kind, recurrence)
-    I, O = pair(channels)
-    Kx, Ky = pair(kernel)
+    I, O = pair("channels", channels)
+    Kx, Ky = pair("kernel", kernel)
     trace = Trace()
-    X = trace.input("x", Map(I, *pair(size), itemsize))
+    X = trace.input("x", Map(I, *pair("size", size), itemsize))
     return trace.program(cell.name, cell(X, O, (Kx, Ky)))

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.size import Size, need_positive, quotient, same
+from costmodel.describe.size import Size, as_size, quotient, same
 from costmodel.describe.work import Cost, Event, Work
 
 Pair: TypeAlias = tuple[Size, Size]
@@ -26,8 +26,8 @@ class Map:
     itemsize: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("channels", "rows", "columns"):
-            need_positive(name, getattr(self, name))
+        for name in ("channels", "rows", "columns", "itemsize"):
+            as_size(name, getattr(self, name))
 
     @cached_property
     def positions(self) -> Size:
@@ -40,6 +40,10 @@ class Map:
     @cached_property
     def bytes(self) -> Size:
         return self.elements * self.itemsize
+
+    def same_as(self, other: "Map") -> bool:
+        """Whether all sides are equal (at every point of a grid)."""
+        return all(same(getattr(self, side), getattr(other, side)) for side in ("channels", "rows", "columns"))
 
     def like(self, *, channels: Size = None, rows: Size = None, columns: Size = None) -> "Map":
         """A map with other sides; what is not given stays."""
@@ -77,9 +81,16 @@ class Conv:
     bias: bool = False
 
     def __post_init__(self) -> None:
-        need_positive("output channels", self.out_channels)
+        as_size("output channels", self.out_channels)
+        as_size("groups", self.groups)
+        as_size("stride", self.stride)
+        as_size("dilation", self.dilation)
+        if not isinstance(self.kernel, tuple) or len(self.kernel) != 2:
+            raise InvalidInput(f"a kernel has two sides, (Kx, Ky), not {self.kernel!r}")
         for side in self.kernel:
-            need_positive("kernel side", side)
+            as_size("kernel side", side)
+        if self.padding != "same" and (not isinstance(self.padding, int) or self.padding < 0):
+            raise InvalidInput(f'padding must be "same" or a whole number from 0, not {self.padding!r}')
 
     def totals(self, x: Map) -> Pair:
         """Zeros added along rows and along columns, before and after together."""
@@ -169,7 +180,7 @@ class Combine:
             raise InvalidInput(f"{self.function} does not combine two maps: addition or Hadamard product")
 
     def output(self, a: Map, b: Map) -> Map:
-        if not (same(a.channels, b.channels) and same(a.rows, b.rows) and same(a.columns, b.columns)):
+        if not a.same_as(b):
             raise InvalidInput(f"an elementwise {self.function.value} needs equal maps, not {a} and {b}")
         return a
 

@@ -120,7 +120,7 @@ class Trace:
         self._states: list[State] = []
         self.steps: list[Step] = []
         self._training: list[tuple[str, Work]] = []
-        self._maps: dict[tuple[int, int, int], Map] = {}
+        self._maps: dict[tuple[int, int, int, int], Map] = {}
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -150,7 +150,7 @@ class Trace:
         return self._value(name, shape)
 
     def carry(self, before: Value, after: Value) -> None:
-        if before.map != after.map:
+        if not before.map.same_as(after.map):
             raise InvalidInput(f"state {before.name} is {before.map}, its successor {after.name} is {after.map}")
         self._states.append(State(before, after))
 
@@ -161,7 +161,7 @@ class Trace:
 
     def _shared(self, shape: Map) -> Map:
         """The first map with these very sides, so that a grid computes what follows from them once."""
-        return self._maps.setdefault((id(shape.channels), id(shape.rows), id(shape.columns)), shape)
+        return self._maps.setdefault((id(shape.channels), id(shape.rows), id(shape.columns), shape.itemsize), shape)
 
     def training(self, work: Work) -> None:
         """Record events of the training graph under the current layer."""

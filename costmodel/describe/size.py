@@ -5,6 +5,7 @@ same description answers one network, a grid of a million points and a closed fo
 ``+``, ``*``, ``%`` and the two questions below. Neither numpy nor sympy is imported for that.
 """
 
+import operator
 from typing import Any, TypeAlias
 
 from costmodel.describe.errors import InvalidInput
@@ -29,12 +30,35 @@ def quotient(a: Size, b: Size, what: str) -> Size:
     return a / b  # symbols
 
 
-def need_positive(name: str, value: Size) -> None:
-    """Refuse an int below 1, or an array that holds one. Symbols are declared positive by whoever makes them."""
-    if isinstance(value, bool) or not (
-        isinstance(value, int) or hasattr(value, "free_symbols") or hasattr(value, "dtype")
-    ):
-        raise InvalidInput(f"{name} must be a positive whole number, not {value!r}")
-    low = value.min() if hasattr(value, "dtype") else value
-    if not hasattr(low, "free_symbols") and low < 1:
-        raise InvalidInput(f"{name} must be at least 1, not {low}")
+def as_size(name: str, value: Any) -> Size:
+    """``value`` as a size: a Python int (numpy's scalars become one), an array of 64-bit ints, or an expression.
+
+    Refused: below 1, fractions, and narrower arrays, which would overflow in silence. An expression is taken as it is:
+    whoever makes a symbol declares it a positive integer.
+    """
+    if getattr(value, "shape", ()):
+        if value.dtype.kind != "i" or value.dtype.itemsize != 8:
+            raise InvalidInput(f"{name} must be an array of 64-bit integers, not of {value.dtype}")
+        if value.min() < 1:
+            raise InvalidInput(f"{name} must be at least 1, not {value.min()}")
+        return value
+    if getattr(value, "free_symbols", ()):
+        return value
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        whole = operator.index(value)
+    except TypeError:
+        raise InvalidInput(f"{name} must be a positive whole number, not {value!r}") from None
+    if whole < 1:
+        raise InvalidInput(f"{name} must be at least 1, not {whole}")
+    return whole
+
+
+def pair(name: str, value: Any) -> tuple[Size, Size]:
+    """``3`` is ``(3, 3)``; a pair is itself. Both sides are sizes."""
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise InvalidInput(f"{name} must be one size or two, not {value!r}")
+        return as_size(name, value[0]), as_size(name, value[1])
+    return as_size(name, value), as_size(name, value)

@@ -33,6 +33,6 @@ def padded_grid(conv: Conv, x: Map) -> Work:
     return Work({Event.GRID_MAC: conv.weights(x) * cropped})
 
 
-def recurrent_loop(hidden: Map) -> Work:
+def lstm_loop(hidden: Map) -> Work:
     """TensorFlow's LSTM adds a constant 1 to the forget gate; its frame loop costs six scalar operations."""
     return Work({Event.FORGET_BIAS: hidden.elements, Event.LOOP_SCALAR: 6})

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from costmodel.describe.size import Size
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.size import Size, same
 
 
 class Event(Enum):
@@ -67,9 +68,15 @@ class Work(Mapping[Event, Size]):
 
     def __init__(self, counts: Mapping[Event, Size] | None = None) -> None:
         self._counts = dict(counts or {})
+        if unknown := [event for event in self._counts if not isinstance(event, Event)]:
+            raise InvalidInput(f"not events: {unknown}")
 
     def __getitem__(self, event: Event) -> Size:
+        """How often it happened; 0 for an event that did not."""
         return self._counts.get(event, 0)
+
+    def __contains__(self, event: object) -> bool:
+        return event in self._counts
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self._counts)
@@ -86,7 +93,7 @@ class Work(Mapping[Event, Size]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Work):
             return NotImplemented
-        return all(self[event] == other[event] for event in Event)
+        return all(same(self[event], other[event]) for event in Event)
 
     __hash__ = None  # type: ignore[assignment]  # counts may be arrays
 

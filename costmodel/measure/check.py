@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import fx
 
-from costmodel.describe.program import Program
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.program import Program, State
 from costmodel.describe.work import Event, Work
 from costmodel.measure import reference
-from costmodel.measure.module import Streaming, build
+from costmodel.measure.module import Streaming, build, refuse_too_large
 from costmodel.measure.observe import flop_counter_count, fvcore_count, observe
 from costmodel.price.conventions import FVCORE, TORCH
 
@@ -59,13 +60,19 @@ def check(program: Program, subject: str = "") -> Check:
     Events, launches and FlopCounterMode run on meta tensors; fvcore and the outputs on real ones, so this takes the
     time of about three frames.
 
-    >>> from costmodel.describe.cells import describe_cell
-    >>> check(describe_cell("sep", kernel=5, channels=8, size=(6, 9))).ok
+    >>> import costmodel
+    >>> costmodel.check(costmodel.cell("sep", kernel=5, channels=8, size=(6, 9))).ok
     True
     """
+    if not isinstance(program, Program):
+        raise InvalidInput(f"check takes a description, not {program!r}")
+    refuse_too_large([program])
     with torch.device("meta"):
         ghost = build(program).eval()
-    return compare(program, ghost, build(program).eval(), subject or program.name)
+    with torch.random.fork_rng(devices=[]):  # a mismatch repeats, and the caller's random numbers stay
+        torch.manual_seed(0)
+        module = build(program).eval()
+    return compare(program, ghost, module, subject or program.name)
 
 
 def compare(program: Program, ghost: Streaming, module: Streaming, subject: str) -> Check:
@@ -78,7 +85,7 @@ def compare(program: Program, ghost: Streaming, module: Streaming, subject: str)
     findings = [
         Finding("events", described, seen.cost.work, _event_differences(described, seen.cost.work)),
         Finding(
-            "operations without a rule",
+            "unknown ops",
             {},
             dict(seen.unpriced),
             ", ".join(f"{n} x {op}" for op, n in seen.unpriced.items()),
@@ -87,8 +94,9 @@ def compare(program: Program, ghost: Streaming, module: Streaming, subject: str)
         _number("parameters", program.parameters, parameters),
         _number("FlopCounterMode", TORCH.flops(described), flop_counter_count(ghost, *arguments)),
     ]
-    real = torch.randn(1, *module.frame_shape)
-    state = tuple(torch.randn_like(s) for s in module.zeros(real))
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(1, *module.frame_shape, generator=generator)
+    state = tuple(torch.randn(s.shape, generator=generator) for s in module.zeros(real))
     findings.append(_number("fvcore", FVCORE.flops(described), fvcore_count(module, real, *([state] if state else []))))
     errors = list(_output_errors(program, module, real, state))
     if errors:
@@ -122,25 +130,26 @@ def _event_differences(described: Work, seen: Work) -> str:
 def _output_errors(
     program: Program, module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]
 ) -> Iterator[float]:
-    """The largest deviation of each ConvLSTM cell inside from eq. (1) by hand, on the values that reach it."""
-    names = [s.before.name for s in program.states]
-    cells = {name.rpartition(".")[0] for name in names}
-    if not cells:
-        return
-    values = _record(module, frame, state)
-    weights = module.body.state_dict()
-    for cell in sorted(cells):
+    """The largest deviation of each ConvLSTM cell inside from eq. (1) by hand, on the values that reach it.
+
+    Other recurrences have no reference: for them there is nothing to yield.
+    """
+    states: dict[str, dict[str, State]] = {}
+    for pair in program.states:
+        cell, _, name = pair.before.name.rpartition(".")
+        states.setdefault(cell, {})[name] = pair
+    inputs = {step.name: step.inputs[0].name for step in program.steps}
+    values: dict[str, torch.Tensor] = {}
+    for cell, own in states.items():
         prefix = f"{cell}." if cell else ""
-        first = next(step for step in program.steps if step.name.startswith(f"{prefix}xi"))
-        own = {key.removeprefix(prefix): w for key, w in weights.items() if key.startswith(prefix)}
-        before = [values[f"{prefix}{s}".replace(".", "_")] for s in ("h", "c")]
-        after = [
-            values[s.after.name.replace(".", "_")]
-            for s in program.states
-            if s.before.name in (f"{prefix}h", f"{prefix}c")
-        ]
+        first = inputs.get(f"{prefix}xi") or inputs.get(f"{prefix}xi_1")
+        if set(own) != {"h", "c"} or first is None:
+            continue
+        values = values or _record(module, frame, state)
+        before = [values[own[name].before.name.replace(".", "_")] for name in ("h", "c")]
+        after = [values[own[name].after.name.replace(".", "_")] for name in ("h", "c")]
         with torch.no_grad():
-            expected = reference.conv_lstm(own, values[first.inputs[0].name.replace(".", "_")], *before)
+            expected = reference.conv_lstm(module.body.get_submodule(cell), values[first.replace(".", "_")], *before)
         yield max(float((a - e).abs().max()) for a, e in zip(after, expected, strict=True))
 
 

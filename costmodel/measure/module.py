@@ -1,6 +1,8 @@
 """A description as a real torch module: ordinary, printable code, nothing interpreted while it runs."""
 
 import operator
+import os
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import torch
@@ -8,7 +10,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Activation, Combine, Conv, Norm, Pool, Resize, Scale
+from costmodel.describe.ops import Activation, Combine, Conv, Norm, Op, Pool, Resize, Scale
 from costmodel.describe.program import Program, Step
 from costmodel.describe.work import Event
 
@@ -44,8 +46,7 @@ class Streaming(nn.Module):
         states = [state.before.map for state in program.states]
         self.state_shapes = [(m.channels, m.rows, m.columns) for m in states]
         self.any_size = all((m.rows, m.columns) == (frame.rows, frame.columns) for m in states) and not any(
-            isinstance(step.op, Resize | Pool) or (isinstance(step.op, Scale) and step.op.per == "element")
-            for step in program.steps
+            _depends_on_size(step.op) for step in program.steps
         )
         self.outputs = len(program.outputs)
 
@@ -56,16 +57,25 @@ class Streaming(nn.Module):
             raise ValueError(f"this module was built for frames of {expected}, not {' x '.join(map(str, frame.shape))}")
         if state is None:
             state = self.zeros(frame)
+        expected_states = self.expected_states(frame)
+        if [tuple(s.shape) for s in state] != expected_states:
+            given = ", ".join(" x ".join(map(str, s.shape)) for s in state) or "none"
+            wanted = ", ".join(" x ".join(map(str, shape)) for shape in expected_states) or "none"
+            raise ValueError(f"states for this frame have the shapes {wanted}; given: {given}")
         results = self.body(frame, *state)
         outputs, after = results[: self.outputs], tuple(results[self.outputs :])
         return (outputs[0] if self.outputs == 1 else tuple(outputs)), after
 
     def zeros(self, frame: torch.Tensor) -> Tensors:
         """The state before the first frame."""
-        return tuple(
-            frame.new_zeros((frame.shape[0], channels, *(frame.shape[2:] if self.any_size else (rows, columns))))
+        return tuple(frame.new_zeros(shape) for shape in self.expected_states(frame))
+
+    def expected_states(self, frame: torch.Tensor) -> list[tuple[int, ...]]:
+        """Shapes of the states that go with a frame."""
+        return [
+            (frame.shape[0], channels, *(frame.shape[2:] if self.any_size else (rows, columns)))
             for channels, rows, columns in self.state_shapes
-        )
+        ]
 
     @property
     def code(self) -> str:
@@ -79,17 +89,54 @@ def build(program: Program) -> Streaming:
     on it, and under ``torch.device("meta")`` it takes no memory.
 
     >>> import torch
-    >>> from costmodel.describe.cells import describe_cell
-    >>> module = build(describe_cell("depth", kernel=3, channels=8, size=(4, 6)))
+    >>> import costmodel
+    >>> module = costmodel.build(costmodel.cell("depth", kernel=3, channels=8, size=(4, 6)))
     >>> output, state = module(torch.randn(1, 8, 4, 6))
     >>> output, state = module(torch.randn(1, 8, 4, 6), state)
     >>> sum(p.numel() for p in module.parameters())   # 8*3*3*8 + 4*8
     608
     """
+    if not isinstance(program, Program):
+        raise InvalidInput(f"build takes a description (costmodel.cell(...), costmodel.network(...)), not {program!r}")
+    if len(program.inputs) != 1:
+        raise InvalidInput(f"{program.name} has {len(program.inputs)} inputs; a streaming module has one")
     sizes = [n for value in program.inputs for n in (value.map.channels, value.map.rows, value.map.columns)]
     if not all(isinstance(n, int) for n in sizes):
         raise InvalidInput(f"{program.name}: a module needs whole numbers for sizes, not {sizes}")
     return Streaming(program)
+
+
+def _depends_on_size(op: Op) -> bool:
+    """Whether the code of an operation holds a number that follows from the size of the map."""
+    match op:
+        case Resize() | Pool():
+            return True
+        case Scale():
+            return op.per == "element"
+        case Conv():
+            return op.stride != 1  # how SAME pads
+        case _:
+            return False
+
+
+def refuse_too_large(programs: Collection[Program]) -> None:
+    """Refuse modules that this machine's memory cannot hold side by side, each with its weights, frame and states, and
+    the largest step of one of them at work."""
+    held = sum(p.parameters * p.inputs[0].map.itemsize + _carried(p) for p in programs)
+    working = max((step.cost.reads + step.cost.writes for p in programs for step in p.steps), default=0)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if held + working > memory:
+        what = f"{len(programs)} modules" if len(programs) > 1 else "the module"
+        raise InvalidInput(
+            f"{what} would need at least {(held + working) / 1e9:,.1f} GB at these sizes; "
+            f"this machine has {memory / 1e9:,.1f} GB"
+        )
+
+
+def _carried(program: Program) -> int:
+    """Bytes of the frame and of the states before and after it."""
+    maps = [value.map for value in program.inputs] + 2 * [state.before.map for state in program.states]
+    return sum(int(m.bytes) for m in maps)
 
 
 def _graph_module(program: Program) -> fx.GraphModule:

@@ -22,44 +22,64 @@ aten = torch.ops.aten
 Rule: TypeAlias = Callable[..., "dict[Event, int] | None"]
 
 
-def _convolution(out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: Any, *rest: Any) -> dict[Event, int]:
+# A rule takes the result and the operation's own arguments; it returns the events, or None for what it does not know.
+
+
+def _convolution(
+    result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: Any, *rest: Any
+) -> dict[Event, int]:
     transposed = rest[3]  # stride, padding, dilation, transposed, ...
     # Every output (of a transposed convolution: every input) meets the weights of one output (input) channel.
-    positions = x if transposed else out
-    return {Event.MAC: positions.numel() * weight[0].numel()} | ({Event.BIAS: out.numel()} if bias is not None else {})
+    positions = x if transposed else result
+    biases = {Event.BIAS: result.numel()} if bias is not None else {}
+    return {Event.MAC: positions.numel() * weight[0].numel()} | biases
 
 
 def _batch_norm(training: int) -> Rule:
     """With fixed statistics; argument number ``training`` says whether it computes them, which has no rule yet."""
 
-    def rule(out: Any, *args: Any) -> dict[Event, int] | None:
-        return None if training >= 0 and args[training] else {Event.NORM: out[0].numel()}
+    def rule(result: Any, /, *args: Any, **options: Any) -> dict[Event, int] | None:
+        return None if training >= 0 and args[training] else {Event.NORM: result[0].numel()}
 
     return rule
 
 
 def _pool(event: Event) -> Rule:
-    def rule(out: Any, x: torch.Tensor, window: list[int], *rest: Any) -> dict[Event, int]:
-        result = out[0] if isinstance(out, tuple) else out
-        return {event: math.prod(window) * result.numel()}
+    def rule(result: Any, x: torch.Tensor, window: list[int], /, *rest: Any, **options: Any) -> dict[Event, int]:
+        pooled = result[0] if isinstance(result, tuple) else result
+        return {event: math.prod(window) * pooled.numel()}
 
     return rule
 
 
 def _each(event: Event) -> Rule:
-    """One event per output element."""
-    return lambda out, *args, **kwargs: {event: out.numel()}
+    """One event per output element; a scaled sum (``alpha``) is more than that."""
+
+    def rule(result: torch.Tensor, /, *args: Any, alpha: float = 1, **options: Any) -> dict[Event, int] | None:
+        return {event: result.numel()} if alpha == 1 else None
+
+    return rule
 
 
-def _matmul(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> dict[Event, int]:
-    return {Event.MAC: out.numel() * a.shape[-1]}
+def _matmul(result: torch.Tensor, a: torch.Tensor, b: torch.Tensor, /, *rest: Any, **options: Any) -> dict[Event, int]:
+    return {Event.MAC: result.numel() * a.shape[-1]}
 
 
-def _addmm(out: torch.Tensor, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **scales: Any) -> dict[Event, int]:
-    return {Event.MAC: out.numel() * a.shape[-1], Event.BIAS: out.numel()}
+def _addmm(
+    result: torch.Tensor,
+    bias: Any,
+    a: torch.Tensor,
+    b: Any,
+    /,
+    *rest: Any,
+    alpha: float = 1,
+    beta: float = 1,
+    **options: Any,
+) -> dict[Event, int] | None:
+    return {Event.MAC: result.numel() * a.shape[-1], Event.BIAS: result.numel()} if alpha == beta == 1 else None
 
 
-def _nothing(*args: Any, **kwargs: Any) -> dict[Event, int]:
+def _nothing(*args: Any, **options: Any) -> dict[Event, int]:
     return {}
 
 
@@ -87,8 +107,15 @@ RULES: dict[Any, Rule] = {
     aten.zeros: _nothing,
 }
 
-# Memory without values: no kernel runs.
-ALLOCATIONS = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided}
+# No kernel runs: memory without values, and a view that torch does not mark as one.
+FREE = {
+    aten.empty,
+    aten.empty_like,
+    aten.empty_strided,
+    aten.new_empty,
+    aten.new_empty_strided,
+    aten._unsafe_view,
+}
 
 
 @dataclass(frozen=True)
@@ -126,7 +153,7 @@ class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if not (func.is_view or func.namespace == "prim" or func.overloadpacket in ALLOCATIONS):
+        if not (func.is_view or func.namespace == "prim" or func.overloadpacket in FREE):
             rule = RULES.get(func.overloadpacket)
             events = rule(out, *args, **kwargs) if rule else None
             cost = Cost(Work(events), reads=_bytes((args, kwargs)), writes=_bytes(out), launches=1)
@@ -142,8 +169,8 @@ def _bytes(tree: Any) -> int:
 def observe(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Observation:
     """The work of one call, without gradients. Meta or fake tensors make it free of arithmetic and memory.
 
-    >>> import torch
-    >>> observe(torch.sigmoid, torch.empty(2, 3, device="meta")).cost.work
+    >>> import costmodel, torch
+    >>> costmodel.observe(torch.sigmoid, torch.empty(2, 3, device="meta")).cost.work
     Work(SIGMOID=6)
     """
     with torch.no_grad(), _Listener() as listener:

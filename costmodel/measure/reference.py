@@ -1,34 +1,29 @@
-"""Eq. (1) by hand, in plain torch, from the weights of a cell alone.
+"""Eq. (1) by hand, in plain torch, with the convolutions of a cell.
 
-It knows nothing of descriptions: the shapes of the weights say what each convolution is. So a cell module that computes
-something else than eq. (1) with its weights disagrees with it.
+It knows nothing of descriptions: the convolutions themselves say what each transition is. So a cell module that
+computes something else than eq. (1) with them disagrees with it.
 """
 
-from collections.abc import Mapping
-
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-Weights = Mapping[str, torch.Tensor]
 
-
-def conv_lstm(weights: Weights, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The next H and C. ``weights`` is the cell's ``state_dict``: ``xi.weight`` or ``xi_1.weight, xi_2.weight, ...``,
-    biases beside the last input-to-state weight, peepholes ``ci``, ``cf``, ``co`` if there are any."""
+def conv_lstm(cell: nn.Module, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next H and C. ``cell`` has the convolutions ``xi`` or ``xi_1, xi_2, ...`` (so for hi, xf, ...),
+    a bias in the last one of each on x, and the peepholes ``ci``, ``cf``, ``co`` if there are any."""
 
     def star(name: str, y: torch.Tensor) -> torch.Tensor:
         """W * y: the convolutions of this transition in turn, each keeping the size of the map."""
-        for key in sorted(
-            k for k in weights if k == f"{name}.weight" or (k.startswith(f"{name}_") and k.endswith(".weight"))
-        ):
-            w, b = weights[key], weights.get(key.replace(".weight", ".bias"))
-            rows, columns = w.shape[2] - 1, w.shape[3] - 1
+        parts = [m for n, m in cell.named_children() if n == name or n.startswith(f"{name}_")]
+        for conv in (m for m in parts if isinstance(m, nn.Conv2d)):
+            rows, columns = (d * (k - 1) for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True))
             y = F.pad(y, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-            y = F.conv2d(y, w, b, groups=y.shape[1] // w.shape[1])
+            y = F.conv2d(y, conv.weight, conv.bias, dilation=conv.dilation, groups=y.shape[1] // conv.weight.shape[1])
         return y
 
     def peephole(name: str, c: torch.Tensor) -> torch.Tensor:
-        return weights[name] * c if name in weights else torch.zeros_like(c)
+        return getattr(cell, name, torch.zeros(())) * c
 
     i = torch.sigmoid(star("xi", x) + star("hi", h) + peephole("ci", c))
     f = torch.sigmoid(star("xf", x) + star("hf", h) + peephole("cf", c))

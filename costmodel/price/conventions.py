@@ -27,6 +27,8 @@ class Convention:
             raise InvalidInput(
                 f"convention {self.name} has no price for {', '.join(missing)}: spell 0 for what it does not count"
             )
+        if not any(self.prices.values()):
+            raise InvalidInput(f"convention {self.name} prices nothing: every ratio under it would be 0 / 0")
         wrong = [event.name for event, price in self.prices.items() if not isinstance(price, int) or price < 0]
         if wrong:
             raise InvalidInput(

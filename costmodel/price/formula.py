@@ -9,12 +9,11 @@ from typing import Any
 
 import sympy
 
-from costmodel import published
-from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell, find_cell, pair
+from costmodel.describe.cells import Cell, describe_cell, find_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv, Pair
 from costmodel.describe.program import Program
-from costmodel.describe.size import Size
+from costmodel.describe.size import Size, pair
 from costmodel.describe.work import Event
 from costmodel.price.conventions import Convention, find_convention
 
@@ -36,7 +35,7 @@ def symbolic_program(cell: Cell) -> Program:
 
 
 def parse(text: str) -> Expr:
-    """A printed equation as an expression."""
+    """A printed equation, in Python syntax and the letters above, as an expression."""
     return sympy.sympify(text, locals={str(letter): letter for letter in LETTERS})
 
 
@@ -78,7 +77,7 @@ class RatioValue:
 
 
 class Equation:
-    """The cost of one time step of a cell, as a formula under a convention.
+    """The cost of one time step of a cell, as a formula under a convention, for odd kernels.
 
     ``general`` holds for any I and O; ``equal`` is its value at I = O in the form that the paper prints (a factor per
     output element in I, times ``O Dx Dy``); ``square`` is that at Kx = Ky; ``once`` is what a convention counts
@@ -156,48 +155,38 @@ class Equation:
     @property
     def ratio(self) -> Ratio:
         standard = self.standard
-        inverse = sympy.Pow(ordered(standard.element), -1, evaluate=False)
+        exact = sympy.cancel(self.element / standard.element)
         convolutions = sympy.expand(self.macs.subs(O, I)) / sympy.expand(standard.macs.subs(O, I))
-        return Ratio(
-            product(ordered(self.element), inverse),
-            leading_term(self.element / standard.element, I),
-            shortest(convolutions),
-        )
+        return Ratio(fraction(exact), leading_term(exact, I), shortest(convolutions))
 
     def at(self, kernel: "Size | Pair" = 3, channels: "Size | Pair" = 128) -> RatioValue:
         """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
         describe_cell(self.cell, kernel=kernel, channels=channels, size=(1, 1))  # refuses what cannot be
-        values = dict(zip((Kx, Ky, I, O), (*pair(kernel), *pair(channels)), strict=True))
-        cost, macs = (
-            Fraction(int(getattr(self, part).subs(values)), int(getattr(self.standard, part).subs(values)))
-            for part in ("position", "macs")
+        values = dict(zip((Kx, Ky, I, O), (*pair("kernel", kernel), *pair("channels", channels)), strict=True))
+        standard = self.standard
+        return RatioValue(
+            Fraction(int(self.position.subs(values)), int(standard.position.subs(values))),
+            Fraction(int(self.macs.subs(values)), int(standard.macs.subs(values))),
         )
-        return RatioValue(cost, macs)
 
     @property
-    def printed(self) -> "published.Equation | None":
-        """What the paper prints for this cell, if it does."""
-        known = CELLS.get(self.cell.name) is self.cell.star and self.cell.recurrence is RECURRENCES["convlstm"]
-        return published.EQUATIONS.get(self.cell.name) if known else None
-
-    @property
-    def matches_print(self) -> bool:
-        """Whether this is the printed cost at I = O (and at Kx = Ky where only Kx is printed)."""
-        if self.printed is None:
-            return False
-        printed = parse(self.printed.cost)
-        ours = self.equal if printed.has(Ky) else self.square
-        return bool(sympy.expand(ours - printed) == 0)
+    def terms(self) -> tuple[Expr, ...]:
+        """The cost per time step at I = O, and what is counted once if anything is."""
+        return (self.equal,) if self.once == 0 else (self.equal, ordered(sympy.expand(self.once.subs(O, I))))
 
     def __str__(self) -> str:
-        return text(self.equal)
+        return " + ".join(text(term) for term in self.terms)
+
+    def __repr__(self) -> str:
+        return f"<Equation {self.cell.name}, convention {self.convention.name}: {self}>"
 
 
 def equation(
-    cell: "str | Cell" = "standard", convention: "str | Convention" = "paper", *, recurrence: str = "convlstm"
+    cell: "str | Cell" = "standard", convention: "str | Convention" = "paper", *, recurrence: str | None = None
 ) -> Equation:
     """The cost of one time step of a cell as a formula.
 
+    >>> from costmodel import equation
     >>> str(equation("sep"))
     '(16*Kx*Ky + 16*I + 37)*O*Dx*Dy'
     >>> equation("depth").ratio.convolutions
@@ -211,6 +200,13 @@ def equation(
 def square(expr: Expr) -> Expr:
     """The expression at Kx = Ky."""
     return sympy.expand(expr.subs(Ky, Kx))
+
+
+def fraction(expr: Expr) -> Expr:
+    """A cancelled fraction, numerator and denominator in the paper's order."""
+    numerator, denominator = (ordered(part) for part in sympy.fraction(expr))
+    inverses = [sympy.Pow(factor, -1, evaluate=False) for factor in sympy.Mul.make_args(denominator) if factor != 1]
+    return product(numerator, *inverses)
 
 
 def leading_term(expr: Expr, letter: Expr) -> Expr:
@@ -248,7 +244,7 @@ def ordered(polynomial: Expr) -> Expr:
 def product(*factors: Expr) -> Expr:
     """The product, its factors kept in this order."""
     flat = [part for factor in factors for part in (factor.args if factor.is_Mul else (factor,)) if part != 1]
-    return sympy.Mul(*flat, evaluate=False)
+    return sympy.Mul(*flat, evaluate=False) if len(flat) > 1 else sympy.Mul(*flat)
 
 
 def text(expr: Expr) -> str:

@@ -1,23 +1,26 @@
 """What `check` found, as a table with every difference in words."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.work import Work
-from costmodel.report.render import Sheet, render, render_csv, render_json
+from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
 
 if TYPE_CHECKING:
     from costmodel.measure.check import Check, Finding
 
-COLUMNS = ("events", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
+COLUMNS = ("events", "unknown ops", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
 
 
 def text(checks: "Sequence[Check]", form: str) -> str:
     """The checks as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+    find_format(form)
     if form == "json":
         return render_json({"ok": all(c.ok for c in checks), "checks": [_record(c) for c in checks]})
     if form == "csv":
-        return render_csv([{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]])
+        flat = [{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]]
+        return render_csv([f | {key: json.dumps(f[key]) for key in ("described", "seen")} for f in flat])
     rows, differences = [], []
     for c in checks:
         findings = {finding.what: finding for finding in c.findings}
@@ -26,8 +29,9 @@ def text(checks: "Sequence[Check]", form: str) -> str:
     bad = sum(not c.ok for c in checks)
     notes = [
         "events: every kind of event of the description against what torch's dispatcher saw in the module.",
+        "unknown ops: dispatched operations that no rule knows; there should be none.",
         "launches, parameters, FlopCounterMode (FLOPs), fvcore (MACs): as seen; as described unless marked.",
-        "outputs: largest deviation from eq. (1) computed by hand with the module's weights (float32); - has no cell.",
+        "outputs: largest deviation from eq. (1) by hand with the module's weights (float32); - without a ConvLSTM.",
         "The description's training-graph events (tf-profiler only) are left out: a running module has none of them.",
         *differences,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
@@ -35,7 +39,7 @@ def text(checks: "Sequence[Check]", form: str) -> str:
     sheet = Sheet(
         "Description against running torch modules and foreign counters",
         ["subject", *COLUMNS, "result"],
-        "llrrrrrl",
+        "llrrrrrrl",
         rows,
         notes,
     )
@@ -58,6 +62,8 @@ def _cell(finding: "Finding | None") -> str:
         return "-"
     if isinstance(finding.seen, Work):
         return "same" if finding.ok else "MISMATCH"
+    if isinstance(finding.seen, dict):
+        return str(sum(finding.seen.values()))
     seen = f"{finding.seen:,}" if isinstance(finding.seen, int) else f"{finding.seen:.1e}"
     return seen if finding.ok else f"{seen} MISMATCH"
 

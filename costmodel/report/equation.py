@@ -3,8 +3,23 @@
 from fractions import Fraction
 
 from costmodel import published
+from costmodel.describe.cells import CELLS, RECURRENCES
 from costmodel.describe.ops import Pair
-from costmodel.price.formula import Equation, Ky, latex, parse, square, text
+from costmodel.price.formula import Equation, I, Kx, Ky, O, latex, parse, square, text
+
+
+def printed(equation: Equation) -> published.Equation | None:
+    """What the paper prints for this cell, if it is one of the paper's, without peepholes."""
+    cell = equation.cell
+    known = CELLS.get(cell.name) is cell.star and cell.recurrence is RECURRENCES["convlstm"]
+    return published.EQUATIONS.get(cell.name) if known and equation.convention.name == "paper" else None
+
+
+def matches(equation: Equation, print_: published.Equation) -> bool:
+    """Whether the printed cost is the derived one at I = O (and at Kx = Ky where only Kx is printed)."""
+    theirs = parse(print_.cost)
+    ours = equation.equal if theirs.has(Ky) else equation.square
+    return bool((ours - theirs).expand() == 0)
 
 
 def cost(equation: Equation) -> str:
@@ -20,57 +35,60 @@ def cost(equation: Equation) -> str:
     lines += _labelled("total (I = O)", text(equation.equal))
     if equation.once != 0:
         lines += _labelled("and once per graph", text(equation.once))
-    lines += _labelled(
-        "for any I and O", "refused: this cell keeps its channels" if equation.needs_equal else text(equation.general)
-    )
-    if equation.printed and equation.convention.name == "paper":
-        verdict = "the same" if equation.matches_print else "differs"
-        if not parse(equation.printed.cost).has(Ky) and equation.equal.has(Ky):
+    general = "refused: this cell keeps its channels" if equation.needs_equal else text(equation.general)
+    lines += _labelled("for any I and O", general)
+    if print_ := printed(equation):
+        verdict = "the same" if matches(equation, print_) else "differs"
+        if not parse(print_.cost).has(Ky) and equation.equal.has(Ky):
             verdict += f" at Kx = Ky: {text(equation.square)}"
-        lines += _labelled(f"paper's eq. {equation.printed.number}", verdict)
-        lines += _notes(equation.printed.errata)
+        lines += _labelled(f"paper's eq. {print_.number}", verdict)
+        lines += _notes(print_.errata)
     return "\n".join(lines)
 
 
 def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
     """The ratio to the standard cell, its behaviour for large I, the paper's approximation, values at given sizes."""
-    r, value, printed = equation.ratio, equation.at(kernel, channels), equation.printed
+    r, value, print_ = equation.ratio, equation.at(kernel, channels), printed(equation)
     lines = [
         f"{equation.cell.name} convLSTM: cost relative to the standard cell, convention {equation.convention.name}",
         "",
     ]
     lines += _labelled("exact (I = O)", text(r.exact))
+    if channels[0] != channels[1]:
+        lines += _labelled("exact (any I and O)", f"({text(equation.general)}) / ({text(equation.standard.general)})")
     lines += _labelled("leading for large I", text(r.leading))
     lines += _labelled("convolutions alone", text(r.convolutions))
-    if printed and printed.approximation and equation.convention.name == "paper":
-        approximation = parse(printed.approximation)
+    approximation = parse(print_.approximation) if print_ and print_.approximation else None
+    if print_ and approximation is not None:
         agrees = approximation in (r.convolutions, square(r.convolutions))
         at = " at Kx = Ky" if r.convolutions.has(Ky) and not approximation.has(Ky) else ""
-        lines += _labelled(
-            f"paper's eq. {printed.ratio_number}",
-            f"approximation {printed.approximation}: {'the same' if agrees else 'differs'}{at}",
-        )
+        verdict = "the same" if agrees else "differs"
+        lines += _labelled(f"paper's eq. {print_.ratio_number}", f"approximation {print_.approximation}: {verdict}{at}")
     lines += ["", f"  at Kx = {kernel[0]}, Ky = {kernel[1]}, I = {channels[0]}, O = {channels[1]}:"]
     remaining = f"{percent(value.exact)} ({value.exact}); saves {percent(1 - value.exact)}"
-    as_printed = equation.convention.name == "paper" and (kernel, channels) == (published.KERNEL, published.CHANNELS)
-    if as_printed and printed and printed.percentage:
-        remaining += f"; printed: {printed.percentage} %"
+    if print_ and print_.percentage and (kernel, channels) == (published.KERNEL, published.CHANNELS):
+        remaining += f"; printed: {print_.percentage} %"
     lines += _labelled("remaining cost", remaining)
     relative = 100 * float(value.error / value.exact)
-    lines += _labelled(
-        "approximation",
-        f"{percent(value.approximation)}; error {100 * float(value.error):+.2f} points, {relative:+.1f} % of the cost",
-    )
-    if printed and printed.ratio:
-        lines += _notes(printed.ratio_errata)
+    error = f"error {100 * float(value.error):+.2f} points, {relative:+.1f} % of the cost"
+    lines += _labelled("approximation", f"{percent(value.approximation)}; {error}")
+    if print_ and approximation is not None:
+        numbers = dict(zip((Kx, Ky, I, O), (*kernel, *channels), strict=True))
+        literal = Fraction(str(approximation.subs(numbers)))
+        if literal != value.approximation:
+            what = f"{percent(literal)}; it is meant for I = O and Kx = Ky"
+            lines += _labelled(f"printed {print_.approximation}", what)
+        lines += _notes(print_.ratio_errata)
     return "\n".join(lines)
 
 
 def as_latex(equation: Equation, with_ratio: bool) -> str:
-    if not with_ratio:
-        return latex(equation.equal)
-    r = equation.ratio
-    return f"{latex(r.exact)} \\approx {latex(r.convolutions)}"
+    """One formula, after a comment that says what it counts."""
+    what = f"{equation.cell.name} convLSTM, I = O, convention {equation.convention.name}"
+    if with_ratio:
+        r = equation.ratio
+        return f"% {what}: cost relative to the standard cell\n{latex(r.exact)} \\approx {latex(r.convolutions)}"
+    return f"% {what}: {equation.convention.unit}s per time step\n" + " + ".join(latex(term) for term in equation.terms)
 
 
 def percent(fraction: Fraction) -> str:

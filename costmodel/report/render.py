@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,31 +28,33 @@ class Sheet:
 
 def render(sheets: Iterable[Sheet], form: str) -> str:
     """Sheets as ``text``, ``markdown`` or ``latex``."""
-    import tabulate as tabulate_module
-    from tabulate import tabulate
+    import tabulate as module
 
-    tabulate_module.MIN_PADDING = 0  # its columns would be two wider than they need, and 80 are soon full
+    padding = module.MIN_PADDING
+    module.MIN_PADDING = 0  # its columns would be two wider than they need, and 80 are soon full
+    try:
+        return "\n\n".join(_block(sheet, form, module.tabulate) for sheet in sheets)
+    finally:
+        module.MIN_PADDING = padding
 
-    blocks = []
-    for sheet in sheets:
-        sides = ["left" if side == "l" else "right" for side in sheet.align]
-        body = tabulate(
-            sheet.rows,
-            list(sheet.columns),
-            tablefmt=_TABULATE[form],
-            colalign=sides,
-            headersglobalalign=None,
-            headersalign=sides,
-            disable_numparse=True,
-        )
-        if form == "latex":
-            blocks.append("\n".join([*(f"% {line}" for line in (sheet.title, *sheet.notes)), body]))
-        elif form == "markdown":
-            blocks.append("\n\n".join([f"**{sheet.title}**", body, "\n".join(f"- {note}" for note in sheet.notes)]))
-        else:
-            notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ", break_long_words=False) for note in sheet.notes]
-            blocks.append("\n".join([sheet.title, "", body, "", *notes]))
-    return "\n\n".join(block.rstrip() for block in blocks)
+
+def _block(sheet: Sheet, form: str, tabulate: Callable[..., str]) -> str:
+    sides = ["left" if side == "l" else "right" for side in sheet.align]
+    body = tabulate(
+        sheet.rows,
+        list(sheet.columns),
+        tablefmt=_TABULATE[form],
+        colalign=sides,
+        headersalign=sides,
+        disable_numparse=True,
+    )
+    if form == "latex":
+        return "\n".join([*(f"% {line}" for line in (sheet.title, *sheet.notes)), body])
+    if form == "markdown":
+        parts = [f"**{sheet.title}**", body, "\n".join(f"- {note}" for note in sheet.notes)]
+        return "\n\n".join(part for part in parts if part)
+    notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ", break_long_words=False) for note in sheet.notes]
+    return "\n".join([sheet.title, "", body, *([""] if notes else []), *notes])
 
 
 def render_csv(records: Sequence[dict[str, Any]]) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Pair
 from costmodel.price.sweep import Row, Sweep
-from costmodel.report.render import Sheet, render, render_csv, render_json
+from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
 from costmodel.report.timing import Timing, from_samples
 
 MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
@@ -13,14 +14,14 @@ MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
 Samples = Mapping[str, Sequence[float]]
 
 
-def name(row: Row) -> str:
-    """The subject of a row, as timings name it."""
-    sides = ("x".join(map(str, pair)) for pair in (row.kernel, row.channels, row.size))
-    return " ".join([row.cell, *sides])
+def subject(cell: str, kernel: Pair, channels: Pair, size: Pair) -> str:
+    """A cell at a point, as timings name it."""
+    return " ".join([cell, *("x".join(map(str, pair)) for pair in (kernel, channels, size))])
 
 
 def text(sweep: Sweep, form: str, machine: str = "", samples: "Samples | None" = None) -> str:
-    """The sweep as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``, with timings (seconds, by `name`) if any."""
+    """The sweep as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``, with timings by `subject` if any."""
+    find_format(form)
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
             f"the grid has {len(sweep):,} rows; at most {MOST_ROWS:,} can be printed (the Python API takes more)"
@@ -37,13 +38,13 @@ def text(sweep: Sweep, form: str, machine: str = "", samples: "Samples | None" =
 
 
 def _timings(rows: list[Row], machine: str, samples: Samples) -> list[Timing | None]:
-    standards = {(row.kernel, row.channels, row.size): samples.get(name(row)) for row in rows if row.cell == "standard"}
-    return [
-        from_samples(machine, own, standards.get((row.kernel, row.channels, row.size)))
-        if (own := samples.get(name(row)))
-        else None
-        for row in rows
-    ]
+    def timing(row: Row) -> Timing | None:
+        own, standard = (
+            samples.get(subject(cell, row.kernel, row.channels, row.size)) for cell in (row.cell, "standard")
+        )
+        return from_samples(machine, own, standard) if own else None
+
+    return [timing(row) for row in rows]
 
 
 def _record(row: Row, timing: Timing | None) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def _sheet(sweep: Sweep, rows: list[Row], times: list[Timing | None], machine: s
             "x".join(map(str, row.kernel)),
             "x".join(map(str, dict.fromkeys(row.channels))),
             row.cell,
-            f"{row.flops / 1e9:.3f}",
+            f"{row.flops / 1e9:.5g}",
             f"{row.params}",
             f"{cost:.2f}",
             f"{100 - cost:.2f}",
@@ -98,7 +99,7 @@ def _sheet(sweep: Sweep, rows: list[Row], times: list[Timing | None], machine: s
             f"{approximation - cost:+.2f}",
         ]
         if timed:
-            cells += [f"{1e3 * timing.median_s:.2f}", f"{timing.pct:.2f}" if timing.pct else ""] if timing else ["", ""]
+            cells += [f"{1e3 * timing.median_s:.4g}", f"{timing.pct:.2f}" if timing.pct else ""] if timing else ["", ""]
         body.append(cells)
     notes = [
         f"{unit}: convention {sweep.convention.name}, {sweep.convention.source}.",

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
-from costmodel.describe.cells import CELLS, Cell, find_cell, pair
+from costmodel.describe.cells import RECURRENCES, Cell, find_cell, find_cells
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS, describe_network, find_network
 from costmodel.describe.ops import Pair
 from costmodel.describe.program import Program
-from costmodel.describe.size import Size
+from costmodel.describe.size import Size, as_size, pair
 from costmodel.price.conventions import Convention, find_convention
-from costmodel.report.render import Sheet, render, render_csv, render_json
+from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
 from costmodel.report.timing import Timing, from_samples
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class Table:
 
     def text(self, form: str = "text") -> str:
         """The table as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+        find_format(form)
         if form == "json":
             return render_json(self.record())
         if form == "csv":
@@ -146,13 +147,19 @@ class Table:
             f"{unit}: convention {self.convention.name}, {self.convention.source}.",
             "%: of the standard cell in the same network.",
         ]
-        if any(row.paper for row in self.rows):
+        if not any(row.paper for row in self.rows):
+            rows, columns = [row[:5] for row in rows], columns[:5]
+        elif self.convention.name == published.CONVENTION:
             notes.append("paper, GFLOPs: as printed in Table IV. dev.: ours minus printed, = where every digit agrees.")
             errata += [
                 f"{published.ERRATA[key].place} {published.ERRATA[key].text}" for key in ("truncated", "training")
             ]
         else:
-            rows, columns = [row[:5] for row in rows], columns[:5]
+            notes.append(
+                f"paper, GFLOPs: as printed in Table IV, which was counted under {published.CONVENTION}: "
+                f"not comparable with {self.convention.name}, so no deviation is given."
+            )
+            rows, columns = [row[:7] for row in rows], columns[:7]
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, [*notes, *errata])
 
     def _against_paper(self, row: TableRow, errata: list[str]) -> list[str]:
@@ -166,7 +173,7 @@ class Table:
             deviations.append(f"{row.gflops - row.paper.gflops:+.2f}")
         deviation = " ".join(deviations) or "="
         erratum = published.ERRATA.get(row.approach)
-        if erratum and self.convention.name == published.CONVENTION and deviation != "=":
+        if erratum and self.convention.name == published.CONVENTION and deviations:
             errata.append(f"[{len(errata) + 1}] {erratum.place} {erratum.text}")
             deviation += f" [{len(errata)}]"
         # As printed: the lost digit stays lost.
@@ -184,7 +191,7 @@ class Table:
                 cells.append(f"{1e3 * timing.median_s:.4g}" if timing else "")
                 if machine in measured:
                     low, high = timing.interval_s if timing and timing.interval_s else (None, None)
-                    cells.append(f"{1e3 * low:.1f}-{1e3 * high:.1f}" if low and high else "")
+                    cells.append(f"{1e3 * low:.4g}-{1e3 * high:.4g}" if low and high else "")
                 cells.append(f"{timing.pct:.2f}" if timing and timing.pct else "")
             rows.append(cells)
         columns = ["approach"]
@@ -210,95 +217,107 @@ class Entry:
     """What a row is about."""
 
     model: str
-    cell: str | None
+    cell: Cell | None
     program: Program
 
 
 def entries(
-    models: "Iterable[str] | None" = None,
-    cells: "Iterable[str | Cell] | None" = None,
+    models: "str | Iterable[str] | None" = None,
+    cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     sites: "Mapping[str, str | Cell] | None" = None,
-    recurrence: str = "convlstm",
+    recurrence: str | None = None,
     **settings: Any,
 ) -> dict[str, Entry]:
     """The rows' networks by approach, in the paper's order; a network that others extend comes with them."""
-    wanted = list(NETWORKS if models is None else models)
-    for model in wanted:
-        find_network(model)
-    chosen = [find_cell(cell, recurrence) for cell in (CELLS if cells is None else cells)]
-    sites = sites or {}
-    known = {site: None for model in wanted for site in NETWORKS[model].sites}
-    for site in sites:
+    wanted = [models] if isinstance(models, str) else list(NETWORKS if models is None else models)
+    if not wanted:
+        raise InvalidInput(f"no model given: at least one of {', '.join(NETWORKS)}")
+    known = {site: None for model in wanted for site in find_network(model).sites}
+    for site in sites or {}:
         if site not in known:
             raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
+    chosen = find_cells(cells, recurrence)
+    others = {site: find_cell(kind, recurrence) for site, kind in (sites or {}).items()}
     rows = {}
     for model, network in NETWORKS.items():
-        if model not in {*wanted, *(NETWORKS[model].base for model in wanted)}:
+        if model not in {*wanted, *(NETWORKS[other].base for other in wanted)}:
             continue
         if not network.sites:
             rows[network.approach] = Entry(model, None, describe_network(model, **settings))
             continue
-        own = {site: find_cell(kind, recurrence) for site, kind in sites.items() if site in network.sites}
         for cell in chosen:
+            own = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
             approach = network.approach if cell.name == "standard" else f"{cell.name}-{network.approach}"
             if own:
                 approach += f" ({', '.join(f'{site} {kind.name}' for site, kind in own.items())})"
             program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | own, **settings)
-            rows[approach] = Entry(model, cell.name, program)
+            rows[approach] = Entry(model, cell, program)
     return rows
 
 
 def table(
-    models: "Iterable[str] | None" = None,
-    cells: "Iterable[str | Cell] | None" = None,
+    models: "str | Iterable[str] | None" = None,
+    cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     size: Pair = published.SIZE,
     kernel: "Size | Pair" = published.KERNEL,
     classes: int = published.CLASSES,
     convention: "str | Convention" = published.CONVENTION,
     heads: bool = True,
-    recurrence: str = "convlstm",
+    recurrence: str | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
 ) -> Table:
     """Table IV for any settings: parameters and FLOPs of ICNet and of every ``model`` with every ``cell``.
 
     Without ``models`` and ``cells``: all. ``sites`` puts another cell at single sites (``{"final": "standard"}``).
-    ``heads`` counts the auxiliary training heads, as Table IV does. Sizes in pixels, rows x columns.
+    ``heads`` counts the auxiliary training heads, as Table IV does. Sizes in pixels, rows x columns. Percentages are of
+    the same network with standard cells (of the same recurrence) everywhere.
 
-    >>> for row in table(["v6"], ["standard", "depth"]).rows:
+    >>> import costmodel
+    >>> for row in costmodel.table(["v6"], ["standard", "depth"]).rows:
     ...     print(row.approach, row.params, row.flops, row.flops_pct)
     ICNet 6707321 58375434670 100.0
     LSTM-ICNet v6 11428217 251343772492 100.0
     depth-LSTM-ICNet v6 6746489 60017935180 23.88
     """
     price = find_convention(convention)
-    settings: dict[str, Any] = {"size": size, "kernel": kernel, "classes": classes, "heads": heads}
-    rows = []
-    standards = {
-        entry.model: entry.program
-        for entry in entries(models, ["standard"], recurrence=recurrence, **settings).values()
+    height, width = pair("size", size)
+    sides, count = pair("kernel", kernel), as_size("classes", classes)
+    settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
+    as_printed = settings == {
+        "size": published.SIZE,
+        "kernel": published.KERNEL,
+        "classes": published.CLASSES,
+        "heads": True,
     }
-    as_printed = (tuple(size), pair(kernel), classes, heads, recurrence) == (
-        *(published.SIZE, published.KERNEL, published.CLASSES),
-        True,
-        "convlstm",
-    )
+    rows = []
     for approach, entry in entries(models, cells, sites=sites, recurrence=recurrence, **settings).items():
-        params, flops = entry.program.parameters, price.flops(entry.program.work)
-        base = standards[entry.model]
+        base = entry.program
+        if entry.cell is not None:
+            standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
+            base = describe_network(entry.model, cell=standard, **settings)
+        flops, base_flops = price.flops(entry.program.work), price.flops(base.work)
+        plain = entry.cell is None or entry.cell.recurrence is RECURRENCES["convlstm"]
+        paper = published.TABLE_IV.get(approach) if as_printed and plain else None
         rows.append(
             TableRow(
                 approach=approach,
                 version=None if entry.cell is None else entry.model,
-                cell=entry.cell,
-                params=params,
+                cell=None if entry.cell is None else entry.cell.name,
+                params=entry.program.parameters,
                 flops=flops,
-                # As printed: parameters from the truncated thousands, FLOPs from the exact counts.
-                params_pct=round(100 * (params // 1000) / (base.parameters // 1000), 2),
-                flops_pct=round(100 * flops / price.flops(base.work), 2),
-                paper=(paper := published.TABLE_IV.get(approach) if as_printed else None),
+                params_pct=_thousands_pct(entry.program.parameters, base.parameters),
+                flops_pct=round(100 * flops / base_flops, 2),
+                paper=paper,
                 timings=_published_times(paper) if paper else (),
             )
         )
-    return Table(price, (size[0], size[1]), pair(kernel), classes, heads, tuple(rows))
+    return Table(price, (height, width), sides, count, heads, tuple(rows))
+
+
+def _thousands_pct(params: int, base: int) -> float:
+    """As printed: from the truncated thousands, where there are any."""
+    if base >= 1000:
+        params, base = params // 1000, base // 1000
+    return round(100 * params / base, 2)

@@ -8,8 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per frame. ``interval_s`` holds the quartiles of the samples (None: published without). ``pct`` is
-    relative to the standard cell of the same network, or at the same point of a sweep (None: that was not timed)."""
+    """Seconds per frame.
+
+    ``interval_s`` holds the quartiles of the samples (None: a single sample, or published without). ``pct`` is relative
+    to the standard cell of the same network, or at the same point of a sweep (None: not timed).
+    """
 
     machine: str
     device: str
@@ -31,6 +34,9 @@ class Timing:
 
 def from_samples(machine: str, samples: Sequence[float], standard: Sequence[float] | None) -> Timing:
     """A wall-clock timing; its percentage is the median of the ratios taken within each round."""
-    quartiles = statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else [samples[0]] * 3
+    interval = None
+    if len(samples) > 1:
+        low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+        interval = (low, high)
     pct = 100 * statistics.median(a / b for a, b in zip(samples, standard, strict=False)) if standard else None
-    return Timing(machine, "cpu", "wall", quartiles[1], (quartiles[0], quartiles[2]), pct)
+    return Timing(machine, "cpu", "wall", statistics.median(samples), interval, pct)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from costmodel.describe.cells import Cell, find_cell, pair
+from costmodel.describe.cells import Cell, find_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
-from costmodel.describe.size import Size, need_positive
+from costmodel.describe.size import Size, as_size, pair
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def describe_network(
     kernel: "Size | Pair" = 3,
     classes: int = 19,
     heads: bool = True,
-    recurrence: str = "convlstm",
+    recurrence: str | None = None,
     itemsize: int = 4,
 ) -> Program:
     """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
@@ -53,55 +53,52 @@ def describe_network(
     ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
     Table IV does; ``itemsize`` is the bytes per number.
 
-    >>> describe_network("v6", cell="depth").parameters
+    >>> import costmodel
+    >>> costmodel.network("v6", cell="depth").parameters
     6746489
     >>> mixed = {"low": "sep", "medium": "sep", "high": "sep", "final": "standard"}
-    >>> describe_network("v6", cell=mixed, size=(512, 1024)).parameters
+    >>> costmodel.network("v6", cell=mixed, size=(512, 1024)).parameters
     8310137
     """
     network = find_network(model)
-    kinds = cell if isinstance(cell, Mapping) else dict.fromkeys(network.sites, cell)
+    kinds = cell if isinstance(cell, Mapping) else dict.fromkeys(network.sites, find_cell(cell, recurrence))
     if set(kinds) != set(network.sites):
         raise InvalidInput(
             f"{network.approach} needs a cell for each of its sites ({', '.join(network.sites) or 'none'}), "
             f"not for {', '.join(kinds) or 'none'}"
         )
-    need_positive("classes", classes)
     cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
-    Kx, Ky = pair(kernel)
-    need_positive("kernel side", Kx)
-    need_positive("kernel side", Ky)
-    shape = Map(3, *pair(size), itemsize)
+    shape = Map(3, *pair("size", size), itemsize)
+    settings = {"kernel": pair("kernel", kernel), "classes": as_size("classes", classes), "heads": heads}
 
-    def describe(shape: Map) -> Program:
-        trace = Trace()
-        outputs = network.describe(trace.input("frame", shape), cells, kernel=(Kx, Ky), classes=classes, heads=heads)
-        return trace.program(network.approach, *outputs)
-
+    trace = Trace()
     try:
-        return describe(shape)
+        outputs = network.describe(trace.input("frame", shape), cells, **settings)
     except InvalidInput:
-        smallest = minimum_size(model)
-        if min(shape.rows - smallest[0], shape.columns - smallest[1]) >= 0:
-            raise
+        smallest = minimum_size(network)
+        if smallest is None or (shape.rows >= smallest[0] and shape.columns >= smallest[1]):
+            raise  # it is not the size
         raise InvalidInput(
-            f"a {shape.rows}x{shape.columns} frame is too small for {network.approach}: "
+            f"a frame of {shape.rows}x{shape.columns} is too small for {network.approach}: "
             f"at least {smallest[0]}x{smallest[1]}"
         ) from None
+    return trace.program(network.approach, *outputs)
 
 
 @lru_cache
-def minimum_size(model: str) -> tuple[int, int]:
-    """The smallest frame that the network's poolings accept, found by describing it without cells at growing sizes."""
-    network = NETWORKS[model]
+def minimum_size(network: Network) -> tuple[int, int] | None:
+    """The smallest frame that the network accepts, by describing it at growing sizes; None if above 1023."""
+    cells = dict.fromkeys(network.sites, find_cell("depth"))
 
     def accepts(rows: int, columns: int) -> bool:
         try:
-            network.describe(Trace().input("frame", Map(3, rows, columns)), {}, kernel=(1, 1), classes=1, heads=False)
+            frame = Trace().input("frame", Map(3, rows, columns))
+            network.describe(frame, cells, kernel=(1, 1), classes=1, heads=False)
         except InvalidInput:
             return False
         return True
 
     large = 1024
-    rows = next(n for n in range(1, large) if accepts(n, large))
-    return rows, next(n for n in range(1, large) if accepts(large, n))
+    rows = next((n for n in range(1, large) if accepts(n, large)), None)
+    columns = next((n for n in range(1, large) if accepts(large, n)), None)
+    return None if rows is None or columns is None else (rows, columns)

@@ -12,6 +12,7 @@ from costmodel.describe.program import Value, relu
 from costmodel.describe.training_graph import initialise, moving_averages, padded_grid
 from costmodel.describe.work import Event
 
+# Where a recurrent cell may stand: after which layer, see `icnet`.
 SITES = ("low", "medium", "high", "final")
 Site = Callable[[str, Value], Value]
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from costmodel.describe.cells import Cell
-from costmodel.describe.networks.icnet import icnet, normalise, rectify
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks.icnet import SITES, icnet, normalise, rectify
 from costmodel.describe.ops import Pair
 from costmodel.describe.program import Value
 
@@ -12,6 +13,9 @@ def lstm_icnet(
     frame: Value, cells: Mapping[str, Cell], *, kernel: Pair, classes: int, heads: bool
 ) -> tuple[Value, ...]:
     """ICNet with ``cells`` (by site), each with as many channels as the layer before it."""
+
+    if unknown := set(cells) - set(SITES):
+        raise InvalidInput(f"ICNet has the sites {', '.join(SITES)}, not {', '.join(sorted(unknown))}")
 
     def recur(site: str, x: Value) -> Value:
         if site not in cells:
