@@ -334,13 +334,23 @@ def main() -> int:
         return fail(error.format_message(), 2)
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", 130)
-    except MemoryError:
-        return fail("out of memory: use smaller sizes", 1)
+    except BrokenPipeError:  # the reader has seen enough
+        forget_output()
+        return 1
     except OSError as error:
-        with Path(os.devnull).open("w") as nowhere:  # or Python complains once more when it flushes at exit
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        forget_output()
         return fail(f"cannot write the output: {error.strerror}", 1)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # torch's way to say the same
+            raise
+        return fail("out of memory: use smaller sizes", 1)
     return int(code)
+
+
+def forget_output() -> None:
+    """Python would complain once more when it flushes at exit what could not be written."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def fail(message: str, code: int) -> int:

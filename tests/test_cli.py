@@ -329,4 +329,11 @@ def test_a_closed_pipe_is_no_error() -> None:
         text=True,
     )
     assert done.stdout.startswith("kernel_x")
-    assert "Traceback" not in done.stderr
+    assert done.stderr == ""
+
+
+def test_memory_that_torch_cannot_get_is_one_line() -> None:
+    refuse = "raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried to allocate 8 bytes')"
+    script = f"import costmodel.cli as c\ndef app(**_): {refuse}\nc.app = app\nraise SystemExit(c.main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "costmodel: out of memory: use smaller sizes\n")

@@ -1,5 +1,6 @@
 """ICNet and LSTM-ICNet against the exact integers of the TensorFlow profiler, row by row and layer by layer."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,6 +125,7 @@ def test_the_smallest_frame_is_the_smallest(model: str) -> None:
         ({"model": "icnet", "cell": "gated"}, "one of standard, spatial, depth, sep"),
         ({"model": "icnet", "recurrence": "gru"}, "unknown recurrence"),
         ({"model": "v6", "itemsize": -4}, "itemsize must be at least 1"),
+        ({"model": "v6", "size": (np.arange(97, 99), 97)}, "size must be whole numbers here"),
         ({"model": "v6", "size": (0, 0)}, "size must be at least 1"),
         ({"model": "v6", "classes": 0}, "classes must be at least 1"),
         ({"model": "icnet", "kernel": 0}, "kernel must be at least 1"),

@@ -119,6 +119,7 @@ def test_names_are_not_confused() -> None:
         ({"models": (m for m in ["v6"])}, {"models": ["v6"]}),
         ({"models": "v6", "cells": "sep"}, {"models": ["v6"], "cells": ["sep"]}),
         ({"models": "v2", "size": (np.int32(1024), np.int32(2048))}, {"models": ["v2"]}),
+        ({"models": "v2", "size": np.array([1024, 2048])}, {"models": ["v2"]}),
         ({"models": "v2", "size": [1024, 2048], "kernel": np.int64(3), "classes": np.int64(19)}, {"models": ["v2"]}),
         (
             {"models": "v2", "sites": {"final": "standard"}, "cells": "standard"},

@@ -62,3 +62,11 @@ def pair(name: str, value: Any) -> tuple[Size, Size]:
             raise InvalidInput(f"{name} must be one size or two, not {value!r}")
         return as_size(name, value[0]), as_size(name, value[1])
     return as_size(name, value), as_size(name, value)
+
+
+def int_pair(name: str, value: Any) -> tuple[int, int]:
+    """As `pair`, where only numbers make sense; numpy's arrays of one or two become Python's numbers."""
+    first, second = pair(name, value.tolist() if hasattr(value, "tolist") else value)
+    if not (isinstance(first, int) and isinstance(second, int)):
+        raise InvalidInput(f"{name} must be whole numbers here, not {value!r}")
+    return first, second

@@ -66,9 +66,9 @@ def check(program: Program, subject: str = "") -> Check:
     """
     if not isinstance(program, Program):
         raise InvalidInput(f"check takes a description, not {program!r}")
-    refuse_too_large([program])
     with torch.device("meta"):
         ghost = build(program).eval()
+    refuse_too_large([program])
     with torch.random.fork_rng(devices=[]):  # a mismatch repeats, and the caller's random numbers stay
         torch.manual_seed(0)
         module = build(program).eval()

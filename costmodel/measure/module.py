@@ -174,7 +174,7 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
         case Scale():
             shape = (x.channels, x.rows, x.columns) if op.per == "element" else (x.channels, 1, 1)
-            # As torch initialises convolutions: uniform within 1 / sqrt(fan in), the fan-in of an element being 1.
+            # As torch initialises convolutions: uniform within 1 / sqrt(fan-in); an element has a fan-in of 1.
             members[step.name] = nn.Parameter(torch.empty(shape).uniform_(-1, 1))
             weight = graph.create_node("get_attr", step.name, name=f"{name}_weight")
             return graph.create_node("call_function", operator.mul, (inputs[0], weight), name=name)

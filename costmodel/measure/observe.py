@@ -129,8 +129,10 @@ class Observed:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a call did, operation by operation. Views, bare allocations and
-    questions about a tensor (``prim``) are none: they compute and move nothing."""
+    """What a call did, operation by operation.
+
+    Views, bare allocations and questions about a tensor (``prim``) are no operations: they compute and move nothing.
+    """
 
     operations: tuple[Observed, ...]
 

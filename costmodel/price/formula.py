@@ -13,7 +13,7 @@ from costmodel.describe.cells import Cell, describe_cell, find_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv, Pair
 from costmodel.describe.program import Program
-from costmodel.describe.size import Size, pair
+from costmodel.describe.size import Size, int_pair
 from costmodel.describe.work import Event
 from costmodel.price.conventions import Convention, find_convention
 
@@ -162,7 +162,7 @@ class Equation:
     def at(self, kernel: "Size | Pair" = 3, channels: "Size | Pair" = 128) -> RatioValue:
         """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
         describe_cell(self.cell, kernel=kernel, channels=channels, size=(1, 1))  # refuses what cannot be
-        values = dict(zip((Kx, Ky, I, O), (*pair("kernel", kernel), *pair("channels", channels)), strict=True))
+        values = dict(zip((Kx, Ky, I, O), (*int_pair("kernel", kernel), *int_pair("channels", channels)), strict=True))
         standard = self.standard
         return RatioValue(
             Fraction(int(self.position.subs(values)), int(standard.position.subs(values))),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from costmodel.describe.cells import Cell, describe_cell, find_cell, find_cells
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Pair
-from costmodel.describe.size import pair
+from costmodel.describe.size import int_pair
 from costmodel.describe.work import Event
 from costmodel.price.conventions import Convention, find_convention
 
@@ -226,10 +226,10 @@ def _pairs(values: Any, name: str) -> list[Pair]:
     values = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(values, Iterable):
         values = [values]
-    values = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
-    if name == "size" and not any(isinstance(value, Sequence) for value in values):
+    values = list(values)
+    if name == "size" and not any(isinstance(value, Sequence | np.ndarray) for value in values):
         values = [values]
-    pairs = [pair(name, value) for value in values]
+    pairs = [int_pair(name, value) for value in values]
     if not pairs:
         raise InvalidInput(f"no {name} given: at least one")
     if (largest := max(itertools.chain.from_iterable(pairs))) > LARGEST:

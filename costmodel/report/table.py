@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
-from costmodel.describe.cells import RECURRENCES, Cell, find_cell, find_cells
+from costmodel.describe.cells import RECURRENCES, Cell, Recurrence, find_cell, find_cells
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS, describe_network, find_network
 from costmodel.describe.ops import Pair
 from costmodel.describe.program import Program
-from costmodel.describe.size import Size, as_size, pair
+from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
 from costmodel.report.timing import Timing, from_samples
@@ -282,8 +283,8 @@ def table(
     depth-LSTM-ICNet v6 6746489 60017935180 23.88
     """
     price = find_convention(convention)
-    height, width = pair("size", size)
-    sides, count = pair("kernel", kernel), as_size("classes", classes)
+    height, width = int_pair("size", size)
+    sides, count = int_pair("kernel", kernel), as_size("classes", classes)
     settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
     as_printed = settings == {
         "size": published.SIZE,
@@ -291,12 +292,14 @@ def table(
         "classes": published.CLASSES,
         "heads": True,
     }
+
+    @cache
+    def standard(model: str, recurrence: Recurrence) -> Program:
+        return describe_network(model, cell=replace(find_cell("standard"), recurrence=recurrence), **settings)
+
     rows = []
     for approach, entry in entries(models, cells, sites=sites, recurrence=recurrence, **settings).items():
-        base = entry.program
-        if entry.cell is not None:
-            standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
-            base = describe_network(entry.model, cell=standard, **settings)
+        base = entry.program if entry.cell is None else standard(entry.model, entry.cell.recurrence)
         flops, base_flops = price.flops(entry.program.work), price.flops(base.work)
         plain = entry.cell is None or entry.cell.recurrence is RECURRENCES["convlstm"]
         paper = published.TABLE_IV.get(approach) if as_printed and plain else None

@@ -9,7 +9,7 @@ from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
-from costmodel.describe.size import Size, as_size, pair
+from costmodel.describe.size import Size, as_size, int_pair
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def describe_network(
             f"not for {', '.join(kinds) or 'none'}"
         )
     cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
-    shape = Map(3, *pair("size", size), itemsize)
-    settings = {"kernel": pair("kernel", kernel), "classes": as_size("classes", classes), "heads": heads}
+    shape = Map(3, *int_pair("size", size), itemsize)
+    settings = {"kernel": int_pair("kernel", kernel), "classes": as_size("classes", classes), "heads": heads}
 
     trace = Trace()
     try:
