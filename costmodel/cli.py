@@ -14,7 +14,7 @@ from costmodel.describe.cells import CELLS, RECURRENCES
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
-from costmodel.report.render import FORMATS, find_format
+from costmodel.report.render import FORMATS, find_format, render_json
 
 if TYPE_CHECKING:
     from costmodel.describe.program import Program
@@ -170,6 +170,7 @@ def sweep(
         "equation sep --ratio",
         "equation depth --ratio --kernel 5 --channels 64",
         "equation standard --convention tf-profiler --latex",
+        "equation --format json",
     )
 )
 def equation(
@@ -182,6 +183,7 @@ def equation(
         bool, typer.Option("--ratio", help="Relative to the standard cell, and the paper's approximation.")
     ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, one formula a line.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="text|json", help="Output format.")] = "text",
     kernel: Annotated[
         str | None, typer.Option(metavar="K|KxK", help="With --ratio: the kernel to evaluate at.  [default: 3]")
     ] = None,
@@ -191,20 +193,21 @@ def equation(
 ) -> None:
     """The cost of a cell as a formula, derived from its description: Table I, eqs. (2), (4), (7), (10), and ratios."""
     cells = arguments.names(None if cell is None else [cell], "cell", list(CELLS)) or list(CELLS)
-    if (kernel is not None or channels is not None) and (latex or not ratio):
+    if form not in ("text", "json"):
+        raise InvalidInput(f"unknown format {form!r}: text or json, or --latex")
+    if (kernel is not None or channels is not None) and (latex or not ratio) and form == "text":
         raise InvalidInput("--kernel and --channels are for --ratio without --latex: a formula holds for all")
     at = arguments.square(kernel or "3", "--kernel"), arguments.square(channels or "128", "--channels")
     from costmodel.price import formula
     from costmodel.report import equation as report
 
-    blocks = []
-    for name in cells:
-        derived = formula.equation(name, convention, recurrence=recurrence)
-        if latex:
-            blocks.append(report.as_latex(derived, ratio))
-        else:
-            blocks.append(report.ratio(derived, *at) if ratio else report.cost(derived))
-    print(("\n" if latex else "\n\n").join(blocks))
+    derived = [formula.equation(name, convention, recurrence=recurrence) for name in cells]
+    if form == "json":
+        print(render_json([report.record(e, *at) for e in derived]))
+    elif latex:
+        print("\n".join(report.as_latex(e, ratio) for e in derived))
+    else:
+        print("\n\n".join(report.ratio(e, *at) if ratio else report.cost(e) for e in derived))
 
 
 @app.command(

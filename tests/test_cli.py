@@ -205,6 +205,19 @@ def test_equations(capsys: pytest.CaptureFixture[str]) -> None:
     assert "(16*Kx*Ky*I + 13)*O*Dx*Dy" in run(capsys, "equation", "standard", "--convention", "tf-profiler")[1]
 
 
+def test_equation_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "equation", "--format", "json", "--channels", "64x32", "--kernel", "5")
+    by_cell = {record["cell"]: record for record in json.loads(out)}
+    assert (code, list(by_cell)) == (0, list(CELLS))
+    sep, depth = by_cell["sep"], by_cell["depth"]
+    assert (sep["total"], sep["unit"], sep["convention"]) == ("(16*Kx*Ky + 16*I + 37)*O*Dx*Dy", "FLOP", "paper")
+    assert sep["printed"] == {"equation": "(10)", "total": sep["total"], "match": True}
+    cost = 2 * 4 * (25 * 64 + 64 * 32 + 25 * 32 + 32 * 32) + 37 * 32
+    assert sep["ratio"]["cost_ratio"] == cost / (2 * 4 * 25 * 32 * (64 + 32) + 37 * 32)
+    assert depth["general"] is depth["ratio"]["cost_ratio"] is None  # it needs I = O
+    assert run(capsys, "equation", "--format", "csv")[0] == 2
+
+
 def test_check_prints_a_table_and_agrees(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--cell", "sep,depth", "--kernel", "5", "--channels", "16", "--map-size", "9x14"]
     code, out, err = run(capsys, "check", *arguments)

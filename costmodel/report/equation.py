@@ -1,6 +1,7 @@
 """A derived formula beside the printed one."""
 
 from fractions import Fraction
+from typing import Any
 
 from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES
@@ -89,6 +90,31 @@ def as_latex(equation: Equation, with_ratio: bool) -> str:
         r = equation.ratio
         return f"% {what}: cost relative to the standard cell\n{latex(r.exact)} \\approx {latex(r.convolutions)}"
     return f"% {what}: {equation.convention.unit}s per time step\n" + " + ".join(latex(term) for term in equation.terms)
+
+
+def record(equation: Equation, kernel: Pair, channels: Pair) -> dict[str, Any]:
+    """The formulas in Python syntax, and the ratio to the standard cell at given sizes (null where it cannot be)."""
+    r, print_ = equation.ratio, printed(equation)
+    value = None if equation.needs_equal and channels[0] != channels[1] else equation.at(kernel, channels)
+    return {
+        "cell": equation.cell.name,
+        "convention": equation.convention.name,
+        "unit": equation.convention.unit,
+        "total": text(equation.equal),
+        "once": text(equation.once),
+        "general": None if equation.needs_equal else text(equation.general),
+        "items": [{"operation": i.operation, "total": text(i.total), "flops": text(i.flops)} for i in equation.items],
+        "printed": print_ and {"equation": print_.number, "total": print_.cost, "match": matches(equation, print_)},
+        "ratio": {
+            "exact": text(r.exact),
+            "leading": text(r.leading),
+            "convolutions": text(r.convolutions),
+            "kernel": list(kernel),
+            "channels": list(channels),
+            "cost_ratio": value and float(value.exact),
+            "approximation": value and float(value.approximation),
+        },
+    }
 
 
 def percent(fraction: Fraction) -> str:
