@@ -47,6 +47,8 @@ def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
             raise InvalidInput(f"{option} {text!r}: expected NAME=VALUE, such as final=standard")
+        if key in result:
+            raise InvalidInput(f"{option} {text!r}: {key} is given twice")
         result[key] = value
     return result
 

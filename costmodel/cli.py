@@ -52,7 +52,7 @@ Recurrence = Annotated[
     str, typer.Option(metavar=listed(RECURRENCES), help="The recurrence around the cells' convolutions.")
 ]
 Measure = Annotated[str | None, typer.Option(metavar="cpu", help="Also time it here: wall clock, float32, eager.")]
-Rounds = Annotated[str, typer.Option(metavar="N", help="With --measure: timed rounds.")]
+Rounds = Annotated[str | None, typer.Option(metavar="N", help="With --measure: timed rounds.  [default: 5]")]
 Sites = Annotated[
     list[str] | None,
     typer.Option("--site", metavar="SITE=CELL", help="Another cell at one site (low, medium, high, final)."),
@@ -87,13 +87,13 @@ def table(
     heads: Annotated[bool, typer.Option(help="Count the auxiliary training heads, as Table IV does.")] = True,
     form: Format = "text",
     measure: Measure = None,
-    rounds: Rounds = "5",
+    rounds: Rounds = None,
 ) -> None:
     """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell."""
     from costmodel.report import table as tables
 
     find_format(form)
-    count = arguments.whole(rounds, "--rounds")
+    count = timed_rounds(measure, rounds)
     chosen: dict[str, Any] = {
         "models": arguments.names(model, "--model", list(NETWORKS)),
         "cells": arguments.names(cell, "--cell", list(CELLS)),
@@ -136,7 +136,7 @@ def sweep(
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
     measure: Measure = None,
-    rounds: Rounds = "5",
+    rounds: Rounds = None,
 ) -> None:
     """Cost of the cells at every combination of kernels and channels, beside the paper's approximation."""
     find_format(form)
@@ -144,7 +144,7 @@ def sweep(
     widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
     area = arguments.rectangle(size, "--size")
     cells = arguments.names(cell, "--cell", list(CELLS))
-    count = arguments.whole(rounds, "--rounds")
+    count = timed_rounds(measure, rounds)
     from costmodel.price.sweep import sweep as grid
     from costmodel.report import sweep as report
 
@@ -193,8 +193,8 @@ def equation(
 ) -> None:
     """The cost of a cell as a formula, derived from its description: Table I, eqs. (2), (4), (7), (10), and ratios."""
     cells = arguments.names(None if cell is None else [cell], "cell", list(CELLS)) or list(CELLS)
-    if form not in ("text", "json"):
-        raise InvalidInput(f"unknown format {form!r}: text or json, or --latex")
+    if form not in ("text", "json") or (latex and form != "text"):
+        raise InvalidInput(f"--format {form!r}: text or json; or --latex alone")
     if (kernel is not None or channels is not None) and (latex or not ratio) and form == "text":
         raise InvalidInput("--kernel and --channels are for --ratio without --latex: a formula holds for all")
     at = arguments.square(kernel or "3", "--kernel"), arguments.square(channels or "128", "--channels")
@@ -223,10 +223,17 @@ def check(
         typer.Option("--model", metavar=listed(NETWORKS), help="Networks to check, with the chosen cells."),
     ] = None,
     cell: Cells = None,
-    size: FrameSize = FRAME,
-    map_size: MapSize = "128x256",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWSxCOLUMNS",
+            help=f"Size of a frame; with --cell alone, of the feature map.  [default: {FRAME}, an eighth for cells]",
+        ),
+    ] = None,
     kernel: Kernel = "3",
-    channels: Annotated[str, typer.Option(metavar="C|IxO", help="Channels of the single cells.")] = "128",
+    channels: Annotated[
+        str | None, typer.Option(metavar="C|IxO", help="Channels of the single cells.  [default: 128]")
+    ] = None,
     classes: Classes = str(published.CLASSES),
     site: Sites = None,
     recurrence: Recurrence = "convlstm",
@@ -240,19 +247,27 @@ def check(
     find_format(form)
     models = arguments.names(model, "--model", list(NETWORKS))
     cells = arguments.names(cell, "--cell", list(CELLS))
-    sides, widths = arguments.square(kernel, "--kernel"), arguments.square(channels, "--channels")
-    area, frame = arguments.rectangle(map_size, "--map-size"), arguments.rectangle(size, "--size")
+    sides, frame = arguments.square(kernel, "--kernel"), arguments.rectangle(size or FRAME, "--size")
     count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
+    alone = models is None and cells is not None
+    if alone and (sites or not heads or count != published.CLASSES):
+        raise InvalidInput("--site, --no-heads and --classes are for networks: add --model")
+    if models is not None and channels is not None:
+        raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
     from costmodel.describe.cells import describe_cell
     from costmodel.report import table as tables
 
     programs: dict[str, Program] = {}
     if models is None:
+        # Where the paper's last cell stands, the map has an eighth of the frame's rows and columns.
+        area = frame if alone and size else (-(-frame[0] // 8), -(-frame[1] // 8))
+        widths = arguments.square(channels or "128", "--channels")
+        aside = "" if recurrence == "convlstm" else f" ({recurrence})"
         for name in cells or CELLS:
-            programs[f"{name} cell"] = describe_cell(
+            programs[f"{name} cell{aside}"] = describe_cell(
                 name, kernel=sides, channels=widths, size=area, recurrence=recurrence
             )
-    if models is not None or cells is None:
+    if not alone:
         settings: dict[str, Any] = {"size": frame, "kernel": sides, "classes": count, "heads": heads}
         found = tables.entries(models, cells, sites=sites, recurrence=recurrence, **settings)
         programs |= {name: entry.program for name, entry in found.items() if models is None or entry.model in models}
@@ -277,6 +292,12 @@ def progress(total: int, what: str) -> Iterator[Callable[[], object]]:
 
     with tqdm(total=total, desc=what, file=sys.stderr, disable=None, leave=False) as bar:
         yield bar.update
+
+
+def timed_rounds(measure: str | None, rounds: str | None) -> int:
+    if rounds is not None and measure is None:
+        raise InvalidInput("--rounds needs --measure")
+    return arguments.whole("5" if rounds is None else rounds, "--rounds")
 
 
 def time_here(device: str, programs: Mapping[str, "Program"], count: int) -> tuple[str, dict[str, list[float]]]:

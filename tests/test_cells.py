@@ -139,6 +139,26 @@ def test_other_integers_become_pythons(integer: type) -> None:
     assert type(narrow.work[Event.MAC]) is int
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((3, CELLS["sep"]), "a cell's name is a word"),
+        (("", CELLS["sep"]), "a cell's name is a word"),
+        (("mine", 3), "is a function of I, O, Kx, Ky"),
+        (("mine", CELLS["sep"], "peephole"), "is a Recurrence, not 'peephole'"),
+    ],
+)
+def test_a_cell_checks_itself(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Cell(*arguments)
+
+
+@pytest.mark.parametrize("settings", [{"kind": ["sep"]}, {"kind": "sep", "recurrence": ["peephole"]}])
+def test_names_are_words(settings: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput, match="unknown"):
+        describe_cell(settings.pop("kind"), **settings)
+
+
 def test_equal_arrays_are_equal_channels() -> None:
     channels = np.array([4, 8]), np.array([4, 8])
     assert describe_cell("depth", channels=channels, size=(5, 5)).parameters.tolist() == [

@@ -17,6 +17,7 @@ from costmodel.describe.work import Event
 from costmodel.measure import check as module
 from costmodel.measure.check import check
 from costmodel.measure.module import Streaming, build
+from costmodel.measure.observe import observe
 from costmodel.price.conventions import FVCORE, TORCH
 from costmodel.price.formula import equation
 from costmodel.price.sweep import sweep
@@ -136,7 +137,7 @@ def conv_gru(W: W, X: Value, H: Value) -> tuple[Value, ...]:
 
 def test_another_recurrence_is_one_function() -> None:
     """Described, priced, built and checked; there is no reference for its outputs, and none is claimed."""
-    gru = Cell("gru", CELLS["sep"], Recurrence(conv_gru, ("h",)))
+    gru = Cell("gru", CELLS["sep"], Recurrence("gru", conv_gru, ("h",)))
     program = describe_cell(gru, channels=4, size=(6, 7))
     result = check(program)
     assert result.ok, [f.difference for f in result.findings if not f.ok]
@@ -146,6 +147,28 @@ def test_another_recurrence_is_one_function() -> None:
     (row,) = sweep(3, 4, (6, 7), gru).rows()
     assert row.cost_ratio == pytest.approx(float(equation(gru).at(3, 4).exact), rel=1e-15)
     assert row.approximation == pytest.approx(1 / 4 + 1 / 9)
+
+
+def coupled(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
+    """States and names of a ConvLSTM, another equation."""
+    i = sigmoid(W("xi", X, bias=True) + W("hi", H))
+    C = C + i * tanh(W("xc", X, bias=True) + W("hc", H))
+    return sigmoid(W("xo", X, bias=True) + W("ho", H)) * tanh(C), C
+
+
+def test_another_recurrence_with_the_same_states_is_not_accused() -> None:
+    cell = Cell("coupled", CELLS["standard"], Recurrence("coupled", coupled, ("h", "c")))
+    result = check(describe_cell(cell, channels=8, size=(6, 7)))
+    assert result.ok, [f.difference for f in result.findings if not f.ok]
+
+
+def test_inference_mode_hides_nothing() -> None:
+    program = describe_cell("sep", channels=8, size=(6, 7))
+    net, x = build(program).eval(), torch.randn(1, 8, 6, 7)
+    with torch.inference_mode():
+        seen = observe(net, x, net.zeros(x))
+        assert check(program).ok
+    assert (seen.cost.work, dict(seen.unpriced)) == (program.work.running, {})
 
 
 def test_checking_leaves_the_callers_random_numbers_alone() -> None:

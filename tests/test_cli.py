@@ -107,8 +107,14 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("equation gated", "cell 'gated': one of standard"),
         ("equation sep --kernel 5", "--kernel and --channels are for --ratio"),
         ("equation sep --ratio --latex --channels 5", "--kernel and --channels are for --ratio"),
-        ("table --rounds x", "--rounds 'x': expected a whole number from 1"),
-        ("check --model v2 --map-size zzz", "--map-size 'zzz': expected ROWSxCOLUMNS"),
+        ("table --rounds 3", "--rounds needs --measure"),
+        ("table --measure cpu --rounds x", "--rounds 'x': expected a whole number from 1"),
+        ("check --model v2 --size zzz", "--size 'zzz': expected ROWSxCOLUMNS"),
+        ("check --model v2 --channels 64", "--channels is for single cells"),
+        ("check --cell sep --site final=sep", "are for networks: add --model"),
+        ("check --cell sep --no-heads", "are for networks: add --model"),
+        ("equation --format json --latex", "text or json; or --latex alone"),
+        ("table --model v2 --site final=sep,final=depth", "final is given twice"),
         ("check --cell sep --size zzz", "--size 'zzz': expected ROWSxCOLUMNS"),
         ("check --cell sep --channels 100000", "would need at least"),
         ("sweep --kernel 3 --cell sep --measure cpu --size 100000x100000", "GB at these sizes; this machine has"),
@@ -219,7 +225,7 @@ def test_equation_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_prints_a_table_and_agrees(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--cell", "sep,depth", "--kernel", "5", "--channels", "16", "--map-size", "9x14"]
+    arguments = ["--cell", "sep,depth", "--kernel", "5", "--channels", "16", "--size", "9x14"]
     code, out, err = run(capsys, "check", *arguments)
     assert (code, err) == (0, "")
     assert "2 of 2 agree" in out
@@ -229,6 +235,27 @@ def test_check_prints_a_table_and_agrees(capsys: pytest.CaptureFixture[str]) -> 
     assert (code, data["ok"], [c["subject"] for c in data["checks"]]) == (0, True, ["depth-LSTM-ICNet v2"])
     code, out, _ = run(capsys, "check", *arguments, "--format", "csv")
     assert {row["ok"] for row in csv.DictReader(io.StringIO(out))} == {"True"}
+
+
+def test_another_recurrence_is_named_wherever_it_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    peephole = ("--recurrence", "peephole")
+    out = run(capsys, "table", "--model", "v2", "--cell", "sep", *peephole)[1]
+    assert "sep-LSTM-ICNet v2 (peephole)" in out
+    assert "with the same recurrence" in " ".join(out.split())
+    assert "recurrence: sep peephole; cost %: of a standard cell with it." in " ".join(
+        run(capsys, "sweep", "--kernel", "3", "--cell", "sep", *peephole)[1].split()
+    )
+    for more in ((), ("--ratio",), ("--latex",)):
+        assert "sep (peephole) convLSTM" in run(capsys, "equation", "sep", *more, *peephole)[1]
+    out = run(capsys, "check", "--cell", "sep", "--size", "6x6", "--channels", "8", *peephole)[1]
+    assert "sep cell (peephole)" in out
+
+
+def test_a_ratio_says_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        "without what is counted once per graph"
+        in run(capsys, "equation", "sep", "--ratio", "--convention", "tf-profiler")[1]
+    )
 
 
 def test_check_exits_1_on_a_mismatch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +269,7 @@ def test_check_exits_1_on_a_mismatch(capsys: pytest.CaptureFixture[str], monkeyp
         return net
 
     monkeypatch.setattr(check, "build", dishonest)
-    code, out, _ = run(capsys, "check", "--cell", "depth", "--channels", "4", "--map-size", "5x6")
+    code, out, _ = run(capsys, "check", "--cell", "depth", "--channels", "4", "--size", "5x6")
     assert code == 1
     assert "0 of 1 agree, 1 MISMATCH" in out
     assert "events: bias addition: described 480, seen 360 (-120)" in out

@@ -55,7 +55,7 @@ def test_a_cell_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert (code, out.count(",grouped,")) == (0, 2)
     code, out = run(capsys, monkeypatch, "table --model v6 --cell standard,grouped --size 128x128")
     assert (code, "grouped-LSTM-ICNet v6" in out) == (0, True)
-    code, out = run(capsys, monkeypatch, "check --cell grouped --channels 8 --map-size 6x9")
+    code, out = run(capsys, monkeypatch, "check --cell grouped --channels 8 --size 6x9")
     assert (code, "1 of 1 agree" in out) == (0, True)
     code, out = run(capsys, monkeypatch, "check --model v2 --cell grouped --size 97x97")
     assert (code, "1 of 1 agree" in out) == (0, True)

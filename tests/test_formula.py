@@ -12,7 +12,8 @@ from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
-from costmodel.price.conventions import CONVENTIONS
+from costmodel.describe.work import Event
+from costmodel.price.conventions import CONVENTIONS, Convention
 from costmodel.price.formula import Dx, Dy, I, Kx, Ky, O, equation, latex, parse, square, text
 from costmodel.report.equation import matches
 from costmodel.report.equation import printed as printed_for
@@ -166,6 +167,26 @@ def test_formulas_evaluate_to_the_integer_counts(
     values = dict(zip((Kx, Ky, I, O, Dx, Dy), (*kernel, *channels, *size), strict=True))
     program = describe_cell(cell, kernel=kernel, channels=channels, size=size, recurrence=recurrence)
     assert (derived.general + derived.once).subs(values) == CONVENTIONS[convention].flops(program.work)
+
+
+def test_a_cell_that_halves_its_channels_has_a_formula() -> None:
+    """Where the channels divide: 2 * (4*I*O/2 + 4*O*O/2 + 8*Kx*Ky*O/2*O) per position, and the tail."""
+    bottleneck = Cell("bottleneck", lambda i, o, kx, ky: (Conv(o // 2, (1, 1)), Conv(o, (kx, ky))))
+    expected = (4 * I * O + 4 * O**2 + 8 * Kx * Ky * O**2 + 37 * O) * Dx * Dy
+    assert sympy.expand(equation(bottleneck).general - expected) == 0
+
+
+def test_a_cell_that_asks_of_symbols_what_they_do_not_know_is_refused() -> None:
+    branching = Cell("branching", lambda i, o, kx, ky: (Conv(o, (kx if kx < 5 else 1, ky)),))
+    with pytest.raises(InvalidInput, match="cannot be told for symbols or whole grids"):
+        equation(branching)
+
+
+def test_even_kernels_have_no_formula_where_moves_cost() -> None:
+    moving = Convention("moving", "FLOP", "a test", dict.fromkeys(Event, 1))
+    assert equation("sep", moving).at(3, 8).exact > 0
+    with pytest.raises(InvalidInput, match="formulas are for odd kernels"):
+        equation("sep", moving).at(4, 8)
 
 
 def test_a_ratio_that_cannot_be_is_refused() -> None:

@@ -58,6 +58,12 @@ def test_network_modules_have_the_described_parameters(row: dict[str, str]) -> N
     assert parameters(module) == int(row["params"])
 
 
+@pytest.fixture
+def fresh_compiler() -> None:
+    """torch.compile gives up on a forward that it compiled for many different modules in one process."""
+    torch.compiler.reset()
+
+
 def small(version: str = "v6", **settings: object) -> Streaming:
     torch.manual_seed(0)
     return build(describe_network(version, size=(101, 130), classes=5, **settings)).eval()
@@ -166,7 +172,7 @@ def test_training_reaches_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_compiles_without_a_graph_break(kind: str) -> None:
+def test_compiles_without_a_graph_break(kind: str, fresh_compiler: None) -> None:
     module = build(describe_cell(kind, kernel=(3, 4), channels=8, size=(6, 7))).eval()
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
     a, b = frames(2, 1, 8, 6, 7)
@@ -176,7 +182,26 @@ def test_compiles_without_a_graph_break(kind: str) -> None:
             torch.testing.assert_close(compiled(x, module.zeros(x)), module(x))
 
 
-def test_compiles_with_the_default_backend() -> None:
+def test_a_network_compiles_without_a_graph_break(fresh_compiler: None) -> None:
+    net = build(describe_network("v6", cell="sep", size=(97, 97), classes=3)).eval()
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    first, second = frames(2, 1, 3, 97, 97)
+    with torch.no_grad():
+        _, state = compiled(first)
+        torch.testing.assert_close(compiled(second, state), net(second, net(first)[1]))
+
+
+def test_a_cell_exports_for_any_batch() -> None:
+    cell = build(describe_cell("sep", channels=4, size=(5, 6))).eval()
+    (x,) = frames(1, 2, 4, 5, 6)
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(cell, (x,), dynamic_shapes={"frame": {0: batch}}).module()
+    (larger,) = frames(1, 5, 4, 5, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(larger), cell(larger))
+
+
+def test_compiles_with_the_default_backend(fresh_compiler: None) -> None:
     module = build(describe_cell("depth", channels=4, size=(6, 7))).eval()
     (x,) = frames(1, 1, 4, 6, 7)
     with torch.no_grad():

@@ -41,7 +41,7 @@ def test_the_commands_work_from_another_folder(python: Path, tmp_path: Path) -> 
         [script, "table", "--model", "v6", "--format", "json"], cwd=tmp_path, capture_output=True, text=True
     )
     assert json.loads(done.stdout)["rows"][1]["flops"] == 251343772492
-    for command in ("equation sep", "sweep --kernel 3", "check --cell depth --channels 4 --map-size 5x5"):
+    for command in ("equation sep", "sweep --kernel 3", "check --cell depth --channels 4 --size 5x5"):
         done = subprocess.run(
             [python, "-m", "costmodel", *command.split()], cwd=tmp_path, capture_output=True, text=True
         )

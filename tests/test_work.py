@@ -10,6 +10,9 @@ from costmodel.describe.program import Trace
 from costmodel.describe.size import quotient
 from costmodel.describe.work import Cost, Event, Work
 from costmodel.price.conventions import CONVENTIONS, Convention, find_convention
+from costmodel.price.formula import equation
+from costmodel.price.sweep import sweep
+from costmodel.report.table import table
 
 bags = st.dictionaries(st.sampled_from(list(Event)), st.integers(0, 10**30)).map(Work)
 conventions = st.sampled_from(list(CONVENTIONS.values()))
@@ -47,6 +50,23 @@ def test_a_convention_prices_something() -> None:
         Convention("free", "FLOP", "nowhere", dict.fromkeys(Event, 0))
 
 
+def test_names_of_conventions_are_not_confused() -> None:
+    with pytest.raises(InvalidInput, match="'paper' is the name of another convention"):
+        find_convention(Convention("paper", "MAC", "mine", dict.fromkeys(Event, 1)))
+
+
+@pytest.mark.parametrize("event", [Event.SIGMOID, Event.MOVE, Event.GRID_MAC])
+def test_a_ratio_to_nothing_is_refused(event: Event) -> None:
+    odd = Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 0) | {event: 1})
+    with pytest.raises(InvalidInput, match="prices nothing of"):
+        table("icnet", convention=odd) if event is Event.SIGMOID else sweep(3, 8, (9, 9), convention=odd)
+    if event is not Event.SIGMOID:
+        with pytest.raises(InvalidInput, match="prices nothing of a standard cell"):
+            equation("sep", odd).at(3, 8)
+        with pytest.raises(InvalidInput, match="prices nothing of a standard cell"):
+            equation("sep", odd).ratio  # noqa: B018  (the access is the test)
+
+
 def test_costs_add_field_by_field() -> None:
     a, b = Cost(Work({Event.MAC: 1}), 2, 3, 4, 5), Cost(Work({Event.MAC: 10}), 20, 30, 40, 50)
     assert a + b == Cost(Work({Event.MAC: 11}), 22, 33, 44, 55)
@@ -58,7 +78,7 @@ def test_an_unpriced_event_is_refused_at_construction() -> None:
         Convention("forgetful", "FLOP", "nowhere", prices)
 
 
-@pytest.mark.parametrize("price", [-1, 0.5])
+@pytest.mark.parametrize("price", [-1, 0.5, True])
 def test_prices_are_whole_numbers_from_0(price: float) -> None:
     with pytest.raises(InvalidInput, match="price of MAC"):
         Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 1) | {Event.MAC: price})

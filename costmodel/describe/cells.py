@@ -71,15 +71,20 @@ class Recurrence:
     ``states`` names them. ``training`` gives what TensorFlow's graph of this recurrence has besides, for a state map.
     """
 
+    name: str
     step: Callable[..., tuple[Value, ...]]
     states: tuple[str, ...]
     training: Callable[[Map], Work] = lambda state: Work()
 
 
+CONV_LSTM = Recurrence("convlstm", conv_lstm, ("h", "c"), lstm_loop)
 RECURRENCES = {
-    "convlstm": Recurrence(conv_lstm, ("h", "c"), lstm_loop),
-    "peephole": Recurrence(peephole_conv_lstm, ("h", "c"), lstm_loop),
-    "channel-peephole": Recurrence(channel_peephole_conv_lstm, ("h", "c"), lstm_loop),
+    recurrence.name: recurrence
+    for recurrence in (
+        CONV_LSTM,
+        Recurrence("peephole", peephole_conv_lstm, ("h", "c"), lstm_loop),
+        Recurrence("channel-peephole", channel_peephole_conv_lstm, ("h", "c"), lstm_loop),
+    )
 }
 
 
@@ -99,11 +104,32 @@ class Cell:
 
     name: str
     star: Star
-    recurrence: Recurrence = RECURRENCES["convlstm"]
+    recurrence: Recurrence = CONV_LSTM
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise InvalidInput(f"a cell's name is a word, not {self.name!r}")
+        if not callable(self.star):
+            raise InvalidInput(f"`*` of a {self.name} cell is a function of I, O, Kx, Ky, not {self.star!r}")
+        if not isinstance(self.recurrence, Recurrence):
+            raise InvalidInput(f"the recurrence of a {self.name} cell is a Recurrence, not {self.recurrence!r}")
+
+    @property
+    def title(self) -> str:
+        """The name, and the recurrence where it is not the plain ConvLSTM."""
+        return self.name if self.recurrence is CONV_LSTM else f"{self.name} ({self.recurrence.name})"
 
     def transition(self, y: Value, out_channels: Size, kernel: Pair) -> tuple[Conv, ...]:
         """The convolutions of one ``W * y``."""
-        chain = self.star(y.map.channels, out_channels, *kernel)
+        sizes = (y.map.channels, out_channels, *kernel)
+        try:
+            chain = self.star(*sizes)
+        except (TypeError, ValueError) as error:
+            if all(isinstance(n, int) for n in sizes):
+                raise
+            raise InvalidInput(
+                f"`*` of a {self.name} cell cannot be told for symbols or whole grids: {error}"
+            ) from error
         if not isinstance(chain, tuple) or not chain or not all(isinstance(conv, Conv) for conv in chain):
             raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
         if any(conv.bias for conv in chain):
@@ -136,20 +162,23 @@ class Cell:
         chain = len(self.transition(X, out_channels, kernel))
         kernels = sum(step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Conv))
         peepholes = [step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Scale)]
+        trace.recurrences.append((trace.layer, self.recurrence.name))
         trace.training(initialise(kernels, *[0] * (chain - 1), *peepholes) + self.recurrence.training(hidden))
         return after[0]
 
 
 def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
     """The cell of that name, or the given `Cell`; with another recurrence around it if one is named."""
-    if recurrence is not None and recurrence not in RECURRENCES:
+    if recurrence is not None and (not isinstance(recurrence, str) or recurrence not in RECURRENCES):
         raise InvalidInput(f"unknown recurrence {recurrence!r}: one of {', '.join(RECURRENCES)}")
     if not isinstance(kind, Cell):
-        if kind not in CELLS:
+        if not isinstance(kind, str) or kind not in CELLS:
             raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(CELLS)}")
         kind = Cell(kind, CELLS[kind])
     if CELLS.get(kind.name, kind.star) is not kind.star:
         raise InvalidInput(f"{kind.name!r} is the name of another cell: choose one that is not {', '.join(CELLS)}")
+    if RECURRENCES.get(kind.recurrence.name, kind.recurrence) is not kind.recurrence:
+        raise InvalidInput(f"{kind.recurrence.name!r} is the name of another recurrence: not {', '.join(RECURRENCES)}")
     return kind if recurrence is None else replace(kind, recurrence=RECURRENCES[recurrence])
 
 

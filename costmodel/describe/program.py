@@ -68,7 +68,8 @@ class Program:
     """One frame through a network, batch 1.
 
     ``training`` is what the training graph that the network was counted on has besides (initialisers, moving
-    averages, ...), as ``(layer, work)``: events that no running module shows.
+    averages, ...), as ``(layer, work)``: events that no running module shows. ``recurrences`` names the recurrence of
+    each cell inside, as ``(layer, name)``.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Program:
     steps: tuple[Step, ...]
     outputs: tuple[Value, ...]
     training: tuple[tuple[str, Work], ...]
+    recurrences: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def cost(self) -> Cost:
@@ -120,6 +122,7 @@ class Trace:
         self._states: list[State] = []
         self.steps: list[Step] = []
         self._training: list[tuple[str, Work]] = []
+        self.recurrences: list[tuple[str, str]] = []
         self._maps: dict[tuple[int, int, int, int], Map] = {}
 
     @contextmanager
@@ -163,9 +166,14 @@ class Trace:
         """The first map with these very sides, so that a grid computes what follows from them once."""
         return self._maps.setdefault((id(shape.channels), id(shape.rows), id(shape.columns), shape.itemsize), shape)
 
+    @property
+    def layer(self) -> str:
+        """Where the description is now."""
+        return ".".join(self._scope)
+
     def training(self, work: Work) -> None:
         """Record events of the training graph under the current layer."""
-        self._training.append((".".join(self._scope), work))
+        self._training.append((self.layer, work))
 
     def program(self, name: str, *outputs: Value) -> Program:
         """Finish: the trace forgets what it recorded, or values and trace would keep each other's arrays alive."""
@@ -176,7 +184,8 @@ class Trace:
             tuple(self.steps),
             outputs,
             tuple(self._training),
+            tuple(self.recurrences),
         )
-        for recorded in (self._inputs, self._states, self.steps, self._training, self._maps):
+        for recorded in (self._inputs, self._states, self.steps, self._training, self.recurrences, self._maps):
             recorded.clear()
         return result

@@ -154,9 +154,15 @@ class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped 
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        rule = RULES.get(func.overloadpacket)
+        if rule is None and func.namespace != "prim":
+            # In inference mode composite operations arrive whole: what they consist of has rules.
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         out = func(*args, **kwargs)
         if not (func.is_view or func.namespace == "prim" or func.overloadpacket in FREE):
-            rule = RULES.get(func.overloadpacket)
             events = rule(out, *args, **kwargs) if rule else None
             cost = Cost(Work(events), reads=_bytes((args, kwargs)), writes=_bytes(out), launches=1)
             self.operations.append(Observed(str(func), cost, events is not None))

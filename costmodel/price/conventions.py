@@ -6,6 +6,7 @@ is always a written 0. To add a convention, add a list.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.size import Size
@@ -29,7 +30,7 @@ class Convention:
             )
         if not any(self.prices.values()):
             raise InvalidInput(f"convention {self.name} prices nothing: every ratio under it would be 0 / 0")
-        wrong = [event.name for event, price in self.prices.items() if not isinstance(price, int) or price < 0]
+        wrong = [event.name for event, price in self.prices.items() if type(price) is not int or price < 0]
         if wrong:
             raise InvalidInput(
                 f"convention {self.name}: the price of {', '.join(wrong)} must be a whole number, 0 or more"
@@ -39,6 +40,12 @@ class Convention:
     def priced(self) -> tuple[Event, ...]:
         """The events that it counts."""
         return tuple(event for event in Event if self.prices[event])
+
+    def share(self, part: Work, whole: Work) -> Fraction:
+        """The price of one work relative to another, exact."""
+        if not (flops := self.flops(whole)):
+            raise InvalidInput(f"convention {self.name} prices nothing of what the ratio is to be taken of")
+        return Fraction(self.flops(part), flops)
 
     def flops(self, work: Work) -> Size:
         """The price of the work, in ``unit``. Exact: ints stay ints, symbols stay symbols."""
@@ -159,7 +166,9 @@ CONVENTIONS = {c.name: c for c in (PAPER, TF_PROFILER, FVCORE, TORCH)}
 def find_convention(name: "str | Convention") -> Convention:
     """The convention of that name; a `Convention` is itself."""
     if isinstance(name, Convention):
+        if CONVENTIONS.get(name.name, name) is not name:
+            raise InvalidInput(f"{name.name!r} is the name of another convention: not {', '.join(CONVENTIONS)}")
         return name
-    if name not in CONVENTIONS:
+    if not isinstance(name, str) or name not in CONVENTIONS:
         raise InvalidInput(f"unknown convention {name!r}: one of {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]

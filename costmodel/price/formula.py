@@ -51,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The cost of a cell relative to the standard one, at I = O.
+    """The cost per position of a cell relative to the standard one, at I = O, without what is counted once.
 
     ``exact``: eqs. (5), (8), (11). ``leading``: its leading term for large I. ``convolutions``: without the pointwise
     work, which is the paper's approximation. For depth it is not the leading term: the pointwise work stays a fixed
@@ -89,7 +89,7 @@ class Equation:
         self.cell = cell
         self.convention = convention
         self.program = symbolic_program(cell)
-        total = sympy.expand(convention.flops(self.program.work))
+        total = closed(convention.flops(self.program.work))
         self.once = ordered(total.subs({Dx: 0, Dy: 0}))
         self.position = sympy.expand((total - total.subs({Dx: 0, Dy: 0})) / (Dx * Dy))
 
@@ -106,7 +106,7 @@ class Equation:
     @property
     def macs(self) -> Expr:
         """Multiply-accumulates per position."""
-        return sympy.expand(self.program.work[Event.MAC] / (Dx * Dy))
+        return closed(self.program.work[Event.MAC] / (Dx * Dy))
 
     @property
     def element(self) -> Expr:
@@ -134,15 +134,13 @@ class Equation:
         for event, count in self.program.work.items():
             if not (price := self.convention.prices[event]):
                 continue
-            each = sympy.expand(count / (O * Dx * Dy)).subs(O, I)
+            each = closed(count / (O * Dx * Dy)).subs(O, I)
             if event is Event.MAC:
                 rows.append(
                     Item("convolution", sympy.Integer(convolutions), price, product(ordered(price * each), O, Dx, Dy))
                 )
             elif each.has(Dx):  # not per position
-                rows.append(
-                    Item(event.value, ordered(sympy.expand(count)), price, ordered(sympy.expand(price * count)))
-                )
+                rows.append(Item(event.value, ordered(closed(count)), price, ordered(closed(price * count))))
             else:
                 rows.append(Item(event.value, each, price, product(price * each, O, Dx, Dy)))
         return tuple(rows)
@@ -152,9 +150,15 @@ class Equation:
         """The standard cell with the same recurrence."""
         return Equation(replace(find_cell("standard"), recurrence=self.cell.recurrence), self.convention)
 
+    def _standard_with_a_price(self) -> "Equation":
+        standard = self.standard
+        if standard.element == 0:
+            raise InvalidInput(f"convention {self.convention.name} prices nothing of a standard cell: no ratio to it")
+        return standard
+
     @property
     def ratio(self) -> Ratio:
-        standard = self.standard
+        standard = self._standard_with_a_price()
         exact = sympy.cancel(self.element / standard.element)
         convolutions = sympy.expand(self.macs.subs(O, I)) / sympy.expand(standard.macs.subs(O, I))
         return Ratio(fraction(exact), leading_term(exact, I), shortest(convolutions))
@@ -163,7 +167,9 @@ class Equation:
         """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
         describe_cell(self.cell, kernel=kernel, channels=channels, size=(1, 1))  # refuses what cannot be
         values = dict(zip((Kx, Ky, I, O), (*int_pair("kernel", kernel), *int_pair("channels", channels)), strict=True))
-        standard = self.standard
+        if self.convention.prices[Event.MOVE] and not all(values[side] % 2 for side in (Kx, Ky)):
+            raise InvalidInput(f"formulas are for odd kernels where {self.convention.name} prices moved elements")
+        standard = self._standard_with_a_price()
         return RatioValue(
             Fraction(int(self.position.subs(values)), int(standard.position.subs(values))),
             Fraction(int(self.macs.subs(values)), int(standard.macs.subs(values))),
@@ -195,6 +201,11 @@ def equation(
     Fraction(181, 18469)
     """
     return Equation(find_cell(cell, recurrence), find_convention(convention))
+
+
+def closed(expr: Expr) -> Expr:
+    """Expanded, without rounding: ``O // 2`` is O/2, for the channels that divide."""
+    return sympy.expand(sympy.sympify(expr).replace(sympy.floor, lambda argument: argument))
 
 
 def square(expr: Expr) -> Expr:

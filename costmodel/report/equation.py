@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 from costmodel import published
-from costmodel.describe.cells import CELLS, RECURRENCES
+from costmodel.describe.cells import CELLS, CONV_LSTM
 from costmodel.describe.ops import Pair
 from costmodel.price.formula import Equation, I, Kx, Ky, O, latex, parse, square, text
 
@@ -12,7 +12,7 @@ from costmodel.price.formula import Equation, I, Kx, Ky, O, latex, parse, square
 def printed(equation: Equation) -> published.Equation | None:
     """What the paper prints for this cell, if it is one of the paper's, without peepholes."""
     cell = equation.cell
-    known = CELLS.get(cell.name) is cell.star and cell.recurrence is RECURRENCES["convlstm"]
+    known = CELLS.get(cell.name) is cell.star and cell.recurrence is CONV_LSTM
     return published.EQUATIONS.get(cell.name) if known and equation.convention.name == "paper" else None
 
 
@@ -26,7 +26,7 @@ def matches(equation: Equation, print_: published.Equation) -> bool:
 def cost(equation: Equation) -> str:
     """Table I of the cell and its total, at I = O and in general, and whether the paper prints the same."""
     lines = [
-        f"{equation.cell.name} convLSTM: {equation.convention.unit}s per time step, "
+        f"{equation.cell.title} convLSTM: {equation.convention.unit}s per time step, "
         f"convention {equation.convention.name}",
         "",
     ]
@@ -51,9 +51,11 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
     """The ratio to the standard cell, its behaviour for large I, the paper's approximation, values at given sizes."""
     r, value, print_ = equation.ratio, equation.at(kernel, channels), printed(equation)
     lines = [
-        f"{equation.cell.name} convLSTM: cost relative to the standard cell, convention {equation.convention.name}",
+        f"{equation.cell.title} convLSTM: cost relative to the standard cell, convention {equation.convention.name}",
         "",
     ]
+    if equation.once != 0:
+        lines += ["  per position, without what is counted once per graph", ""]
     lines += _labelled("exact (I = O)", text(r.exact))
     if channels[0] != channels[1]:
         lines += _labelled("exact (any I and O)", f"({text(equation.general)}) / ({text(equation.standard.general)})")
@@ -85,7 +87,7 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
 
 def as_latex(equation: Equation, with_ratio: bool) -> str:
     """One formula, after a comment that says what it counts."""
-    what = f"{equation.cell.name} convLSTM, I = O, convention {equation.convention.name}"
+    what = f"{equation.cell.title} convLSTM, I = O, convention {equation.convention.name}"
     if with_ratio:
         r = equation.ratio
         return f"% {what}: cost relative to the standard cell\n{latex(r.exact)} \\approx {latex(r.convolutions)}"
@@ -98,6 +100,7 @@ def record(equation: Equation, kernel: Pair, channels: Pair) -> dict[str, Any]:
     value = None if equation.needs_equal and channels[0] != channels[1] else equation.at(kernel, channels)
     return {
         "cell": equation.cell.name,
+        "recurrence": equation.cell.recurrence.name,
         "convention": equation.convention.name,
         "unit": equation.convention.unit,
         "total": text(equation.equal),

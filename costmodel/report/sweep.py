@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from costmodel.describe.cells import CONV_LSTM
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Pair
 from costmodel.price.sweep import Row, Sweep
@@ -111,6 +112,10 @@ def _sheet(sweep: Sweep, rows: list[Row], times: list[Timing | None], machine: s
             f"ms: median wall clock of one step on {machine}, float32, eager. "
             "time %: of the standard cell, within each round."
         )
+    others = {cell.name: cell.recurrence.name for cell in sweep.cells if cell.recurrence is not CONV_LSTM}
+    if others:
+        named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
+        notes.append(f"recurrence: {named}; cost %: of a standard cell with it.")
     size = "x".join(map(str, sweep.sizes[0]))
     return Sheet(
         f"ConvLSTM cells, one step on a {size} feature map", columns, "rrl" + "r" * (len(columns) - 3), body, notes

@@ -6,9 +6,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
-from costmodel.describe.cells import RECURRENCES, Cell, Recurrence, find_cell, find_cells
+from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network, find_network
+from costmodel.describe.networks import NETWORKS, Network, describe_network, find_network
 from costmodel.describe.ops import Pair
 from costmodel.describe.program import Program
 from costmodel.describe.size import Size, as_size, int_pair
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One network. ``flops`` in the unit of the table's convention; percentages of the standard row of the same
-    network, rounded as Table IV does; ``paper`` is the printed row where the settings are the paper's."""
+    """One network. ``flops`` in the unit of the table's convention; percentages of ``base``, the same network with
+    standard cells, rounded as Table IV does; ``paper`` is the printed row where the settings are the paper's."""
 
     approach: str
+    base: str
     version: str | None
     cell: str | None
     params: int
@@ -114,8 +115,7 @@ class Table:
         def timing(row: TableRow) -> tuple[Timing, ...]:
             if not samples.get(row.approach):
                 return ()
-            base = NETWORKS[row.version].approach if row.version else row.approach
-            return (from_samples(machine, samples[row.approach], samples.get(base)),)
+            return (from_samples(machine, samples[row.approach], samples.get(row.base)),)
 
         return replace(self, rows=tuple(replace(row, timings=(*row.timings, *timing(row))) for row in self.rows))
 
@@ -138,6 +138,7 @@ class Table:
             f"Cost of one {height}x{width} frame, kernel {self.kernel[0]}x{self.kernel[1]}, {self.classes} classes, "
             f"{'with' if self.heads else 'without'} training heads"
         )
+        named = any("(" in row.base for row in self.rows)  # another recurrence than the paper's
         errata: list[str] = []
         rows = []
         for row in self.rows:
@@ -146,7 +147,7 @@ class Table:
         columns = ["approach", "params", "%", unit, "%", "paper", "GFLOPs", "dev."]
         notes = [
             f"{unit}: convention {self.convention.name}, {self.convention.source}.",
-            "%: of the standard cell in the same network.",
+            "%: of the standard cell in the same network" + (" with the same recurrence." if named else "."),
         ]
         if not any(row.paper for row in self.rows):
             rows, columns = [row[:5] for row in rows], columns[:5]
@@ -249,12 +250,17 @@ def entries(
             continue
         for cell in chosen:
             own = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
-            approach = network.approach if cell.name == "standard" else f"{cell.name}-{network.approach}"
-            if own:
-                approach += f" ({', '.join(f'{site} {kind.name}' for site, kind in own.items())})"
             program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | own, **settings)
-            rows[approach] = Entry(model, cell, program)
+            rows[_approach(network, cell, own)] = Entry(model, cell, program)
     return rows
+
+
+def _approach(network: Network, cell: Cell, own: Mapping[str, Cell]) -> str:
+    """The paper's name of a row: the cell unless it is standard, the network; in brackets, what the paper has not."""
+    name = network.approach if cell.name == "standard" else f"{cell.name}-{network.approach}"
+    asides = [] if cell.recurrence is CONV_LSTM else [cell.recurrence.name]
+    asides += [f"{site} {kind.name}" for site, kind in own.items()]
+    return f"{name} ({', '.join(asides)})" if asides else name
 
 
 def table(
@@ -294,29 +300,34 @@ def table(
     }
 
     @cache
-    def standard(model: str, recurrence: Recurrence) -> Program:
-        return describe_network(model, cell=replace(find_cell("standard"), recurrence=recurrence), **settings)
+    def reference(model: str, standard: Cell) -> Program:
+        return describe_network(model, cell=standard, **settings)
 
     rows = []
     for approach, entry in entries(models, cells, sites=sites, recurrence=recurrence, **settings).items():
-        base = entry.program if entry.cell is None else standard(entry.model, entry.cell.recurrence)
-        flops, base_flops = price.flops(entry.program.work), price.flops(base.work)
-        plain = entry.cell is None or entry.cell.recurrence is RECURRENCES["convlstm"]
+        base = entry.program if entry.cell is None else reference(entry.model, _standard(entry.cell))
+        plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
         paper = published.TABLE_IV.get(approach) if as_printed and plain else None
         rows.append(
             TableRow(
                 approach=approach,
+                base=approach if entry.cell is None else _approach(NETWORKS[entry.model], _standard(entry.cell), {}),
                 version=None if entry.cell is None else entry.model,
                 cell=None if entry.cell is None else entry.cell.name,
                 params=entry.program.parameters,
-                flops=flops,
+                flops=price.flops(entry.program.work),
                 params_pct=_thousands_pct(entry.program.parameters, base.parameters),
-                flops_pct=round(100 * flops / base_flops, 2),
+                flops_pct=round(float(100 * price.share(entry.program.work, base.work)), 2),
                 paper=paper,
                 timings=_published_times(paper) if paper else (),
             )
         )
     return Table(price, (height, width), sides, count, heads, tuple(rows))
+
+
+def _standard(cell: Cell) -> Cell:
+    """What a cell's percentages are of: the standard cell with the same recurrence."""
+    return replace(find_cell("standard"), recurrence=cell.recurrence)
 
 
 def _thousands_pct(params: int, base: int) -> float:

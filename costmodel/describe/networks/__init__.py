@@ -32,7 +32,7 @@ NETWORKS = {
 
 
 def find_network(model: str) -> Network:
-    if model not in NETWORKS:
+    if not isinstance(model, str) or model not in NETWORKS:
         raise InvalidInput(f"unknown model {model!r}: one of {', '.join(NETWORKS)}")
     return NETWORKS[model]
 
