@@ -16,6 +16,8 @@ Size: TypeAlias = Any
 def same(a: Size, b: Size) -> bool:
     """Whether two sizes are equal: at every point of a grid, or as expressions."""
     equal = a == b
+    if equal is True or equal is False:
+        return equal
     return bool(equal.all() if hasattr(equal, "all") else equal)
 
 
@@ -36,6 +38,8 @@ def as_size(name: str, value: Any) -> Size:
     Refused: below 1, fractions, and narrower arrays, which would overflow in silence. An expression is taken as it is:
     whoever makes a symbol declares it a positive integer.
     """
+    if type(value) is int and value >= 1:  # nearly always
+        return value
     if getattr(value, "shape", ()):
         if value.dtype.kind != "i" or value.dtype.itemsize != 8:
             raise InvalidInput(f"{name} must be an array of 64-bit integers, not of {value.dtype}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
@@ -298,36 +297,35 @@ def table(
         "classes": published.CLASSES,
         "heads": True,
     }
-
-    @cache
-    def reference(model: str, standard: Cell) -> Program:
-        return describe_network(model, cell=standard, **settings)
-
+    found = entries(models, cells, sites=sites, recurrence=recurrence, **settings)
+    programs = {approach: entry.program for approach, entry in found.items()}
     rows = []
-    for approach, entry in entries(models, cells, sites=sites, recurrence=recurrence, **settings).items():
-        base = entry.program if entry.cell is None else reference(entry.model, _standard(entry.cell))
+    for approach, entry in found.items():
+        base = approach
+        if entry.cell is not None:
+            # Percentages are of the standard cell with the same recurrence, shown or not.
+            standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
+            base = _approach(NETWORKS[entry.model], standard, {})
+            if base not in programs:
+                programs[base] = describe_network(entry.model, cell=standard, **settings)
         plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
         paper = published.TABLE_IV.get(approach) if as_printed and plain else None
+        program, whole = entry.program, programs[base]
         rows.append(
             TableRow(
                 approach=approach,
-                base=approach if entry.cell is None else _approach(NETWORKS[entry.model], _standard(entry.cell), {}),
+                base=base,
                 version=None if entry.cell is None else entry.model,
                 cell=None if entry.cell is None else entry.cell.name,
-                params=entry.program.parameters,
-                flops=price.flops(entry.program.work),
-                params_pct=_thousands_pct(entry.program.parameters, base.parameters),
-                flops_pct=round(float(100 * price.share(entry.program.work, base.work)), 2),
+                params=program.parameters,
+                flops=price.flops(program.work),
+                params_pct=_thousands_pct(program.parameters, whole.parameters),
+                flops_pct=round(float(100 * price.share(program.work, whole.work)), 2),
                 paper=paper,
                 timings=_published_times(paper) if paper else (),
             )
         )
     return Table(price, (height, width), sides, count, heads, tuple(rows))
-
-
-def _standard(cell: Cell) -> Cell:
-    """What a cell's percentages are of: the standard cell with the same recurrence."""
-    return replace(find_cell("standard"), recurrence=cell.recurrence)
 
 
 def _thousands_pct(params: int, base: int) -> float:
