@@ -8,7 +8,7 @@ from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Pair
 from costmodel.price.sweep import Row, Sweep
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import Timing, from_samples
+from costmodel.report.timing import Timing, from_samples, milliseconds
 
 MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
 
@@ -100,7 +100,7 @@ def _sheet(sweep: Sweep, rows: list[Row], times: list[Timing | None], machine: s
             f"{approximation - cost:+.2f}",
         ]
         if timed:
-            cells += [f"{1e3 * timing.median_s:.4g}", f"{timing.pct:.2f}" if timing.pct else ""] if timing else ["", ""]
+            cells += [milliseconds(timing.median_s), f"{timing.pct:.2f}" if timing.pct else ""] if timing else ["", ""]
         body.append(cells)
     notes = [
         f"{unit}: convention {sweep.convention.name}, {sweep.convention.source}.",

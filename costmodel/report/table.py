@@ -13,7 +13,7 @@ from costmodel.describe.program import Program
 from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import Timing, from_samples
+from costmodel.report.timing import Timing, from_samples, milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,10 +189,10 @@ class Table:
             cells = [row.approach]
             for machine in machines:
                 timing = by_machine.get(machine)
-                cells.append(f"{1e3 * timing.median_s:.4g}" if timing else "")
+                cells.append(milliseconds(timing.median_s) if timing else "")
                 if machine in measured:
                     low, high = timing.interval_s if timing and timing.interval_s else (None, None)
-                    cells.append(f"{1e3 * low:.4g}-{1e3 * high:.4g}" if low and high else "")
+                    cells.append(f"{milliseconds(low)}-{milliseconds(high)}" if low and high else "")
                 cells.append(f"{timing.pct:.2f}" if timing and timing.pct else "")
             rows.append(cells)
         columns = ["approach"]

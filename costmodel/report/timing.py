@@ -40,3 +40,8 @@ def from_samples(machine: str, samples: Sequence[float], standard: Sequence[floa
         interval = (low, high)
     pct = 100 * statistics.median(a / b for a, b in zip(samples, standard, strict=False)) if standard else None
     return Timing(machine, "cpu", "wall", statistics.median(samples), interval, pct)
+
+
+def milliseconds(seconds: float) -> str:
+    """Four significant digits, trailing zeros kept: ``68.60``, ``1388``."""
+    return f"{1e3 * seconds:#.4g}".rstrip(".")
