@@ -5,9 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores; read when torch is first imported
 sys.path.insert(0, str(Path(__file__).parent))  # references.py and hand_written.py are imported by name
+
+settings.register_profile("shared", deadline=None)  # a busy machine is no failure
+if "CI" not in os.environ:  # there hypothesis has a profile of its own: no deadline, repeatable examples
+    settings.load_profile("shared")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

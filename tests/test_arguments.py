@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from costmodel import arguments
@@ -24,7 +24,7 @@ def test_one_number_is_a_square(n: int) -> None:
     assert arguments.whole(str(n), "--classes") == n
 
 
-number = r"0*[1-9][0-9]*"
+number = r"(?=[0-9]{1,18}(?![0-9]))0*[1-9][0-9]*"  # from 1, at most 18 digits
 SHAPES = {
     arguments.sizes: rf"\s*{number}(x{number})?\s*(,\s*{number}(x{number})?\s*)*",
     arguments.square: rf"\s*{number}(x{number})?\s*",
@@ -34,7 +34,9 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("parse", SHAPES, ids=lambda parse: parse.__name__)
-@given(st.one_of(st.text(), st.text("0123456789x, -.", max_size=12)))
+@given(st.one_of(st.text(), st.text("0123456789x, -.", max_size=24)))
+@example("0" * 17 + "1")
+@example("0" * 18 + "1")
 def test_exactly_the_grammar_is_accepted(parse: Callable[[str, str], object], text: str) -> None:
     message = ""
     try:
