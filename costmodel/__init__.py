@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from costmodel.describe.cells import Cell as Cell
     from costmodel.describe.cells import describe_cell as cell  # noqa: F401  (the name that the face gives it)
     from costmodel.describe.errors import InvalidInput as InvalidInput
-    from costmodel.describe.networks import describe_network as network  # noqa: F401
+    from costmodel.describe.networks import describe_network as network  # noqa: F401  (likewise)
     from costmodel.describe.ops import Conv as Conv
     from costmodel.measure.check import check as check
     from costmodel.measure.module import build as build

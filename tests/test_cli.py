@@ -245,6 +245,10 @@ def test_another_recurrence_is_named_wherever_it_counts(capsys: pytest.CaptureFi
     assert "recurrence: sep peephole; cost %: of a standard cell with it." in " ".join(
         run(capsys, "sweep", "--kernel", "3", "--cell", "sep", *peephole)[1].split()
     )
+    out = run(capsys, "sweep", "--kernel", "3", "--cell", "sep", *peephole, "--format", "json")[1]
+    assert json.loads(out)["recurrence"] == {"sep": "peephole"}
+    out = run(capsys, "sweep", "--kernel", "3", "--cell", "sep", *peephole, "--format", "csv")[1]
+    assert [row["recurrence"] for row in csv.DictReader(io.StringIO(out))] == ["peephole"]
     for more in ((), ("--ratio",), ("--latex",)):
         assert "sep (peephole) convLSTM" in run(capsys, "equation", "sep", *more, *peephole)[1]
     out = run(capsys, "check", "--cell", "sep", "--size", "6x6", "--channels", "8", *peephole)[1]
@@ -319,6 +323,16 @@ def test_ctrl_c_elsewhere_is_exit_code_130() -> None:
     script = f"import os, signal, costmodel.cli as c; c.app = {interrupt}; raise SystemExit(c.main())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "costmodel: interrupted\n")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_on_a_terminal_alone(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with cli.progress(2, "checking") as tick:
+        tick()
+    assert ("checking" in stderr.getvalue()) == terminal
 
 
 HEAVY = (

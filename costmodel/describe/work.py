@@ -95,8 +95,6 @@ class Work(Mapping[Event, Size]):
             return NotImplemented
         return all(same(self[event], other[event]) for event in Event)
 
-    __hash__ = None  # type: ignore[assignment]  # counts may be arrays
-
     def __repr__(self) -> str:
         return "Work(" + ", ".join(f"{e.name}={n}" for e, n in self._counts.items()) + ")"
 

@@ -149,7 +149,7 @@ class Observation:
 
 class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.operations: list[Observed] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

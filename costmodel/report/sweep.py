@@ -32,10 +32,16 @@ def text(sweep: Sweep, form: str, machine: str = "", samples: "Samples | None" =
     if form == "json":
         size = list(sweep.sizes[0])
         records = [_record(row, timing) for row, timing in zip(rows, times, strict=True)]
-        return render_json({"convention": sweep.convention.name, "size": size, "rows": records})
+        named = {"recurrence": recurrences} if (recurrences := _recurrences(sweep)) else {}
+        return render_json({"convention": sweep.convention.name, "size": size, **named, "rows": records})
     if form == "csv":
         return render_csv([_flat(sweep, row, timing) for row, timing in zip(rows, times, strict=True)])
     return render([_sheet(sweep, rows, times, machine)], form)
+
+
+def _recurrences(sweep: Sweep) -> dict[str, str]:
+    """The recurrence of each cell that is no plain ConvLSTM."""
+    return {cell.name: cell.recurrence.name for cell in sweep.cells if cell.recurrence is not CONV_LSTM}
 
 
 def _timings(rows: list[Row], machine: str, samples: Samples) -> list[Timing | None]:
@@ -70,6 +76,7 @@ def _flat(sweep: Sweep, row: Row, timing: Timing | None) -> dict[str, Any]:
         "rows": row.size[0],
         "columns": row.size[1],
         "cell": row.cell,
+        "recurrence": _recurrences(sweep).get(row.cell, CONV_LSTM.name),
         "convention": sweep.convention.name,
         "flops": row.flops,
         "params": row.params,
@@ -112,8 +119,7 @@ def _sheet(sweep: Sweep, rows: list[Row], times: list[Timing | None], machine: s
             f"ms: median wall clock of one step on {machine}, float32, eager. "
             "time %: of the standard cell, within each round."
         )
-    others = {cell.name: cell.recurrence.name for cell in sweep.cells if cell.recurrence is not CONV_LSTM}
-    if others:
+    if others := _recurrences(sweep):
         named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
         notes.append(f"recurrence: {named}; cost %: of a standard cell with it.")
     size = "x".join(map(str, sweep.sizes[0]))
