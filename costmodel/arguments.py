@@ -1,6 +1,11 @@
 """Sizes and lists as people type them on a command line: ``3,5,7``, ``3x5``, ``64,96x128``, ``1024x2048``."""
 
+import re
+from collections.abc import Sequence
+
 from costmodel.describe.errors import InvalidInput
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def sizes(text: str, option: str) -> list[tuple[int, int]]:
@@ -70,3 +75,24 @@ def _size(part: str, text: str, option: str) -> tuple[int, int]:
     if min(first, last) < 1:
         raise InvalidInput(f"{option} {part!r}: sizes start at 1")
     return first, last
+
+
+def several(text: str | None, option: str, allowed: Sequence[str]) -> list[str]:
+    """``"eager,compiled"``: some of ``allowed``, each once; nothing given is none of them."""
+    return names([text], option, list(allowed)) or [] if text is not None else []
+
+
+def duration(text: str, option: str) -> float:
+    """``"90"``, ``"90s"``, ``"5m"``, ``"1h"`` as seconds."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    if not number.isascii() or not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number) or not float(number):
+        raise InvalidInput(f"{option} {text!r}: expected a time, such as 90s, 5m or 1h")
+    return float(number) * UNITS[unit]
+
+
+def percentage(text: str, option: str) -> float:
+    """``"5%"`` or ``"5"`` as 0.05."""
+    number = text.removesuffix("%").strip()
+    if not number.isascii() or not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number):
+        raise InvalidInput(f"{option} {text!r}: expected a percentage, such as 5%")
+    return float(number) / 100

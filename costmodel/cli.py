@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +9,26 @@ import typer
 
 from costmodel import __version__, arguments, published
 from costmodel.describe.cells import CELLS, RECURRENCES
-from costmodel.describe.errors import InvalidInput
+from costmodel.describe.errors import InvalidInput, MeasuringFailed
 from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.report.render import FORMATS, find_format, render_json
+from costmodel.timing_options import (
+    DEVICES,
+    DTYPES,
+    IMPLEMENTATIONS,
+    MEMORY_FORMATS,
+    Times,
+    effort,
+    progress,
+    time_jobs,
+    ways,
+)
 
 if TYPE_CHECKING:
     from costmodel.describe.program import Program
+    from costmodel.measure.runner import Job
+    from costmodel.profiles import How
 
 app = typer.Typer(
     add_completion=False,
@@ -40,7 +51,8 @@ Models = Annotated[
     ),
 ]
 Cells = Annotated[
-    list[str] | None, typer.Option("--cell", metavar=listed(CELLS), help="Cells; repeat or separate by commas.")
+    list[str] | None,
+    typer.Option("--cell", "--cells", metavar=listed(CELLS), help="Cells; repeat or separate by commas."),
 ]
 Kernel = Annotated[str, typer.Option(metavar="K|KxK", help="Kernel of the cells, rows x columns.")]
 Classes = Annotated[str, typer.Option(metavar="N", help="Classes of the segmentation.")]
@@ -51,8 +63,30 @@ Format = Annotated[str, typer.Option("--format", metavar=listed(FORMATS), help="
 Recurrence = Annotated[
     str, typer.Option(metavar=listed(RECURRENCES), help="The recurrence around the cells' convolutions.")
 ]
-Measure = Annotated[str | None, typer.Option(metavar="cpu", help="Also time it here: wall clock, float32, eager.")]
-Rounds = Annotated[str | None, typer.Option(metavar="N", help="With --measure: timed rounds.  [default: 5]")]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option("--profile", metavar="NAME|FILE", help="Show recorded times; repeat for several machines."),
+]
+Measure = Annotated[
+    str | None, typer.Option(metavar="cpu|cuda", help="Time here what no profile has, in fresh processes.")
+]
+Save = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="With --measure: keep it, as profiles/NAME.json.")]
+Processes = Annotated[
+    str | None, typer.Option(metavar="N", help="Fresh processes of each subject.  [default: 5]", show_default=False)
+]
+Rounds = Annotated[
+    str | None, typer.Option(metavar="N", help="Timed rounds in each process.  [default: 5]", show_default=False)
+]
+Budget = Annotated[str | None, typer.Option(metavar="TIME", help="Measure for so long instead, such as 90s, 5m or 1h.")]
+Dtype = Annotated[str | None, typer.Option(metavar=listed(DTYPES), help="Number formats timed.  [default: float32]")]
+MemoryFormat = Annotated[
+    str | None, typer.Option(metavar=listed(MEMORY_FORMATS), help="Memory formats timed.  [default: contiguous]")
+]
+Implementation = Annotated[
+    str | None,
+    typer.Option(metavar=listed(IMPLEMENTATIONS), help="Plain torch or torch.compile.  [default: eager]"),
+]
+Threads = Annotated[str | None, typer.Option(metavar="N,...", help="CPU threads timed.  [default: all cores]")]
 Sites = Annotated[
     list[str] | None,
     typer.Option("--site", metavar="SITE=CELL", help="Another cell at one site (low, medium, high, final)."),
@@ -86,14 +120,22 @@ def table(
     recurrence: Recurrence = "convlstm",
     heads: Annotated[bool, typer.Option(help="Count the auxiliary training heads, as Table IV does.")] = True,
     form: Format = "text",
+    profile: Profiles = None,
     measure: Measure = None,
+    save: Save = None,
+    processes: Processes = None,
     rounds: Rounds = None,
+    budget: Budget = None,
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
 ) -> None:
     """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell."""
     from costmodel.report import table as tables
 
     find_format(form)
-    count = timed_rounds(measure, rounds)
+    times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     chosen: dict[str, Any] = {
         "models": arguments.names(model, "--model", list(NETWORKS)),
         "cells": arguments.names(cell, "--cell", list(CELLS)),
@@ -104,12 +146,22 @@ def table(
         "classes": arguments.whole(classes, "--classes"),
     }
     result = tables.table(**chosen, heads=heads, convention=convention)
-    if measure is not None:
-        timed = tables.entries(**chosen, heads=False)
-        timed |= tables.entries(**chosen | {"cells": ["standard"], "sites": None}, heads=False)  # what % refers to
-        machine, samples = time_here(measure, {approach: entry.program for approach, entry in timed.items()}, count)
-        result = result.timed(machine, samples)
+    if times.wanted:
+        from costmodel.measure.profile import network_jobs
+
+        def jobs(hows: list["How"]) -> list["Job"]:
+            setting = {key: value for key, value in chosen.items() if key != "kernel"}
+            own = network_jobs(hows, kernels=[chosen["kernel"]], **setting)
+            whole = network_jobs(hows, kernels=[chosen["kernel"]], **setting | {"cells": ["standard"], "sites": None})
+            return [*own, *whole]  # what % refers to is timed even if it is not shown
+
+        times.gather(jobs)
+        for name, found in times.found.items():
+            result = result.timed(name, found, times.keep)
+        times.miss([result.subject(row) for row in result.rows])
     print(result.text(form))
+    if times.interrupted:
+        raise typer.Exit(130)
 
 
 @app.command(
@@ -135,8 +187,16 @@ def sweep(
     convention: ConventionName = "paper",
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
+    profile: Profiles = None,
     measure: Measure = None,
+    save: Save = None,
+    processes: Processes = None,
     rounds: Rounds = None,
+    budget: Budget = None,
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
 ) -> None:
     """Cost of the cells at every combination of kernels and channels, beside the paper's approximation."""
     find_format(form)
@@ -144,24 +204,31 @@ def sweep(
     widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
     area = arguments.rectangle(size, "--size")
     cells = arguments.names(cell, "--cell", list(CELLS))
-    count = timed_rounds(measure, rounds)
+    times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     from costmodel.price.sweep import sweep as grid
     from costmodel.report import sweep as report
 
     result = grid(kernels, widths, [area], cells, convention=convention, recurrence=recurrence)
     if result.left_out:
         print(f"costmodel: left out: {result.left_out}", file=sys.stderr)
-    machine, samples = "", None
-    if measure is not None:
-        from costmodel.describe.cells import describe_cell
+    if times.wanted:
+        from costmodel.measure.profile import cell_jobs
 
-        programs = {}
-        for row in result.rows():
-            for name in ("standard", row.cell):  # what the ratio refers to is timed even if it is not shown
-                where: dict[str, Any] = {"kernel": row.kernel, "channels": row.channels, "size": row.size}
-                programs[report.subject(name, **where)] = describe_cell(name, **where, recurrence=recurrence)
-        machine, samples = time_here(measure, programs, count)
-    print(report.text(result, form, machine, samples))
+        points = dict.fromkeys((row.kernel, row.channels, row.cell) for row in result.rows())
+
+        def jobs(hows: list["How"]) -> list["Job"]:
+            return [
+                job
+                for sides, width, name in points
+                for job in cell_jobs(hows, ["standard", name], kernels=[sides], channels=[width], size=area, **around)
+            ]
+
+        around: dict[str, Any] = {"recurrence": recurrence}
+        times.gather(jobs)
+        times.miss([report.subject(result, row) for row in result.rows()])
+    print(report.text(result, form, times.found, times.keep))
+    if times.interrupted:
+        raise typer.Exit(130)
 
 
 @app.command(
@@ -254,8 +321,8 @@ def check(
         raise InvalidInput("--site, --no-heads and --classes are for networks: add --model")
     if models is not None and channels is not None:
         raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
+    from costmodel.describe.catalogue import entries
     from costmodel.describe.cells import describe_cell
-    from costmodel.report import table as tables
 
     programs: dict[str, Program] = {}
     if models is None:
@@ -269,60 +336,154 @@ def check(
             )
     if not alone:
         settings: dict[str, Any] = {"size": frame, "kernel": sides, "classes": count, "heads": heads}
-        found = tables.entries(models, cells, sites=sites, recurrence=recurrence, **settings)
+        found = entries(models, cells, sites=sites, recurrence=recurrence, **settings)
         programs |= {name: entry.program for name, entry in found.items() if models is None or entry.model in models}
 
     from costmodel.measure.check import check as compare
     from costmodel.report import check as report
 
     checks = []
-    with progress(len(programs), "checking") as tick:
+    with progress(len(programs), "checking") as bar:
         for name, program in programs.items():
             checks.append(compare(program, name))
-            tick()
+            bar.update()
     print(report.text(checks, form))
     if not all(c.ok for c in checks):
         raise typer.Exit(1)
 
 
-@contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[], object]]:
-    """A bar with an estimate on a terminal's stderr, silent elsewhere; calling what it gives moves it on."""
-    from tqdm import tqdm
+@app.command(
+    epilog=examples(
+        "profile --model icnet,v2,v5,v6 --out mine",
+        "profile --cells standard,sep --kernel 3,5,7 --memory-format contiguous,channels_last",
+        "profile --model v6 --cell depth --implementation eager,compiled --budget 5m",
+        "profile --model v6 --device cuda --cuda-graph --out mine --resume",
+        "profile --model v5 --frames 4",
+    )
+)
+def profile(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar=listed(NETWORKS), help="Networks to time, with the chosen cells."),
+    ] = None,
+    cell: Cells = None,
+    kernel: Annotated[
+        list[str] | None, typer.Option(metavar="K,KxK,...", help="Kernels.  [default: 3]", show_default=False)
+    ] = None,
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]", show_default=False),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWSxCOLUMNS",
+            help=f"Size of a frame; with --cell alone, of the feature map.  [default: {FRAME}, 128x256 for cells]",
+        ),
+    ] = None,
+    classes: Classes = str(published.CLASSES),
+    site: Sites = None,
+    recurrence: Recurrence = "convlstm",
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")] = "cpu",
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
+    batch: Annotated[str, typer.Option(metavar="N", help="Frames of different streams at once.")] = "1",
+    frames: Annotated[
+        str, typer.Option(metavar="T", help="1: the state is carried; T: a window of T frames is recomputed.")
+    ] = "1",
+    tf32: Annotated[bool, typer.Option("--tf32", help="cuda: multiply float32 as TF32.")] = False,
+    cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="cuda: replay a captured graph.")] = False,
+    flush: Annotated[bool, typer.Option(help="cuda: empty the L2 cache before every call.")] = True,
+    processes: Processes = None,
+    rounds: Rounds = None,
+    budget: Budget = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Record to profiles/NAME.json, saved as it grows.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Add to --out what its runs lack.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Measure runs anew that --out has.")] = False,
+    form: Format = "text",
+) -> None:
+    """Time cells and networks: fresh processes, in turns, with intervals. With --cell alone: single cells.
 
-    with tqdm(total=total, desc=what, file=sys.stderr, disable=None, leave=False) as bar:
-        yield bar.update
+    Percentages are of the standard cell, within the rounds that both were timed in. Networks are timed without their
+    training heads. A time that does not repeat is called unstable, or shown with both its modes.
+    """
+    find_format(form)
+    if out is None and (resume or replace):
+        raise InvalidInput(f"--{'resume' if resume else 'replace'} needs --out")
+    if resume and replace:
+        raise InvalidInput("--resume or --replace, not both")
+    models = arguments.names(model, "--model", list(NETWORKS))
+    cells = arguments.names(cell, "--cell", list(CELLS))
+    single = models is None and cells is not None
+    if single and (site or classes != str(published.CLASSES)):
+        raise InvalidInput("--site and --classes are for networks: add --model")
+    if not single and channels is not None:
+        raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
+    chosen: dict[str, Any] = {
+        "kernels": arguments.sizes(",".join(kernel or ["3"]), "--kernel"),
+        "recurrence": recurrence,
+        "size": arguments.rectangle(size or ("128x256" if single else FRAME), "--size"),
+    }
+    run: dict[str, Any] = dict(ways(dtype, memory_format, implementation, threads))
+    run |= {"batch": arguments.whole(batch, "--batch"), "frames": arguments.whole(frames, "--frames")}
+    if device not in DEVICES:
+        raise InvalidInput(f"--device {device!r}: one of {', '.join(DEVICES)}")
+    measure = effort(processes, rounds, budget)
+    from costmodel import profiles
+    from costmodel.measure.profile import cell_jobs, network_jobs
+    from costmodel.measure.profile import ways as every
+    from costmodel.report import profile as report
+
+    path = None if out is None else profiles.destination(out)
+    hows = every(device, **run, tf32=tf32, cuda_graph=cuda_graph, flush=flush)
+    if single:
+        widths = arguments.sizes(",".join(channels or ["128"]), "--channels")
+        jobs = cell_jobs(hows, cells, channels=widths, **chosen)
+    else:
+        count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
+        jobs = network_jobs(hows, models, cells, classes=count, sites=sites, **chosen)
+        jobs = [job for job in jobs if models is None or job.subject.network in models]
+    found, interrupted = time_jobs(jobs, path, measure, resume=resume, replace=replace)
+    if found:
+        print(report.text(found, path.stem if path else "not saved", {job.key for job in jobs}, form))
+    if interrupted or found is None:
+        raise typer.Exit(130)
 
 
-def timed_rounds(measure: str | None, rounds: str | None) -> int:
-    if rounds is not None and measure is None:
-        raise InvalidInput("--rounds needs --measure")
-    return arguments.whole("5" if rounds is None else rounds, "--rounds")
+@app.command("profiles", epilog=examples("profiles", "profiles --format json"))
+def list_profiles(form: Format = "text") -> None:
+    """List the recorded profiles: those in profiles/ here and those that come with costmodel."""
+    find_format(form)
+    from costmodel import profiles
+    from costmodel.report import profile as report
+
+    print(report.listing(profiles.available(), form))
 
 
-def time_here(device: str, programs: Mapping[str, "Program"], count: int) -> tuple[str, dict[str, list[float]]]:
-    """Wall-clock seconds of one streamed frame of each program, by rounds. Ctrl-C keeps what there is."""
-    if device != "cpu":
-        raise InvalidInput(f"--measure {device!r}: only cpu")
-    from costmodel.measure import clock
-    from costmodel.measure.module import refuse_too_large
+@app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --format json"))
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A profile: its name or file.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
+    fail_over: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Exit with 1 where B is significantly slower by more than that."),
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """Compare two profiles run by run: ratio of the times, its interval, whether it is significant."""
+    limit = None if fail_over is None else arguments.percentage(fail_over, "--fail-over")
+    from costmodel import profiles
+    from costmodel.report import profile as report
 
-    refuse_too_large(programs.values())
-    warmup = 2
-    samples: dict[str, list[float]] = {}
-    with progress(len(programs) * (count + warmup), "timing") as tick:
-        try:
-            clock.rounds(
-                {name: clock.stream(program) for name, program in programs.items()},
-                samples,
-                count=count,
-                warmup=warmup,
-                tick=tick,
-            )
-        except KeyboardInterrupt:
-            least = min((len(samples.get(name, [])) for name in programs), default=0)
-            print(f"costmodel: interrupted after {least} of {count} rounds; showing what was timed", file=sys.stderr)
-    return clock.cpu_name(), samples
+    first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
+    shown, slower = report.diff(first, second, limit, form)
+    print(shown)
+    if slower:
+        raise typer.Exit(1)
 
 
 def version(asked: bool) -> None:
@@ -351,6 +512,8 @@ def main() -> int:
         sys.stdout.flush()
     except InvalidInput as error:
         return fail(str(error), 2)
+    except MeasuringFailed as error:
+        return fail(str(error), 1)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
             print(error.format_message())

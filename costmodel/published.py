@@ -151,3 +151,42 @@ ERRATA = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says about the time of a cell relative to the standard one: ``ratio`` is the range that its words
+    allow, ``printed`` the percentage of Table IV. Without a network: of a single cell."""
+
+    place: str
+    text: str
+    device: str
+    network: str | None
+    kernel: tuple[int, int]
+    cell: str
+    ratio: tuple[float, float]
+    printed: float | None = None
+
+
+_FASTER, _SLOWER, _HALF = (0.0, 1.0), (1.0, float("inf")), (0.35, 0.65)
+CLAIMS = (
+    Claim("Sec. V-D", "depth about halves v6 (35 to 65 %)", "cpu", "v6", KERNEL, "depth", _HALF, 45.55),
+    Claim("Sec. V-D", "sep about halves v6 (35 to 65 %)", "cpu", "v6", KERNEL, "sep", _HALF, 51.55),
+    *(
+        Claim("Table IV", f"spatial {version} is faster on a CPU", "cpu", version, KERNEL, "spatial", _FASTER, printed)
+        for version, printed in (("v2", 90.47), ("v5", 86.45), ("v6", 82.49))
+    ),
+    *(
+        Claim("Sec. V-D", f"spatial {version} is slower at K = 3", "cuda", version, KERNEL, "spatial", _SLOWER, printed)
+        for version, printed in (("v2", 104.83), ("v5", 107.43), ("v6", 109.87))
+    ),
+    *(
+        Claim("Sec. V-D", f"{cell} v6 is faster on a GPU", "cuda", "v6", KERNEL, cell, _FASTER, printed)
+        for cell, printed in (("depth", 85.57), ("sep", 90.66))
+    ),
+    Claim("Sec. V-D", "the spatial cell is slower at K = 3", "cuda", None, KERNEL, "spatial", _SLOWER),
+    *(
+        Claim("Sec. V-D", f"the spatial cell is faster again at K = {k}", "cuda", None, (k, k), "spatial", _FASTER)
+        for k in (5, 7)
+    ),
+)

@@ -3,15 +3,16 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from costmodel import cli
 from costmodel.describe.cells import CELLS
+from costmodel.timing_options import progress
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -45,15 +46,19 @@ def test_the_installed_script() -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "costmodel")
 
 
-@pytest.mark.parametrize("command", [[], ["table"], ["sweep"], ["equation"], ["check"]], ids=" ".join)
+COMMANDS = ["table", "sweep", "equation", "check", "profile", "profiles", "diff"]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)
 def test_help_has_examples_that_work(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, *command, "--help")
     assert (code, err) == (0, "")
     shown = [line.strip() for line in out.splitlines() if line.startswith("    costmodel ")]
     if command:
-        assert len(shown) >= 3
+        assert len(shown) >= 2
     for line in shown:
-        if "check" not in line and "--measure" not in line:  # those take seconds; they have their own tests
+        # Those take seconds, or need profiles of one's own; they have tests of their own.
+        if not re.search("check|--measure|costmodel profile |diff", line):
             assert run(capsys, *line.split()[1:])[0] == 0, line
 
 
@@ -90,7 +95,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("table --site final", "--site 'final': expected NAME=VALUE"),
         ("table --site final=gated", "unknown cell 'gated'"),
         ("table --model v2 --site low=sep", "unknown site 'low': the chosen models have final"),
-        ("table --measure tpu", "--measure 'tpu': only cpu"),
+        ("table --measure tpu", "--measure 'tpu': one of cpu, cuda"),
         ("table --measure cpu --rounds 0", "--rounds '0': expected a whole number from 1"),
         ("sweep --channels -5", "--channels '-5': expected whole numbers from 1"),
         ("sweep --channels 96x128 --cell depth", "96 in cannot become 128 out"),
@@ -108,6 +113,29 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("equation sep --kernel 5", "--kernel and --channels are for --ratio"),
         ("equation sep --ratio --latex --channels 5", "--kernel and --channels are for --ratio"),
         ("table --rounds 3", "--rounds needs --measure"),
+        ("sweep --save mine", "--save needs --measure"),
+        ("table --threads 1", "--threads needs --measure or --profile"),
+        ("table --measure cpu --budget 5m --rounds 3", "--budget decides on --processes and --rounds"),
+        ("table --measure cpu --budget soon", "--budget 'soon': expected a time, such as 90s, 5m or 1h"),
+        ("table --profile nowhere", "no profile 'nowhere': there are"),
+        ("table --profile missing.json", "missing.json: there is no such file"),
+        ("diff paper missing.json", "missing.json: there is no such file"),
+        ("diff paper paper --fail-over lots", "--fail-over 'lots': expected a percentage"),
+        ("profile --device tpu", "--device 'tpu': one of cpu, cuda"),
+        ("profile --cells sep --dtype int8", "--dtype 'int8': one of float32"),
+        ("profile --cells sep --implementation jit", "--implementation 'jit': one of eager, compiled"),
+        ("profile --cells sep --threads 0", "--threads '0': expected a whole number from 1"),
+        ("profile --cells sep --threads 4096", "4096 threads: this process may use"),
+        ("profile --cells sep --frames 0", "--frames '0': expected a whole number from 1"),
+        ("profile --cells sep --batch x", "--batch 'x': expected a whole number from 1"),
+        ("profile --cells sep --tf32", "tf32, cuda_graph and flush are for cuda"),
+        ("profile --cells sep --resume", "--resume needs --out"),
+        ("profile --cells sep --out mine --resume --replace", "--resume or --replace, not both"),
+        ("profile --cells sep --out tests/", "'tests/' is no name of a profile"),
+        ("profile --cells sep --classes 3", "--site and --classes are for networks"),
+        ("profile --model v6 --channels 3", "--channels is for single cells"),
+        ("profile --model v6 --size 8x8", "too small for ICNet: at least 97x97"),
+        ("profile --cells standard --size 100000x100000", "GB at these sizes; this machine has"),
         ("table --measure cpu --rounds x", "--rounds 'x': expected a whole number from 1"),
         ("check --model v2 --size zzz", "--size 'zzz': expected ROWSxCOLUMNS"),
         ("check --model v2 --channels 64", "--channels is for single cells"),
@@ -279,45 +307,6 @@ def test_check_exits_1_on_a_mismatch(capsys: pytest.CaptureFixture[str], monkeyp
     assert "events: bias addition: described 480, seen 360 (-120)" in out
 
 
-def test_measure_times_every_row(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--measure", "cpu", "--rounds", "2", "--format", "json"]
-    code, out, _ = run(capsys, "table", "--model", "v2", "--cell", "depth", "--size", "97x97", *arguments)
-    rows = json.loads(out)["rows"]
-    assert code == 0
-    assert [row["approach"] for row in rows] == ["ICNet", "depth-LSTM-ICNet v2"]
-    for row in rows:
-        (timing,) = row["timings"]
-        assert (timing["device"], timing["clock"]) == ("cpu", "wall")
-        assert 0 < timing["interval_s"][0] <= timing["median_s"] <= timing["interval_s"][1]
-    assert rows[0]["timings"][0]["pct"] == 100.0
-    assert rows[1]["timings"][0]["pct"] > 0  # the standard cell is timed with it, though it is not shown
-
-    code, out, _ = run(capsys, "sweep", "--kernel", "3", "--channels", "8", "--size", "9x9", *arguments)
-    rows = json.loads(out)["rows"]
-    assert [row["cell"] for row in rows] == list(CELLS)
-    assert all(row["timings"][0]["pct"] > 0 for row in rows)
-
-
-def test_ctrl_c_keeps_what_was_timed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from costmodel.measure import clock
-
-    calls = 0
-
-    def stream(program: object) -> Callable[[], None]:
-        def step() -> None:
-            nonlocal calls
-            calls += 1
-            if calls == 12:  # two warm-up rounds and three timed ones of two networks take ten
-                raise KeyboardInterrupt
-
-        return step
-
-    monkeypatch.setattr(clock, "stream", stream)
-    code, out, err = run(capsys, "table", "--model", "v2", "--cell", "standard", "--measure", "cpu", "--format", "json")
-    assert (code, err) == (0, "costmodel: interrupted after 3 of 5 rounds; showing what was timed\n")
-    assert [row["timings"][-1]["clock"] for row in json.loads(out)["rows"]] == ["wall", "wall"]
-
-
 def test_ctrl_c_elsewhere_is_exit_code_130() -> None:
     interrupt = "lambda **_: os.kill(os.getpid(), signal.SIGINT)"
     script = f"import os, signal, costmodel.cli as c; c.app = {interrupt}; raise SystemExit(c.main())"
@@ -330,8 +319,8 @@ def test_progress_shows_on_a_terminal_alone(terminal: bool, monkeypatch: pytest.
     stderr = io.StringIO()
     monkeypatch.setattr(stderr, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(sys, "stderr", stderr)
-    with cli.progress(2, "checking") as tick:
-        tick()
+    with progress(2, "checking") as bar:
+        bar.update()
     assert ("checking" in stderr.getvalue()) == terminal
 
 

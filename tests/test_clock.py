@@ -1,60 +1,86 @@
-"""Timing logic with a clock of our own."""
+"""Timing logic with clocks and a CUDA of our own."""
+
+from collections.abc import Callable
 
 import pytest
-import torch
 
-from costmodel.describe.cells import describe_cell
-from costmodel.measure import clock
-from costmodel.report.timing import from_samples, milliseconds
+from costmodel.measure.clock import CudaClock, WallClock, settle
 
 
-def test_subjects_take_turns_and_warm_up_is_not_counted() -> None:
-    now = 0.0
-    order: list[str] = []
+class World:
+    """A clock, and a GPU whose kernels take the time that they are told, after a delay of the host."""
 
-    def subject(name: str, seconds: float):
-        def step() -> None:
-            nonlocal now
-            order.append(name)
-            now += seconds * len(order)  # every call is slower than the one before
+    def __init__(self, kernel: float, launch: float = 0.001) -> None:
+        self.now = 0.0
+        self.gpu = 0.0  # when the GPU will have finished
+        self.kernel, self.launch = kernel, launch
+        self.log: list[str] = []
 
-        return step
+    def step(self) -> None:
+        self.log.append("step")
+        self.now += self.launch  # the host only launches
+        self.gpu = max(self.gpu, self.now) + self.kernel
 
-    samples: dict[str, list[float]] = {}
-    ticks: list[None] = []
-    clock.rounds(
-        {"a": subject("a", 1), "b": subject("b", 10)},
-        samples,
-        count=2,
-        warmup=1,
-        clock=lambda: now,
-        tick=lambda: ticks.append(None),
-    )
-    assert order == ["a", "b"] * 3
-    assert samples == {"a": [3, 5], "b": [40, 60]}
-    assert len(ticks) == 6
+    def flush(self) -> None:
+        self.log.append("flush")
+        self.gpu = max(self.gpu, self.now) + 0.5
 
+    def synchronize(self) -> None:
+        self.log.append("wait")
+        self.now = max(self.now, self.gpu)
 
-def test_a_stream_carries_its_state() -> None:
-    step = clock.stream(describe_cell("sep", channels=4, size=(5, 6)))
-    first, second = step(), step()
-    assert isinstance(first, torch.Tensor)
-    assert not torch.equal(first, second)  # the same frame, another memory
+    def Event(self, enable_timing: bool) -> "Event":  # noqa: N802  (torch's name)
+        assert enable_timing
+        return Event(self)
 
 
-def test_ratios_are_taken_within_rounds() -> None:
-    timing = from_samples("m", [1.0, 4.0, 3.0], [2.0, 4.0, 12.0])
-    assert (timing.median_s, timing.interval_s, timing.pct) == (3.0, (2.0, 3.5), 50.0)
-    assert from_samples("m", [1.0], None).interval_s is None
+class Event:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def record(self) -> None:
+        self.when = max(self.world.gpu, self.world.now)
+
+    def elapsed_time(self, end: "Event") -> float:
+        return 1e3 * (end.when - self.when)
+
+
+def test_the_wall_clock_takes_the_mean_of_calls_back_to_back() -> None:
+    world = World(kernel=0, launch=0.25)
+    assert WallClock(lambda: world.now)(world.step, 4) == 0.25
+    assert world.log == ["step"] * 4
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_cuda_events_time_each_call_alone(flush: bool) -> None:
+    world = World(kernel=0.2)
+    clock = CudaClock(world, world.flush if flush else None, lambda: world.now)
+    # The launch lies between the events: 0.001 + 0.2 a call; the flush does not.
+    assert clock(world.step, 3) == pytest.approx(0.201)
+    assert world.log == ([*["flush"] * flush, "wait", "step", "wait"]) * 3
+
+
+def test_events_longer_than_the_wall_are_refused() -> None:
+    world = World(kernel=0.2)
+    world.synchronize = lambda: None  # a clock that does not wait: the wall sees the launch alone
+    with pytest.raises(RuntimeError, match="CUDA events say"):
+        CudaClock(world, None, lambda: world.now)(world.step, 1)
+
+
+def times(*seconds: float) -> Callable[..., float]:
+    remaining = list(seconds)
+    return lambda step, calls: remaining.pop(0)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.0686, "68.60"), (1.388, "1388"), (0.00123456, "1.235"), (0.5, "500.0")]
+    ("seconds", "taken"),
+    [
+        ((60, 1, 1.01, 1.02), 4),  # the first one compiles; the last three are within 5 %
+        ((60, 2, 1.5, 1.2, 1.04, 1.01, 1.0), 7),  # 1.04 / 1.0 is within 5 %
+        ((1, *[1, 2] * 20), 8),  # never settles: 1+2+1+2+1+2+1 = 10 s after the first call
+        ((0.1, *[0.01, 0.02] * 20), 20),  # nor here: 20 calls
+    ],
 )
-def test_times_keep_their_digits(seconds: float, shown: str) -> None:
-    assert milliseconds(seconds) == shown
-
-
-def test_the_processor_has_a_name() -> None:
-    assert "thread" in clock.cpu_name()
-    assert len(clock.cpu_name().splitlines()) == 1
+def test_warming_up_ends_when_times_settle_or_at_a_bound(seconds: tuple[float, ...], taken: int) -> None:
+    seen = settle(times(*seconds), lambda: None)
+    assert seen == list(seconds[:taken])

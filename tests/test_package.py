@@ -41,7 +41,15 @@ def test_the_commands_work_from_another_folder(python: Path, tmp_path: Path) -> 
         [script, "table", "--model", "v6", "--format", "json"], cwd=tmp_path, capture_output=True, text=True
     )
     assert json.loads(done.stdout)["rows"][1]["flops"] == 251343772492
-    for command in ("equation sep", "sweep --kernel 3", "check --cell depth --channels 4 --size 5x5"):
+    listed = subprocess.run([script, "profiles", "--format", "json"], cwd=tmp_path, capture_output=True, text=True)
+    recorded = {profile["name"] for profile in json.loads(listed.stdout)}
+    assert recorded == {path.stem for path in (ROOT / "profiles").glob("*.json")} >= {"paper"}
+    for command in (
+        "table --profile paper",
+        "equation sep",
+        "sweep --kernel 3",
+        "check --cell depth --channels 4 --size 5x5",
+    ):
         done = subprocess.run(
             [python, "-m", "costmodel", *command.split()], cwd=tmp_path, capture_output=True, text=True
         )

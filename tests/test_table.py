@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
+from costmodel.profiles import Host, How, Process, Profile, Run, Subject, load, locate
 from costmodel.report.table import table
 
 FULL = table()
@@ -196,20 +198,85 @@ def test_frame() -> None:
     assert frame.attrs == {"convention": "tf-profiler", "unit": "FLOP", "size": (1024, 2048)}
 
 
+def profile(**seconds: list[list[float]]) -> Profile:
+    """Times of v2 by cell, a list a process; processes of the same number took turns."""
+    how = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    runs = []
+    for cell, lists in seconds.items():
+        subject = Subject(network="v2", cell=cell, kernel=(3, 3), classes=19, size=(1024, 2048))
+        processes = tuple(
+            Process(started=start + timedelta(hours=n), seconds=tuple(times)) for n, times in enumerate(lists)
+        )
+        runs.append(Run(subject=subject, how=how, clock="wall", processes=processes))
+    return Profile(host=Host(cpu="this machine"), runs=tuple(runs))
+
+
 def test_measured_times_stand_beside_the_published_ones() -> None:
-    samples = {"LSTM-ICNet v2": [2.0, 4.0, 3.0], "depth-LSTM-ICNet v2": [1.0, 1.0, 1.5]}
-    timed = table(["v2"], ["standard", "depth"]).timed("this machine", samples)
+    # Within the rounds 0.5, 0.5 and 0.5, 0.25: the process ratios are 0.5 and 0.375.
+    measured = profile(standard=[[2.0, 4.0], [2.0, 2.0]], depth=[[1.0, 2.0], [1.0, 0.5]])
+    timed = table(["v2"], ["standard", "depth"]).timed("mine", measured)
     wall = timed.rows[2].timings[-1]
-    # Ratios within rounds: 0.5, 0.25, 0.5; quartiles of 1, 1, 1.5.
-    assert (wall.machine, wall.clock, wall.median_s, wall.interval_s, wall.pct) == (
-        "this machine",
-        "wall",
-        1.0,
-        (1.0, 1.25),
-        50.0,
-    )
+    assert (wall.machine, wall.clock, wall.median_s, wall.interval_s) == ("this machine", "wall", 1.125, (0.75, 1.5))
+    assert wall.pct == pytest.approx(43.75)
     assert len(timed.rows[0].timings) == 2  # ICNet was not timed
     text = timed.text()
-    assert "(3) this machine, wall clock" in text
-    assert " 1616 " in text
-    assert timed.frame().wall_cpu_s.tolist()[2] == 1.0
+    assert "Time per frame on this machine (profile mine): float32, contiguous, eager, 2 threads" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2") and "1616" in line]
+    # FLOPs %, not a number where it is not stable, the ranges, and the published time.
+    assert line.split()[2:] == ["43.49", "unstable", "750.0-1500", "unstable", "37.50-50.00", "1616", "64.56"]
+    assert "Remedy: more --processes" in text
+    frame = timed.frame()
+    assert frame.wall_cpu_s.tolist()[2] == 1.125
+    assert frame.wall_cpu_pct_verdict.tolist()[2] == "unstable"
+
+
+def test_measured_times_in_json() -> None:
+    measured = profile(standard=[[2.0], [2.0], [2.0]], depth=[[1.0], [1.0], [1.5]])
+    record = json.loads(table(["v2"], ["depth"]).timed("mine", measured).text("json"))
+    published_cpu, published_gpu, wall = record["rows"][1]["timings"]
+    assert published_cpu == {
+        "machine": "Intel Core i5-6300U",
+        "device": "cpu",
+        "clock": "published",
+        "median_s": 1.616,
+        "interval_s": None,
+        "pct": 64.56,
+    }
+    assert (published_gpu["machine"], published_gpu["median_s"]) == ("NVIDIA TITAN X", 0.06062)
+    assert (wall["median_s"], wall["pct"], wall["verdict"]) == (1.0, 50.0, "two modes")
+    assert wall["modes"] == [{"median_s": 1.0, "processes": 2}, {"median_s": 1.5, "processes": 1}]
+    assert wall["pct_modes"] == [{"median_pct": 50.0, "processes": 2}, {"median_pct": 75.0, "processes": 1}]
+    assert (wall["profile"], wall["how"]["threads"]) == ("mine", 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "word"),
+    [
+        ([[1.0], [1.0], [1.0]], "holds"),  # 50 % of the standard row
+        ([[1.8], [1.8], [1.8]], "does not hold"),  # 90 %
+        ([[1.2], [1.2], [1.8]], "undecided"),  # 60 or 90 %
+        ([[1.0]], "undecided"),  # one process
+    ],
+)
+def test_claims_of_the_paper_are_judged_by_the_whole_interval(seconds: list[list[float]], word: str) -> None:
+    measured = profile(standard=[[2.0]] * len(seconds), depth=seconds)
+    runs = [
+        run.model_copy(update={"subject": run.subject.model_copy(update={"network": "v6"})}) for run in measured.runs
+    ]
+    timed = table(["v6"], ["depth"]).timed("mine", measured.model_copy(update={"runs": tuple(runs)}))
+    (claim,) = timed.record()["claims"]
+    assert (claim["claim"], claim["result"], claim["printed_pct"]) == (
+        "depth about halves v6 (35 to 65 %)",
+        word,
+        45.55,
+    )
+    assert f"depth about halves v6 (35 to 65 %): {word} here, " in " ".join(timed.text().split())
+
+
+def test_the_papers_own_profile_shows_its_times_once() -> None:
+    timed = table(["v6"], ["sep"]).timed("paper", load(locate("paper")))
+    assert [t.pct for t in timed.rows[1].timings] == [51.55, 90.66]  # as printed, not 2127 / 4125
+    text = timed.text()
+    assert "Time per frame on NVIDIA TITAN X (profile paper): as published" in text
+    assert timed.record()["claims"] == []

@@ -94,6 +94,25 @@ class Program:
         return self.cost.parameters
 
     @cached_property
+    def memory(self) -> int:
+        """Bytes that one frame needs at once, batch 1, in inference: the parameters, and at the fullest step the maps
+        that are still read after it, with the frame and the states before and after it. Without workspaces of kernels
+        and what an allocator rounds up. Sizes must be whole numbers.
+        """
+        kept = {v.name for v in (*self.inputs, *self.outputs)} | {s.before.name for s in self.states}
+        kept |= {state.after.name for state in self.states}
+        last = {value.name: number for number, step in enumerate(self.steps) for value in step.inputs}
+        alive = {v.name: v.map.bytes for v in (*self.inputs, *(state.before for state in self.states))}
+        most = sum(alive.values())
+        for number, step in enumerate(self.steps):
+            alive[step.name] = step.output.map.bytes
+            most = max(most, sum(alive.values()))
+            for name in {value.name for value in step.inputs} - kept:
+                if last[name] == number:
+                    del alive[name]
+        return int(most + self.parameters * self.inputs[0].map.itemsize)
+
+    @cached_property
     def layers(self) -> dict[str, Cost]:
         """The cost per layer (the first part of a step's name), in order of execution."""
         parts = [(step.name, step.cost) for step in self.steps]

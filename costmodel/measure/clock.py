@@ -1,67 +1,77 @@
-"""Wall-clock timing of described networks, in one process.
+"""Clocks: seconds per call of a step, by the wall or by CUDA events.
 
-Subjects take turns (A B C, A B C, ...), so that drift of the machine hits all of them alike.
+What a clock needs of the world (the time, the CUDA runtime) is handed in, so that its logic is tested with fakes.
 """
 
-import platform
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-import torch
-
-from costmodel.describe.program import Program
-from costmodel.measure.module import build
+from collections.abc import Callable
+from typing import Any, Protocol
 
 Step = Callable[[], object]
 
 
-def rounds(
-    subjects: Mapping[str, Step],
-    samples: dict[str, list[float]],
-    *,
-    count: int,
-    warmup: int = 2,
-    clock: Callable[[], float] = time.perf_counter,
-    tick: Callable[[], object] = lambda: None,
-) -> None:
-    """Time every subject once per round, in seconds, into ``samples``; ``tick`` is called after each call.
+class Clock(Protocol):
+    """``clock(step, calls)`` runs a step that often, back to back, and gives the mean seconds of a call."""
 
-    ``samples`` is filled as the times come, so that an interrupted run keeps what it has.
-    """
-    for turn in range(-warmup, count):
-        for name, step in subjects.items():
-            start = clock()
+    def __call__(self, step: Step, calls: int) -> float: ...
+
+
+class WallClock:
+    """Wall-clock seconds, for what is finished when it returns."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self.now = now
+
+    def __call__(self, step: Step, calls: int) -> float:
+        start = self.now()
+        for _ in range(calls):
             step()
-            seconds = clock() - start
-            if turn >= 0:
-                samples.setdefault(name, []).append(seconds)
-            tick()
+        return (self.now() - start) / calls
 
 
-def stream(program: Program) -> Step:
-    """One more frame through a described network, its state carried along: float32, contiguous, eager, on the CPU."""
-    module = build(program).eval()
-    frame = torch.randn(1, *module.frame_shape)
-    state = module.zeros(frame)
+class CudaClock:
+    """Seconds between two CUDA events on the current stream around each call, each call on an idle GPU.
 
-    def step() -> object:
-        nonlocal state
-        with torch.inference_mode():
-            output, state = module(frame, state)
-        return output
+    ``flush`` empties the L2 cache before every call; the events are read after synchronising. ``cuda`` is
+    ``torch.cuda`` or something that acts like it.
+    """
 
-    return step
+    # Events tick in half microseconds, the wall clock is read outside of both: a call may seem this much longer.
+    TICK = 2e-6
+
+    def __init__(
+        self, cuda: Any, flush: Callable[[], object] | None, now: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.cuda, self.flush, self.now = cuda, flush, now
+
+    def __call__(self, step: Step, calls: int) -> float:
+        total = 0.0
+        for _ in range(calls):
+            if self.flush is not None:
+                self.flush()
+            start, end = (self.cuda.Event(enable_timing=True) for _ in range(2))
+            self.cuda.synchronize()
+            begun = self.now()
+            start.record()
+            step()
+            end.record()
+            self.cuda.synchronize()
+            wall = self.now() - begun
+            seconds = start.elapsed_time(end) / 1e3
+            if not 0 < seconds <= wall + self.TICK:
+                raise RuntimeError(
+                    f"CUDA events say {seconds:.9f} s for a call that the wall clock encloses in {wall:.9f} s"
+                )
+            total += seconds
+        return total / calls
 
 
-def cpu_name() -> str:
-    """What the operating system calls the processor, with the threads that torch uses."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = models[0] if models else name
-    threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+def settle(clock: Clock, step: Step, *, least: int = 3, most: int = 20, seconds: float = 10.0) -> list[float]:
+    """Warm up: call until the last three times are within 5 %, at least ``least`` calls (the first one compiles), at
+    most ``most``, and no more than about ``seconds`` after the first one; the seconds of each call."""
+    times = [clock(step, 1)]
+    while len(times) < least + 1 or (
+        len(times) < most and sum(times[1:]) < seconds and max(times[-3:]) > 1.05 * min(times[-3:])
+    ):
+        times.append(clock(step, 1))
+    return times

@@ -1,42 +1,56 @@
 """A sweep as a table: what each cell costs, what remains of the standard cell's cost, and the paper's approximation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.cells import CONV_LSTM
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Pair
 from costmodel.price.sweep import Row, Sweep
+from costmodel.report import claims
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import Timing, from_samples, milliseconds
+from costmodel.report.timing import Timing, cells, notes, timings
+
+if TYPE_CHECKING:
+    from costmodel.profiles import How, Profile, Subject
 
 MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
 
-Samples = Mapping[str, Sequence[float]]
+
+def subject(sweep: Sweep, row: Row) -> "Subject":
+    """What is timed for a row: one step of the cell."""
+    from costmodel.profiles import Subject
+
+    (cell,) = (cell for cell in sweep.cells if cell.name == row.cell)
+    return Subject.of_cell(cell, kernel=row.kernel, channels=row.channels, size=row.size)
 
 
-def subject(cell: str, kernel: Pair, channels: Pair, size: Pair) -> str:
-    """A cell at a point, as timings name it."""
-    return " ".join([cell, *("x".join(map(str, pair)) for pair in (kernel, channels, size))])
-
-
-def text(sweep: Sweep, form: str, machine: str = "", samples: "Samples | None" = None) -> str:
-    """The sweep as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``, with timings by `subject` if any."""
+def text(
+    sweep: Sweep,
+    form: str,
+    profiles: "Mapping[str, Profile] | None" = None,
+    keep: "Callable[[How], bool]" = lambda how: True,
+) -> str:
+    """The sweep as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``, with what profiles say about its points, as
+    far as ``keep`` wants it."""
     find_format(form)
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
             f"the grid has {len(sweep):,} rows; at most {MOST_ROWS:,} can be printed (the Python API takes more)"
         )
     rows = list(sweep.rows())
-    times = _timings(rows, machine, samples or {})
+    times = [_timings(sweep, row, profiles or {}, keep) for row in rows]
     if form == "json":
         size = list(sweep.sizes[0])
-        records = [_record(row, timing) for row, timing in zip(rows, times, strict=True)]
+        records = [_record(row, found) for row, found in zip(rows, times, strict=True)]
         named = {"recurrence": recurrences} if (recurrences := _recurrences(sweep)) else {}
-        return render_json({"convention": sweep.convention.name, "size": size, **named, "rows": records})
+        whole = {"convention": sweep.convention.name, "size": size, **named, "rows": records}
+        return render_json(whole | claims.records(profiles or {}))
     if form == "csv":
-        return render_csv([_flat(sweep, row, timing) for row, timing in zip(rows, times, strict=True)])
-    return render([_sheet(sweep, rows, times, machine)], form)
+        alone = len({(t.profile, t.how) for found in times for t in found}) == 1
+        flat = [_flat(sweep, row, found, alone) for row, found in zip(rows, times, strict=True)]
+        keys = dict.fromkeys(key for record in flat for key in record)
+        return render_csv([{key: record.get(key) for key in keys} for record in flat])
+    return render([_sheet(sweep, rows), *_time_sheets(rows, times, profiles or {})], form)
 
 
 def _recurrences(sweep: Sweep) -> dict[str, str]:
@@ -44,17 +58,15 @@ def _recurrences(sweep: Sweep) -> dict[str, str]:
     return {cell.name: cell.recurrence.name for cell in sweep.cells if cell.recurrence is not CONV_LSTM}
 
 
-def _timings(rows: list[Row], machine: str, samples: Samples) -> list[Timing | None]:
-    def timing(row: Row) -> Timing | None:
-        own, standard = (
-            samples.get(subject(cell, row.kernel, row.channels, row.size)) for cell in (row.cell, "standard")
-        )
-        return from_samples(machine, own, standard) if own else None
-
-    return [timing(row) for row in rows]
+def _timings(sweep: Sweep, row: Row, profiles: "Mapping[str, Profile]", keep: "Callable[[How], bool]") -> list[Timing]:
+    if not profiles:
+        return []
+    about = subject(sweep, row)
+    found = [timing for name, profile in profiles.items() for timing in timings(profile, name, about)]
+    return [timing for timing in found if timing.how and keep(timing.how)]
 
 
-def _record(row: Row, timing: Timing | None) -> dict[str, Any]:
+def _record(row: Row, found: list[Timing]) -> dict[str, Any]:
     return {
         "kernel": list(row.kernel),
         "channels": list(row.channels),
@@ -63,11 +75,11 @@ def _record(row: Row, timing: Timing | None) -> dict[str, Any]:
         "params": row.params,
         "cost_ratio": row.cost_ratio,
         "approximation": row.approximation,
-        "timings": [timing.record()] if timing else [],
+        "timings": [timing.record() for timing in found],
     }
 
 
-def _flat(sweep: Sweep, row: Row, timing: Timing | None) -> dict[str, Any]:
+def _flat(sweep: Sweep, row: Row, found: list[Timing], alone: bool) -> dict[str, Any]:
     record: dict[str, Any] = {
         "kernel_x": row.kernel[0],
         "kernel_y": row.kernel[1],
@@ -83,46 +95,59 @@ def _flat(sweep: Sweep, row: Row, timing: Timing | None) -> dict[str, Any]:
         "cost_ratio": row.cost_ratio,
         "approximation": row.approximation,
     }
-    return record | ({"wall_cpu_s": timing.median_s, "wall_cpu_pct": timing.pct} if timing else {})
+    for timing in found:
+        record |= timing.columns(alone)
+    return record
 
 
-def _sheet(sweep: Sweep, rows: list[Row], times: list[Timing | None], machine: str) -> Sheet:
+def _point(row: Row) -> list[str]:
+    return ["x".join(map(str, row.kernel)), "x".join(map(str, dict.fromkeys(row.channels))), row.cell]
+
+
+def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
     unit = f"G{sweep.convention.unit}s"
-    timed = any(times)
     columns = ["kernel", "channels", "cell", unit, "params", "cost %", "saves %", "approx. %", "error"]
-    if timed:
-        columns += ["ms", "time %"]
     body = []
-    for row, timing in zip(rows, times, strict=True):
+    for row in rows:
         cost, approximation = 100 * row.cost_ratio, 100 * row.approximation
-        cells = [
-            "x".join(map(str, row.kernel)),
-            "x".join(map(str, dict.fromkeys(row.channels))),
-            row.cell,
-            f"{row.flops / 1e9:.5g}",
-            f"{row.params}",
-            f"{cost:.2f}",
-            f"{100 - cost:.2f}",
-            f"{approximation:.2f}",
-            f"{approximation - cost:+.2f}",
-        ]
-        if timed:
-            cells += [milliseconds(timing.median_s), f"{timing.pct:.2f}" if timing.pct else ""] if timing else ["", ""]
-        body.append(cells)
-    notes = [
+        body.append(
+            [
+                *_point(row),
+                f"{row.flops / 1e9:.5g}",
+                f"{row.params}",
+                f"{cost:.2f}",
+                f"{100 - cost:.2f}",
+                f"{approximation:.2f}",
+                f"{approximation - cost:+.2f}",
+            ]
+        )
+    lines = [
         f"{unit}: convention {sweep.convention.name}, {sweep.convention.source}.",
         "cost %: what remains of the standard cell's cost. approx. %: its convolutions alone, the paper's 2/Kx, 1/I, "
         "1/I + 1/(Kx Ky) at I = O, Kx = Ky. error: approx. minus cost, in points.",
     ]
-    if timed:
-        notes.append(
-            f"ms: median wall clock of one step on {machine}, float32, eager. "
-            "time %: of the standard cell, within each round."
-        )
     if others := _recurrences(sweep):
         named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
-        notes.append(f"recurrence: {named}; cost %: of a standard cell with it.")
+        lines.append(f"recurrence: {named}; cost %: of a standard cell with it.")
     size = "x".join(map(str, sweep.sizes[0]))
     return Sheet(
-        f"ConvLSTM cells, one step on a {size} feature map", columns, "rrl" + "r" * (len(columns) - 3), body, notes
+        f"ConvLSTM cells, one step on a {size} feature map", columns, "rrl" + "r" * (len(columns) - 3), body, lines
     )
+
+
+def _time_sheets(rows: list[Row], times: list[list[Timing]], profiles: "Mapping[str, Profile]") -> list[Sheet]:
+    """A sheet for every profile and way to run."""
+    ways = {(t.profile, t.how): t.machine for found in times for t in found}
+    sheets = []
+    for (name, how), machine in ways.items():
+        body, seen = [], []
+        for row, found in zip(rows, times, strict=True):
+            timing = next((t for t in found if (t.profile, t.how) == (name, how)), None)
+            seen += [timing] if timing else []
+            body.append([*_point(row), f"{100 * row.cost_ratio:.2f}", *cells(timing)])
+        if how:
+            lines = [*notes(seen, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how))]
+            title = f"Time per step on {machine} (profile {name}): {how.title}"
+            columns = ["kernel", "channels", "cell", "cost %", "ms", "95 %", "%", "95 %"]
+            sheets.append(Sheet(title, columns, "rrl" + "r" * 5, body, lines))
+    return sheets

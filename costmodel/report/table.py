@@ -1,22 +1,24 @@
 """Table IV: parameters and FLOPs of the catalogue's networks, in the paper's order, names and rounding."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
-from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, Network, describe_network, find_network
+from costmodel.describe.catalogue import Entry, entries
+from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
+from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Pair
-from costmodel.describe.program import Program
 from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.report import claims
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import Timing, from_samples, milliseconds
+from costmodel.report.timing import Timing, cells, milliseconds, notes, timings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from costmodel.profiles import How, Profile, Subject
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class TableRow:
     flops_pct: float
     paper: published.Row | None
     timings: tuple[Timing, ...]
+    entry: Entry
 
     @property
     def params_k(self) -> int:
@@ -70,6 +73,7 @@ class Table:
     classes: int
     heads: bool
     rows: tuple[TableRow, ...]
+    profiles: "Mapping[str, Profile]" = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,7 +86,7 @@ class Table:
             "kernel": list(self.kernel),
             "classes": self.classes,
             "rows": [row.record() for row in self.rows],
-        }
+        } | claims.records(self.profiles)
 
     def frame(self) -> "pd.DataFrame":
         """A pandas frame, a row a network; the printed values in ``paper_params_k`` and ``paper_gflops``; ``attrs``
@@ -96,27 +100,42 @@ class Table:
     def _flat(self) -> list[dict[str, Any]]:
         """Records without nesting, for frames and CSV; times in columns of their own where there are any."""
         flat = []
+        ways = len({(t.profile, t.how) for row in self.rows for t in row.timings if t.seconds})
         for row in self.rows:
             record = row.record()
-            paper, timings = record.pop("paper") or {}, record.pop("timings")
+            paper = record.pop("paper") or {}
+            del record["timings"]
             record["convention"] = self.convention.name
             record["paper_params_k"], record["paper_gflops"] = paper.get("params_k"), paper.get("gflops")
-            for timing in timings:
-                prefix = f"{timing['clock']}_{timing['device']}"
-                record[f"{prefix}_s"], record[f"{prefix}_pct"] = timing["median_s"], timing["pct"]
+            for timing in row.timings:
+                record |= timing.columns(alone=ways == 1)
             flat.append(record)
         keys = dict.fromkeys(key for record in flat for key in record)
         return [{key: record.get(key) for key in keys} for record in flat]
 
-    def timed(self, machine: str, samples: Mapping[str, Sequence[float]]) -> "Table":
-        """The same table with the samples (seconds, by approach) as one more timing of each row that has some."""
+    def subject(self, row: TableRow) -> "Subject":
+        """What is timed for a row: the network without its training heads."""
+        from costmodel.profiles import Subject
 
-        def timing(row: TableRow) -> tuple[Timing, ...]:
-            if not samples.get(row.approach):
-                return ()
-            return (from_samples(machine, samples[row.approach], samples.get(row.base)),)
+        return Subject.of_network(row.entry, size=self.size, kernel=self.kernel, classes=self.classes)
 
-        return replace(self, rows=tuple(replace(row, timings=(*row.timings, *timing(row))) for row in self.rows))
+    def timed(self, name: str, profile: "Profile", keep: "Callable[[How], bool]" = lambda how: True) -> "Table":
+        """The same table with what a profile says about its rows, as far as ``keep`` wants it."""
+
+        def merged(row: TableRow) -> tuple[Timing, ...]:
+            found = [t for t in timings(profile, name, self.subject(row)) if t.how and keep(t.how)]
+            published = {t.machine: t for t in found if t.clock == "published"}
+            # Printed times are in the row already, with the printed percentage: they stay once.
+            own = [
+                replace(t, how=published.pop(t.machine).how, profile=name)
+                if t.clock == "published" and t.machine in published
+                else t
+                for t in row.timings
+            ]
+            return (*own, *(t for t in found if t.clock != "published" or t.machine in published))
+
+        rows = tuple(replace(row, timings=merged(row)) for row in self.rows)
+        return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
     def text(self, form: str = "text") -> str:
         """The table as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
@@ -125,10 +144,7 @@ class Table:
             return render_json(self.record())
         if form == "csv":
             return render_csv(self._flat())
-        sheets = [self._costs()]
-        if any(timing.clock != "published" for row in self.rows for timing in row.timings):
-            sheets.append(self._times())
-        return render(sheets, form)
+        return render([self._costs(), *self._times()], form)
 
     def _costs(self) -> Sheet:
         unit = f"G{self.convention.unit}s"
@@ -180,30 +196,32 @@ class Table:
         # As printed: the lost digit stays lost.
         return [f"{row.paper.params_k}k", f"{row.paper.gflops}" if erratum else f"{row.paper.gflops:.2f}", deviation]
 
-    def _times(self) -> Sheet:
-        machines = dict.fromkeys((t.clock, t.machine) for row in self.rows for t in row.timings)
-        measured = [m for m in machines if m[0] != "published"]
-        rows = []
+    def _times(self) -> list[Sheet]:
+        """A sheet for every profile and way to run."""
+        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
+        return [self._time(name, how, machine) for (name, how), machine in ways.items() if how]
+
+    def _time(self, profile: str, how: "How", machine: str) -> Sheet:
+        printed = how.dtype is not None and any(
+            t.clock == "published" and t.device == how.device for row in self.rows for t in row.timings
+        )
+        rows, found = [], []
         for row in self.rows:
-            by_machine = {(t.clock, t.machine): t for t in row.timings}
-            cells = [row.approach]
-            for machine in machines:
-                timing = by_machine.get(machine)
-                cells.append(milliseconds(timing.median_s) if timing else "")
-                if machine in measured:
-                    low, high = timing.interval_s if timing and timing.interval_s else (None, None)
-                    cells.append(f"{milliseconds(low)}-{milliseconds(high)}" if low and high else "")
-                cells.append(f"{timing.pct:.2f}" if timing and timing.pct else "")
-            rows.append(cells)
-        columns = ["approach"]
-        for number, machine in enumerate(machines, 1):
-            columns += [f"ms ({number})", *(["quartiles"] if machine in measured else []), "%"]
-        measured_how = "wall clock, float32, eager, state carried, without training heads"
-        notes = [
-            f"({n}) {machine}, {'as published' if clock == 'published' else measured_how}"
-            for n, (clock, machine) in enumerate(machines, 1)
-        ]
-        return Sheet("Time per frame; % of the standard cell", columns, "l" + "r" * (len(columns) - 1), rows, notes)
+            timing = next((t for t in row.timings if (t.profile, t.how) == (profile, how)), None)
+            found += [timing] if timing else []
+            paper = next((t for t in row.timings if t.clock == "published" and t.device == how.device), None)
+            beside = [milliseconds(paper.median_s), f"{paper.pct:.2f}"] if paper else ["", ""]
+            rows.append([row.approach, f"{row.flops_pct:.2f}", *cells(timing), *beside[: 2 * printed]])
+        head = ["approach", f"{self.convention.unit}s %", "ms", "95 %", "%", "95 %", *["paper ms", "%"][: 2 * printed]]
+        lines = notes(found, "the standard cell in the same network")
+        if how.dtype:
+            lines.append("Timed without the training heads.")
+        if printed:
+            machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
+            lines.append(f"paper: as printed in Table IV, {machines[how.device]}.")
+        lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how)]
+        title = f"Time per {how.unit} on {machine} (profile {profile}): {how.title}"
+        return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines)
 
 
 def _published_times(row: published.Row) -> tuple[Timing, ...]:
@@ -211,55 +229,6 @@ def _published_times(row: published.Row) -> tuple[Timing, ...]:
         Timing(published.CPU.name, published.CPU.device, "published", row.cpu_ms / 1e3, None, row.cpu_pct),
         Timing(published.GPU.name, published.GPU.device, "published", row.gpu_ms / 1e3, None, row.gpu_pct),
     )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a row is about."""
-
-    model: str
-    cell: Cell | None
-    program: Program
-
-
-def entries(
-    models: "str | Iterable[str] | None" = None,
-    cells: "str | Cell | Iterable[str | Cell] | None" = None,
-    *,
-    sites: "Mapping[str, str | Cell] | None" = None,
-    recurrence: str | None = None,
-    **settings: Any,
-) -> dict[str, Entry]:
-    """The rows' networks by approach, in the paper's order; a network that others extend comes with them."""
-    wanted = [models] if isinstance(models, str) else list(NETWORKS if models is None else models)
-    if not wanted:
-        raise InvalidInput(f"no model given: at least one of {', '.join(NETWORKS)}")
-    known = {site: None for model in wanted for site in find_network(model).sites}
-    for site in sites or {}:
-        if site not in known:
-            raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
-    chosen = find_cells(cells, recurrence)
-    others = {site: find_cell(kind, recurrence) for site, kind in (sites or {}).items()}
-    rows = {}
-    for model, network in NETWORKS.items():
-        if model not in {*wanted, *(NETWORKS[other].base for other in wanted)}:
-            continue
-        if not network.sites:
-            rows[network.approach] = Entry(model, None, describe_network(model, **settings))
-            continue
-        for cell in chosen:
-            own = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
-            program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | own, **settings)
-            rows[_approach(network, cell, own)] = Entry(model, cell, program)
-    return rows
-
-
-def _approach(network: Network, cell: Cell, own: Mapping[str, Cell]) -> str:
-    """The paper's name of a row: the cell unless it is standard, the network; in brackets, what the paper has not."""
-    name = network.approach if cell.name == "standard" else f"{cell.name}-{network.approach}"
-    asides = [] if cell.recurrence is CONV_LSTM else [cell.recurrence.name]
-    asides += [f"{site} {kind.name}" for site, kind in own.items()]
-    return f"{name} ({', '.join(asides)})" if asides else name
 
 
 def table(
@@ -301,13 +270,11 @@ def table(
     programs = {approach: entry.program for approach, entry in found.items()}
     rows = []
     for approach, entry in found.items():
-        base = approach
-        if entry.cell is not None:
+        base = entry.base
+        if base not in programs and entry.cell is not None:
             # Percentages are of the standard cell with the same recurrence, shown or not.
             standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
-            base = _approach(NETWORKS[entry.model], standard, {})
-            if base not in programs:
-                programs[base] = describe_network(entry.model, cell=standard, **settings)
+            programs[base] = describe_network(entry.model, cell=standard, **settings)
         plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
         paper = published.TABLE_IV.get(approach) if as_printed and plain else None
         program, whole = entry.program, programs[base]
@@ -323,6 +290,7 @@ def table(
                 flops_pct=round(float(100 * price.share(program.work, whole.work)), 2),
                 paper=paper,
                 timings=_published_times(paper) if paper else (),
+                entry=entry,
             )
         )
     return Table(price, (height, width), sides, count, heads, tuple(rows))

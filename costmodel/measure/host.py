@@ -1,0 +1,148 @@
+"""Which machine this is, and what state its GPU is in."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from costmodel import __version__
+from costmodel.describe.errors import InvalidInput
+from costmodel.profiles import Gpu, GpuState, Host
+
+# Large blocks stay in the process: otherwise glibc returns them to the kernel after every layer, and the page faults
+# of getting them back are most of the time of a memory-bound step, differently in every process.
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "268435456",
+    "OMP_PROC_BIND": "true",
+    "PYTHONHASHSEED": "0",
+}
+
+
+def host(device: str) -> Host:
+    """This machine, as profiles record it. `InvalidInput` for ``cuda`` where there is no GPU."""
+    return Host(
+        cpu=cpu_name(),
+        cores=len(cores()),
+        memory=physical_memory(),
+        os=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
+        python=platform.python_version(),
+        torch=version("torch"),
+        costmodel=__version__,
+        commit=_commit(),
+        cudnn_benchmark=False if device == "cuda" else None,
+        environment=ENVIRONMENT,
+        gpu=_gpu() if device == "cuda" else None,
+        date=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def cpu_name() -> str:
+    """What the operating system calls the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def cores() -> list[int]:
+    """The CPUs that this process may use, one for each physical core."""
+    if not hasattr(os, "sched_getaffinity"):
+        return list(range(os.cpu_count() or 1))
+    first: dict[str, int] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        first.setdefault(siblings.read_text() if siblings.exists() else str(cpu), cpu)
+    return list(first.values())
+
+
+def physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this runs from, marked where it was changed; None elsewhere."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def refuse_without_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        built = "" if torch.version.cuda else f": torch {torch.__version__} was built without CUDA"
+        raise InvalidInput(f"cuda: no NVIDIA GPU here that torch can use{built}")
+
+
+def _gpu() -> Gpu:
+    import torch
+
+    refuse_without_gpu()
+    properties = torch.cuda.get_device_properties(0)
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch has no type for it
+    return Gpu(
+        name=properties.name,
+        memory=properties.total_memory,
+        driver=_driver(),
+        cuda=torch.version.cuda,
+        cudnn=str(cudnn) if cudnn else None,
+    )
+
+
+def _nvml() -> Any:
+    """NVML, started; None where it is not to be had."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:
+        # Missing library, no driver, no permission: a measurement goes on without these facts, and the file shows that.
+        return None
+    return pynvml
+
+
+def _driver() -> str | None:
+    nvml = _nvml()
+    return None if nvml is None else str(nvml.nvmlSystemGetDriverVersion())
+
+
+def gpu_state(nvml: Any = None, uuid: str | None = None) -> GpuState | None:
+    """Clocks, power, temperature and throttle reasons now; None without NVML. ``uuid`` as torch tells it."""
+    nvml = nvml or _nvml()
+    if nvml is None:
+        return None
+    try:
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}") if uuid else nvml.nvmlDeviceGetHandleByIndex(0)
+        reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        return GpuState(
+            sm_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            memory_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            power_w=nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,  # NVML says milliwatts
+            temperature_c=nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            throttle=tuple(word for bit, word in THROTTLE.items() if reasons & bit),
+        )
+    except nvml.NVMLError:
+        return None
+
+
+# nvml.h, nvmlClocksThrottleReasons; "idle" is none.
+THROTTLE = {
+    0x2: "application clocks",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "thermal, software",
+    0x40: "thermal, hardware",
+    0x80: "power brake",
+    0x100: "display clocks",
+}

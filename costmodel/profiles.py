@@ -1,0 +1,400 @@
+"""The file format of ``profiles/``: one machine, what was timed on it and how, and every raw sample.
+
+JSON, one run a line, so that a re-measurement is a one-line diff. Nothing derived is stored. Files are validated when
+they are read, replaced as a whole when they are written, and locked while they grow.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import PositiveInt as Count
+
+from costmodel.describe.catalogue import Entry, approach
+from costmodel.describe.cells import Cell
+from costmodel.describe.errors import InvalidInput
+
+FORMAT: Literal[1] = 1
+SHIPPED = Path(__file__).parent / "recorded"  # in a wheel; in a checkout they are in profiles/
+Sides = tuple[int, int]
+Side = tuple[Count, Count]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Clock = Literal["wall", "cuda-events", "published"]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Subject(_Data):
+    """What was timed: one frame of a network without its training heads, or one step of a single cell.
+
+    Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: cells other than ``cell`` there.
+    """
+
+    network: str | None = None
+    cell: str | None = None
+    sites: tuple[tuple[str, str], ...] = ()
+    recurrence: str = "convlstm"
+    kernel: Side | None = None
+    channels: Side | None = None
+    classes: Count | None = None
+    size: Side
+
+    @classmethod
+    def of_network(cls, entry: Entry, *, size: Sides, kernel: Sides, classes: int) -> "Subject":
+        """A row of a table."""
+        sites = tuple((site, cell.name) for site, cell in entry.sites.items())
+        if entry.cell is None:
+            return cls(network=entry.model, classes=classes, size=size)
+        name, recurrence = entry.cell.name, entry.cell.recurrence.name
+        return cls(
+            network=entry.model,
+            cell=name,
+            sites=sites,
+            recurrence=recurrence,
+            kernel=kernel,
+            classes=classes,
+            size=size,
+        )
+
+    @classmethod
+    def of_cell(cls, cell: Cell, *, kernel: Sides, channels: Sides, size: Sides) -> "Subject":
+        """One step of a cell."""
+        return cls(cell=cell.name, recurrence=cell.recurrence.name, kernel=kernel, channels=channels, size=size)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if self.network is None and self.cell is None:
+            raise ValueError("neither a network nor a cell")
+        if (self.cell is None) != (self.kernel is None):
+            raise ValueError("a kernel goes with a cell")
+        if (self.network is None) != (self.channels is not None):
+            raise ValueError("channels are of a single cell")
+        if (self.network is None) != (self.classes is None):
+            raise ValueError("classes are of a network")
+        return self
+
+    @property
+    def name(self) -> str:
+        """As tables call it: ``depth-LSTM-ICNet v6``, ``sep cell``."""
+        return approach(self.network, self.cell, self.recurrence, dict(self.sites))
+
+    @property
+    def title(self) -> str:
+        """The name and the sizes, and the classes where they are not the paper's."""
+        sides = [self.kernel, self.channels, self.size]
+        shown = ["x".join(map(str, dict.fromkeys(side) if side is self.channels else side)) for side in sides if side]
+        classes = f" {self.classes} classes" if self.classes not in (None, 19) else ""
+        return " ".join([self.name, *shown]) + classes
+
+    @property
+    def standard(self) -> "Subject":
+        """The same with standard cells, which percentages refer to; itself where there is no choice of a cell."""
+        return self if self.cell is None else self.model_copy(update={"cell": "standard", "sites": ()})
+
+
+class How(_Data):
+    """How it was run. What a machine or a publication leaves open is None.
+
+    ``frames``: 1 streams, the state carried from call to call; T > 1 recomputes a window of T frames from zeros for
+    every output. ``threads``: CPU threads of torch. ``tf32``, ``cuda_graph``, ``flush`` (of the L2 cache before every
+    call): CUDA alone.
+    """
+
+    device: Literal["cpu", "cuda"]
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
+    memory_format: Literal["contiguous", "channels_last"] | None = None
+    implementation: Literal["eager", "compiled"] | None = None
+    threads: Count | None = None
+    tf32: bool | None = None
+    cuda_graph: bool | None = None
+    flush: bool | None = None
+    batch: Count = 1
+    frames: Count = 1
+
+    @model_validator(mode="after")
+    def _fits_the_device(self) -> Self:
+        if self.device == "cpu" and (self.tf32, self.cuda_graph, self.flush) != (None, None, None):
+            raise ValueError("tf32, cuda_graph and flush are for cuda")
+        if self.device == "cuda" and self.threads is not None:
+            raise ValueError("threads are for cpu")
+        if len({self.dtype is None, self.memory_format is None, self.implementation is None}) > 1:
+            raise ValueError("dtype, memory_format and implementation are known together")
+        return self
+
+    @property
+    def unit(self) -> str:
+        """What one call gives."""
+        return "frame" if self.frames == self.batch == 1 else "output" if self.batch == 1 else "batch"
+
+    @property
+    def title(self) -> str:
+        """In words, without what is as usual."""
+        if self.dtype is None:  # of a publication
+            return "as published"
+        parts: list[str] = [part for part in (self.dtype, self.memory_format, self.implementation) if part]
+        if self.threads is not None:
+            parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        parts += ["TF32"] if self.tf32 else []
+        parts += ["CUDA graph"] if self.cuda_graph else []
+        parts += ["L2 not flushed"] if self.flush is False else []
+        parts += [f"batch {self.batch}"] if self.batch > 1 else []
+        parts.append(f"window of {self.frames} frames recomputed" if self.frames > 1 else "state carried")
+        return ", ".join(parts)
+
+
+class GpuState(_Data):
+    """What NVML says of a GPU at one moment: clocks in MHz, watts, degrees Celsius, why it holds back."""
+
+    sm_mhz: NonNegativeInt
+    memory_mhz: NonNegativeInt
+    power_w: float
+    temperature_c: int
+    throttle: tuple[str, ...] = ()
+
+
+class Process(_Data):
+    """What one fresh child process measured.
+
+    ``started`` is shared by the processes whose calls took turns: the n-th ``seconds`` of each belong to one round.
+    Each is a mean over ``calls`` calls, back to back. ``deviation``: of its output from the reference, relative to the
+    largest value there. ``minor_faults`` and ``system_seconds``: during the timed calls. ``peak_memory``: bytes, of the
+    process; ``peak_gpu_memory``: of torch's allocator.
+    """
+
+    started: AwareDatetime | None = None
+    calls: Count = 1
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    warmup_seconds: tuple[Seconds, ...] = ()
+    deviation: float | None = None
+    peak_memory: NonNegativeInt | None = None
+    peak_gpu_memory: NonNegativeInt | None = None
+    minor_faults: NonNegativeInt | None = None
+    system_seconds: Annotated[float, Field(ge=0)] | None = None
+    affinity: tuple[NonNegativeInt, ...] | None = None
+    gpu_before: GpuState | None = None
+    gpu_after: GpuState | None = None
+
+
+class Run(_Data):
+    """All processes that timed one subject in one way."""
+
+    subject: Subject
+    how: How
+    clock: Clock
+    processes: Annotated[tuple[Process, ...], Field(min_length=1)]
+
+    @property
+    def key(self) -> tuple[Subject, How, Clock]:
+        return self.subject, self.how, self.clock
+
+    @model_validator(mode="after")
+    def _is_by_its_clock(self) -> Self:
+        if (self.clock == "published") != (self.how.dtype is None):
+            raise ValueError("a way to run that leaves the dtype open belongs to a published time, and to nothing else")
+        if self.clock != "published" and (self.clock == "wall") != (self.how.device == "cpu"):
+            raise ValueError(
+                f"the clock of {self.how.device} is {'wall' if self.how.device == 'cpu' else 'cuda-events'}"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        return f"{self.subject.title}, {self.how.title}"
+
+
+class Gpu(_Data):
+    """A GPU and what drives it; memory in bytes."""
+
+    name: str
+    memory: Count | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    cudnn: str | None = None
+
+
+class Host(_Data):
+    """The machine and the software; memory in bytes. ``environment``: what was set for the child processes."""
+
+    cpu: str
+    cores: Count | None = None
+    memory: Count | None = None
+    os: str | None = None
+    python: str | None = None
+    torch: str | None = None
+    costmodel: str | None = None
+    commit: str | None = None
+    cudnn_benchmark: bool | None = None
+    environment: dict[str, str] = {}
+    gpu: Gpu | None = None
+    date: AwareDatetime | None = None
+    source: str | None = None
+
+    def name(self, device: str) -> str:
+        return self.gpu.name if device == "cuda" and self.gpu else self.cpu
+
+    def merged(self, other: "Host") -> "Host":
+        """This one, with what only ``other`` knows: the GPU, once something is timed on it."""
+        unknown = {key: getattr(other, key) for key in type(self).model_fields if getattr(self, key) is None}
+        return self.model_copy(update=unknown)
+
+    def differences(self, other: "Host") -> list[str]:
+        """In which respects runs of the two must not stand in one file; what one of them leaves open is none."""
+        mine, theirs = (h.model_dump(exclude={"date", "commit", "costmodel", "source"}) for h in (self, other))
+        return [
+            f"{key} {theirs[key]!r}, here {mine[key]!r}"
+            for key in mine
+            if mine[key] != theirs[key] and None not in (mine[key], theirs[key])
+        ]
+
+
+class Profile(_Data):
+    """A profile file. Immutable: `with_run` gives a new one."""
+
+    format: Literal[1] = FORMAT
+    host: Host
+    runs: tuple[Run, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_run_once(self) -> Self:
+        seen = set()
+        for run in self.runs:
+            if run.key in seen:
+                raise ValueError(f"{run.title} is there twice")
+            seen.add(run.key)
+            if run.how.device == "cuda" and self.host.gpu is None:
+                raise ValueError(f"{run.title} was timed on a GPU, but the host has none")
+        return self
+
+    @cached_property
+    def by_key(self) -> dict[tuple[Subject, How, Clock], Run]:
+        return {run.key: run for run in self.runs}
+
+    def with_run(self, run: Run) -> "Profile":
+        """This profile with ``run`` in the place of the one with the same subject, way and clock, or at the end."""
+        runs = self.by_key | {run.key: run}
+        return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs.values()))
+
+    def text(self) -> str:
+        """The file: one run a line."""
+        lines = [run.model_dump_json(exclude_defaults=True) for run in self.runs]
+        host = self.host.model_dump_json(exclude_defaults=True)
+        runs = "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+        return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {runs}\n}}\n'
+
+    def save(self, path: Path) -> None:
+        """Replace the file as a whole: at every moment there is the old one or the new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(self.text())
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def load(path: Path) -> Profile:
+    """Read and validate; `InvalidInput` names the file, the run and the field."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
+    try:
+        return Profile.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {_in_words(error, text)}") from None
+
+
+def _in_words(error: ValidationError, text: str) -> str:
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        if problem["loc"] == ("format",) and isinstance(problem["input"], int):
+            return f"format {problem['input']}, and this version of costmodel reads format {FORMAT}: update costmodel"
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return f"damaged or cut short, not JSON: {first['ctx']['error']}"
+    place = ""
+    for part in first["loc"]:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}"
+    what = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict | list) or first["type"] == "missing" else f", not {first['input']!r}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{_run_in_words(first['loc'], text)}{place.lstrip('.') or 'runs'}: {what}{given}{more}"
+
+
+def _run_in_words(place: Sequence[int | str], text: str) -> str:
+    """Which run a place is in, by its line, where runs stand one a line."""
+    if len(place) < 2 or place[0] != "runs":
+        return ""
+    line = next((n for n, line in enumerate(text.splitlines(), 1) if line.startswith('"runs": [')), None)
+    return f"run {int(place[1]) + 1}{f' (line {line + 1 + int(place[1])})' if line else ''}: "
+
+
+def folders() -> list[Path]:
+    """Where profiles are looked for by name: ``profiles/`` here, then those that come with costmodel."""
+    own = Path(__file__).parent.parent / "profiles"
+    return list(dict.fromkeys([Path("profiles").resolve(), SHIPPED if SHIPPED.is_dir() else own]))
+
+
+def available() -> dict[str, Path]:
+    """Profiles by name."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+            found.setdefault(path.stem, path)
+    return found
+
+
+def locate(name: str) -> Path:
+    """The file of a profile, given its path or its name."""
+    if name.endswith(".json") or os.sep in name:
+        return Path(name)
+    found = available()
+    if name not in found:
+        raise InvalidInput(f"no profile {name!r}: there are {', '.join(found) or 'none'}; or give the path of a file")
+    return found[name]
+
+
+def destination(name: str) -> Path:
+    """Where a new profile goes: a path as it is, a name to ``profiles/NAME.json`` here."""
+    if not name or name.endswith(("/", os.sep)) or Path(name).is_dir():
+        raise InvalidInput(f"{name!r} is no name of a profile: expected NAME or a path such as profiles/NAME.json")
+    return Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a profile for writing; a second writer is refused."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InvalidInput(f"{path}: another process is writing to it") from None
+    try:
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed while it saved
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,91 @@
+"""What the paper says about time, against what was measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from costmodel import published
+
+if TYPE_CHECKING:
+    from costmodel.measure.estimate import Estimate
+    from costmodel.profiles import How, Profile, Subject
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim and the measured ratio to the standard cell; `word` is what follows from them."""
+
+    claim: published.Claim
+    ratio: "Estimate"
+
+    @property
+    def word(self) -> str:
+        """``holds`` or ``does not hold`` where the whole interval says so, else ``undecided``."""
+        low, high = self.claim.ratio
+        inside = [low <= side <= high for side in self.ratio.interval or ()]
+        outside = self.ratio.interval and (self.ratio.interval[1] < low or self.ratio.interval[0] > high)
+        if inside and all(inside):
+            return "holds"
+        return "does not hold" if outside else "undecided"
+
+    @property
+    def text(self) -> str:
+        seen = f"{100 * self.ratio.value:.2f} %"
+        if self.ratio.interval:
+            seen += " ({:.2f} to {:.2f})".format(*(100 * side for side in self.ratio.interval))
+        named = f", {self.ratio.verdict}" if self.ratio.verdict else ""
+        printed = f"; printed {self.claim.printed:.2f} %" if self.claim.printed else ""
+        return f"{self.claim.text}: {self.word} here, {seen}{named}{printed}."
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "claim": self.claim.text,
+            "place": self.claim.place,
+            "printed_pct": self.claim.printed,
+            "pct": 100 * self.ratio.value,
+            "pct_interval": self.ratio.interval and [100 * side for side in self.ratio.interval],
+            "pct_verdict": self.ratio.verdict or "stable",
+            "result": self.word,
+        }
+
+
+def judge(profile: "Profile", how: "How") -> list[Verdict]:
+    """The claims about this device that the profile has both sides of, run in this way."""
+    from costmodel.measure import estimate
+
+    found = []
+    for claim in published.CLAIMS:
+        if claim.device != how.device:
+            continue
+        subject = _subject(claim)
+        runs = {run.subject: run for run in profile.runs if run.how == how and run.clock != "published"}
+        if subject in runs and subject.standard in runs:
+            found.append(Verdict(claim, estimate.ratio(runs[subject], runs[subject.standard])))
+    return found
+
+
+def _subject(claim: published.Claim) -> "Subject":
+    from costmodel.profiles import Subject
+
+    if claim.network is None:
+        area = (published.SIZE[0] // 8, published.SIZE[1] // 8)  # of the feature map before the scores
+        return Subject(cell=claim.cell, kernel=claim.kernel, channels=published.CHANNELS, size=area)
+    return Subject(
+        network=claim.network, cell=claim.cell, kernel=claim.kernel, classes=published.CLASSES, size=published.SIZE
+    )
+
+
+def records(profiles: "Mapping[str, Profile]") -> dict[str, Any]:
+    """All verdicts under ``claims``, for JSON; nothing where no profile was given."""
+    if not profiles:
+        return {}
+    found = []
+    for name, profile in profiles.items():
+        for how in dict.fromkeys(run.how for run in profile.runs):
+            where = {
+                "profile": name,
+                "machine": profile.host.name(how.device),
+                "how": how.model_dump(exclude_none=True),
+            }
+            found += [where | verdict.record() for verdict in judge(profile, how)]
+    return {"claims": found}

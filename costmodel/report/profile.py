@@ -1,0 +1,215 @@
+"""Profiles to read: the runs of one, a list of many, and two compared run by run."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.measure import estimate
+from costmodel.measure.estimate import Estimate
+from costmodel.profiles import Clock, How, Profile, Run, Subject, load
+from costmodel.report import claims
+from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
+from costmodel.report.timing import cells, from_run, milliseconds, notes
+
+# ---- one profile -----------------------------------------------------------------------------------------------------
+
+
+def text(profile: Profile, name: str, keys: "Collection[tuple[Subject, How, Clock]]", form: str) -> str:
+    """Runs of a profile, by key, as a sheet for every way to run; or as ``json``, ``csv``."""
+    find_format(form)
+    runs = [run for run in profile.runs if run.key in keys]
+    if form == "json":
+        host = profile.host.model_dump(mode="json", exclude_none=True)
+        return render_json({"profile": name, "host": host, "runs": [_record(profile, name, run) for run in runs]})
+    if form == "csv":
+        return render_csv([_flat(profile, name, run) for run in runs])
+    ways = dict.fromkeys((run.how, run.clock) for run in runs)
+    return render([_sheet(profile, name, [r for r in runs if (r.how, r.clock) == way]) for way in ways], form)
+
+
+def _record(profile: Profile, name: str, run: Run) -> dict[str, Any]:
+    timing = from_run(profile, name, run).record()
+    return {"subject": run.subject.model_dump(exclude_defaults=True), "name": run.subject.title} | timing | _work(run)
+
+
+def _flat(profile: Profile, name: str, run: Run) -> dict[str, Any]:
+    timing = from_run(profile, name, run)
+    row = {"subject": run.subject.title, "way": run.how.title, "machine": timing.machine}
+    return row | timing.columns(alone=True) | _work(run)
+
+
+def _work(run: Run) -> dict[str, Any]:
+    """What the processes used besides time: medians over them, faults and system time per call."""
+    calls = [process.calls * len(process.seconds) for process in run.processes]
+
+    def middle(name: str, per_call: bool = False) -> float | None:
+        values = [getattr(process, name) for process in run.processes]
+        if per_call:
+            values = [v if v is None else v / n for v, n in zip(values, calls, strict=True)]
+        known = sorted(v for v in values if v is not None)
+        return known[len(known) // 2] if known else None
+
+    return {
+        "processes": len(run.processes),
+        "samples": sum(len(process.seconds) for process in run.processes),
+        "peak_memory_bytes": middle("peak_memory"),
+        "peak_gpu_memory_bytes": middle("peak_gpu_memory"),
+        "minor_faults_per_call": middle("minor_faults", per_call=True),
+        "system_s_per_call": middle("system_seconds", per_call=True),
+        "deviation": next((p.deviation for p in run.processes if p.deviation is not None), None),
+    }
+
+
+def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
+    how = runs[0].how
+    rows, found = [], []
+    for run in runs:
+        timing, work = from_run(profile, name, run), _work(run)
+        found.append(timing)
+        memory = work["peak_memory_bytes" if how.device == "cpu" else "peak_gpu_memory_bytes"]
+        faults = work["minor_faults_per_call"]
+        rows.append(
+            [
+                run.subject.title,
+                *cells(timing),
+                "" if memory is None else f"{memory / 1e6:.0f}",
+                "" if faults is None else f"{faults:.0f}",
+            ]
+        )
+    title = f"Time per {how.unit} on {profile.host.name(how.device)} (profile {name}): {how.title}"
+    lines = [
+        *notes(found, "the standard cell"),
+        f"MB: most memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
+        "faults: minor page faults a call.",
+        *(verdict.text for verdict in claims.judge(profile, how)),
+    ]
+    return Sheet(title, ["subject", "ms", "95 %", "%", "95 %", "MB", "faults"], "lrrrrrr", rows, lines)
+
+
+# ---- many ------------------------------------------------------------------------------------------------------------
+
+
+def listing(found: Mapping[str, Path], form: str) -> str:
+    """Names, machines, dates and numbers of runs of profile files; of a damaged one, what is wrong with it."""
+    find_format(form)
+    records = [_summary(name, path) for name, path in found.items()]
+    if form == "json":
+        return render_json(records)
+    if form == "csv":
+        return render_csv(records)
+    rows = [[str(r[key] or "") for key in ("name", "machine", "runs", "date", "torch")] for r in records]
+    problems = [str(r["problem"]) for r in records if r["problem"]]
+    problems += [f"{r['name']}: {r['source']}" for r in records if r["source"]]
+    return render([Sheet("Profiles", ["name", "machine", "runs", "date", "torch"], "llrll", rows, problems)], form)
+
+
+def _summary(name: str, path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = dict.fromkeys(("name", "machine", "runs", "date", "torch", "source", "path", "problem"))
+    record |= {"name": name, "path": str(path)}
+    try:
+        profile = load(path)
+    except InvalidInput as error:
+        return record | {"problem": str(error)}
+    devices = dict.fromkeys(run.how.device for run in profile.runs)
+    machines = ", ".join(profile.host.name(device) for device in devices) or profile.host.cpu
+    host = profile.host
+    date = host.date.date().isoformat() if host.date else None
+    facts = {"date": date, "torch": host.torch, "source": host.source}
+    return record | {"machine": machines, "runs": len(profile.runs)} | facts
+
+
+# ---- two -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """A run that two profiles have. ``ratio``: its time in the second relative to the first; ``relative``: the same of
+    its percentages of the standard cell, which drift of a machine leaves alone (None: no standard cell)."""
+
+    run: Run
+    before: Estimate
+    after: Estimate
+    ratio: Estimate
+    relative: float | None
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether the interval of the ratio leaves out 1; None if there is no interval."""
+        return None if self.ratio.interval is None else not self.ratio.interval[0] <= 1 <= self.ratio.interval[1]
+
+    def slower(self, limit: float) -> bool:
+        """Significantly slower, and by more than ``limit`` (0.05: 5 %)."""
+        return bool(self.significant) and self.ratio.value > 1 + limit
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "subject": self.run.subject.title,
+            "how": self.run.how.title,
+            "before_s": self.before.value,
+            "after_s": self.after.value,
+            "ratio": self.ratio.value,
+            "ratio_interval": self.ratio.interval and list(self.ratio.interval),
+            "significant": self.significant,
+            "relative_to_standard": self.relative,
+        }
+
+
+def changes(first: Profile, second: Profile) -> list[Change]:
+    """Every run that both have, in the second one's order."""
+    found = []
+    for run in second.runs:
+        if (old := first.by_key.get(run.key)) is None:
+            continue
+        relative = None
+        base = (run.subject.standard, run.how, run.clock)
+        if run.subject != run.subject.standard and base in first.by_key and base in second.by_key:
+            relative = estimate.ratio(run, second.by_key[base]).value / estimate.ratio(old, first.by_key[base]).value
+        ratio = estimate.independent_ratio(run, old)
+        found.append(Change(run, estimate.time(old), estimate.time(run), ratio, relative))
+    return found
+
+
+def diff(first: tuple[str, Profile], second: tuple[str, Profile], limit: float | None, form: str) -> tuple[str, bool]:
+    """Two profiles compared run by run; the text, and whether something is slower by more than ``limit``."""
+    find_format(form)
+    found = changes(first[1], second[1])
+    if not found:
+        raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: the same subject run in the same way")
+    slower = [change for change in found if limit is not None and change.slower(limit)]
+    if form == "json":
+        whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in found]}
+        return render_json(whole | {"slower": [change.run.title for change in slower]}), bool(slower)
+    if form == "csv":
+        records = [change.record() for change in found]
+        for record in records:
+            record["ratio_low"], record["ratio_high"] = record.pop("ratio_interval") or (None, None)
+        return render_csv(records), bool(slower)
+    words = {True: "yes", False: "no", None: "unknown"}
+    rows = [
+        [
+            change.run.subject.title,
+            milliseconds(change.before.value),
+            milliseconds(change.after.value),
+            f"{change.ratio.value:.3f}",
+            "{:.3f}-{:.3f}".format(*change.ratio.interval) if change.ratio.interval else "",
+            words[change.significant],
+            "" if change.relative is None else f"{change.relative:.3f}",
+        ]
+        for change in found
+    ]
+    columns = ["subject", "ms before", "ms after", "ratio", "95 %", "significant", "of standard"]
+    lonely = [len(profile.runs) - len(found) for _, profile in (first, second)]
+    lines = [
+        f"before: {first[0]}, after: {second[0]}; {lonely[0]} runs only in the first, {lonely[1]} only in the second.",
+        "ratio: after / before, with its 95 % bootstrap interval over processes; significant: it leaves out 1.",
+        "of standard: the same for the time relative to the standard cell, which drift of the machine leaves alone.",
+        *(f"slower by more than {100 * limit:g} %: {change.run.title}" for change in slower if limit is not None),
+    ]
+    ways = list(dict.fromkeys(change.run.how for change in found))
+    sheets = []
+    for way in ways:
+        mine = [row for row, change in zip(rows, found, strict=True) if change.run.how == way]
+        sheets.append(Sheet(way.title, columns, "lrrrrlr", mine, lines if way == ways[-1] else ()))
+    return render(sheets, form), bool(slower)

@@ -1,0 +1,168 @@
+"""What the timing options of the commands do: read profiles, measure what they lack, show progress."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from costmodel import arguments
+from costmodel.describe.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from costmodel.measure.runner import Job
+    from costmodel.profiles import How, Profile, Subject
+
+# As in `costmodel.profiles.How`, which is not opened for --help.
+DEVICES = ("cpu", "cuda")
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+MEMORY_FORMATS = ("contiguous", "channels_last")
+IMPLEMENTATIONS = ("eager", "compiled")
+
+
+@dataclass
+class Times:
+    """The timing options of a table: which profiles to show, and what to measure for it."""
+
+    profile: list[str] | None
+    measure: str | None
+    save: str | None
+    processes: str | None
+    rounds: str | None
+    budget: str | None
+    dtype: str | None
+    memory_format: str | None
+    implementation: str | None
+    threads: str | None
+
+    def __post_init__(self) -> None:
+        if self.measure is None:
+            for option in ("save", "processes", "rounds", "budget"):
+                if getattr(self, option) is not None:
+                    raise InvalidInput(f"--{option} needs --measure")
+            if not self.profile and self.ways:
+                raise InvalidInput(f"--{next(iter(self.ways)).replace('_', '-')} needs --measure or --profile")
+        elif self.measure not in DEVICES:
+            raise InvalidInput(f"--measure {self.measure!r}: one of {', '.join(DEVICES)}")
+        self.effort = effort(self.processes, self.rounds, self.budget)
+        self.found: dict[str, Profile] = {}
+        self.interrupted = False
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.profile) or self.measure is not None
+
+    @property
+    def ways(self) -> dict[str, list[Any]]:
+        """What the options restrict."""
+        return ways(self.dtype, self.memory_format, self.implementation, self.threads)
+
+    def keep(self, how: "How") -> bool:
+        return all(getattr(how, name) in allowed for name, allowed in self.ways.items())
+
+    def gather(self, jobs: "Callable[[list[How]], list[Job]]") -> None:
+        """Read the profiles, and measure the groups of jobs that none of them has as a whole."""
+        from costmodel import profiles
+
+        for name in (part for text in self.profile or [] for part in text.split(",")):
+            file = profiles.locate(name)
+            self.found[file.stem] = profiles.load(file)
+        if self.measure is None:
+            return
+        from costmodel.measure import profile as measuring
+        from costmodel.measure.runner import groups
+
+        path = None if self.save is None else profiles.destination(self.save)
+        if path and path.exists():
+            self.found[path.stem] = profiles.load(path)
+        given: dict[str, Any] = dict(self.ways)
+        wanted = {job.key: job for job in jobs(measuring.ways(self.measure, **given))}
+        missing = [
+            job
+            for group in groups(wanted.values())
+            if not any(all(job.key in known.by_key for job in group) for known in self.found.values())
+            for job in group
+        ]
+        if missing:
+            name = path.stem if path else "measured now"
+            measured, self.interrupted = time_jobs(missing, path, self.effort, resume=True)
+            if measured:
+                self.found[name] = measured
+
+    def miss(self, subjects: "list[Subject]") -> None:
+        """Say which rows a profile does not have."""
+        for name, profile in self.found.items():
+            there = {run.subject for run in profile.runs if self.keep(run.how)}
+            lacking = [subject.title for subject in subjects if subject not in there]
+            if len(lacking) == len(subjects):
+                print(
+                    f"costmodel: profile {name} has none of these rows; costmodel profile records them", file=sys.stderr
+                )
+            elif lacking:
+                print(f"costmodel: profile {name} has no {', no '.join(lacking)}", file=sys.stderr)
+
+
+def effort(processes: str | None, rounds: str | None, budget: str | None) -> dict[str, Any]:
+    """How much to measure, for `costmodel.measure.runner.Runner`."""
+    if budget is not None and (processes is not None or rounds is not None):
+        raise InvalidInput("--budget decides on --processes and --rounds: give it alone")
+    found: dict[str, Any] = {}
+    if processes is not None:
+        found["processes"] = arguments.whole(processes, "--processes")
+    if rounds is not None:
+        found["rounds"] = arguments.whole(rounds, "--rounds")
+    if budget is not None:
+        found["budget"] = arguments.duration(budget, "--budget")
+    return found
+
+
+def ways(
+    dtype: str | None, memory_format: str | None, implementation: str | None, threads: str | None
+) -> dict[str, list[Any]]:
+    """The given ones of the options that say how to run."""
+    given: dict[str, list[Any]] = {
+        "dtype": arguments.several(dtype, "--dtype", DTYPES),
+        "memory_format": arguments.several(memory_format, "--memory-format", MEMORY_FORMATS),
+        "implementation": arguments.several(implementation, "--implementation", IMPLEMENTATIONS),
+        "threads": [arguments.whole(n.strip(), "--threads") for n in threads.split(",")] if threads is not None else [],
+    }
+    return {name: values for name, values in given.items() if values}
+
+
+def time_jobs(
+    jobs: "list[Job]", path: Path | None, effort: dict[str, Any], **how: bool
+) -> "tuple[Profile | None, bool]":
+    """Measure, with progress; what there is, and whether Ctrl-C ended it."""
+    from costmodel.measure.profile import record
+
+    latest: Profile | None = None
+
+    def hear(profile: "Profile") -> None:
+        nonlocal latest
+        latest = profile
+
+    with progress(1000, "timing", "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
+
+        def tick(done: float, what: str) -> None:
+            bar.set_postfix_str(what, refresh=False)
+            bar.update(max(0, int(1000 * min(1.0, done)) - bar.n))
+
+        try:
+            latest = record(jobs, path, latest=hear, tick=tick, **effort, **how)
+        except KeyboardInterrupt:
+            kept = f"; {path} keeps it" if path and latest else ""
+            print(f"costmodel: interrupted; showing what was timed{kept}", file=sys.stderr)
+            return latest, True
+    lacking = [job.subject.title for job in jobs if job.key not in latest.by_key]
+    if lacking:
+        print(f"costmodel: the budget ended before {', '.join(lacking)}", file=sys.stderr)
+    return latest, False
+
+
+def progress(total: int, what: str, layout: str | None = None) -> "tqdm[Any]":
+    """A bar with an estimate on a terminal's stderr, silent elsewhere."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, file=sys.stderr, disable=None, leave=False, bar_format=layout)

@@ -1,0 +1,217 @@
+"""The file format: validated in words, replaced as a whole, locked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costmodel import published
+from costmodel.describe.errors import InvalidInput
+from costmodel.profiles import (
+    Gpu,
+    GpuState,
+    Host,
+    How,
+    Process,
+    Profile,
+    Run,
+    Subject,
+    available,
+    destination,
+    load,
+    locate,
+    locked,
+)
+
+HOW = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
+HOST = Host(cpu="A CPU", cores=2, memory=1 << 34, torch="2.13.0")
+
+
+def run(cell: str = "sep", *seconds: float, **how: object) -> Run:
+    subject = Subject(cell=cell, kernel=(3, 5), channels=(4, 4), size=(5, 6))
+    return Run(
+        subject=subject,
+        how=HOW.model_copy(update=how),
+        clock="wall",
+        processes=(Process(seconds=seconds or (0.25, 0.5)),),
+    )
+
+
+PROFILE = Profile(host=HOST, runs=(run(), run("depth"), run("sep", threads=1)))
+
+
+def test_a_run_is_a_line_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    PROFILE.save(path)
+    assert load(path) == PROFILE
+    lines = path.read_text().splitlines()
+    assert len([line for line in lines if line.startswith('{"subject"')]) == 3
+    again = PROFILE.with_run(run("depth", 0.125))
+    changed = [a for a, b in zip(again.text().splitlines(), lines, strict=True) if a != b]
+    assert len(changed) == 1
+    assert '"seconds":[0.125]' in changed[0]
+
+
+def test_a_run_with_the_same_subject_way_and_clock_replaces_the_old_one() -> None:
+    again = PROFILE.with_run(run("sep", 9.0))
+    assert [r.processes[0].seconds for r in again.runs] == [(9.0,), (0.25, 0.5), (0.25, 0.5)]
+    assert len(PROFILE.with_run(run("spatial")).runs) == 4
+
+
+@given(
+    st.lists(st.lists(st.floats(1e-9, 1e6), min_size=1, max_size=4), min_size=1, max_size=3),
+    st.sampled_from(["float32", "bfloat16"]),
+    st.integers(1, 64),
+    st.integers(1, 8),
+)
+def test_every_number_survives_the_file(samples: list[list[float]], dtype: str, batch: int, frames: int) -> None:
+    gpu = GpuState(sm_mhz=1980, memory_mhz=2619, power_w=75.5, temperature_c=30, throttle=("power cap",))
+    how = How(
+        device="cuda",
+        dtype=dtype,
+        memory_format="channels_last",
+        implementation="compiled",
+        tf32=False,
+        cuda_graph=True,
+        flush=True,
+        batch=batch,
+        frames=frames,
+    )
+    subject = Subject(network="v6", cell="sep", sites=(("final", "depth"),), kernel=(3, 3), classes=19, size=(8, 9))
+    processes = tuple(Process(seconds=tuple(s), gpu_before=gpu, peak_gpu_memory=5) for s in samples)
+    profile = Profile(
+        host=Host(cpu="c", gpu=Gpu(name="g")),
+        runs=(Run(subject=subject, how=how, clock="cuda-events", processes=processes),),
+    )
+    assert Profile.model_validate_json(profile.text(), strict=True) == profile
+
+
+def damaged(**changes: object) -> str:
+    """The profile with a field of its second run changed: ``processes__0__seconds=[-1]``."""
+    data = json.loads(PROFILE.text())
+    for place, value in changes.items():
+        *way, last = place.split("__")
+        spot = data["runs"][1]
+        for part in way:
+            spot = spot[int(part) if part.isdigit() else part]
+        spot[last] = value
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (PROFILE.text()[:200], "damaged or cut short, not JSON"),
+        ("", "damaged or cut short, not JSON"),
+        ("[]", "runs: Input should be an object"),
+        (
+            PROFILE.text().replace('"format": 1', '"format": 2'),
+            "format 2, and this version of costmodel reads format 1",
+        ),
+        (damaged(processes__0__seconds=[-1]), "run 2: runs[1].processes[0].seconds[0]: Input should be greater than 0"),
+        (damaged(processes__0__seconds=[]), "run 2: runs[1].processes[0].seconds: Tuple should have at least 1 item"),
+        (damaged(processes__0__seconds=["1"]), "seconds[0]: Input should be a valid number, not '1'"),
+        (damaged(how__dtype="int8"), "run 2: runs[1].how.dtype: Input should be 'float64', 'float32'"),
+        (damaged(how__colour="red"), "run 2: runs[1].how.colour: Extra inputs are not permitted, not 'red'"),
+        (damaged(how__tf32=True), "run 2: runs[1].how: tf32, cuda_graph and flush are for cuda"),
+        (damaged(clock="published"), "run 2: runs[1]: a way to run that leaves the dtype open"),
+        (damaged(clock="cuda-events"), "run 2: runs[1]: the clock of cpu is wall"),
+        (damaged(subject__cell="sep"), "sep cell 3x5 4 5x6, float32, contiguous, eager, 2 threads, state carried is"),
+        (damaged(subject__kernel=[3, 0]), "run 2: runs[1].subject.kernel[1]: Input should be greater than 0, not 0"),
+        (damaged(subject__classes=19), "run 2: runs[1].subject: classes are of a network"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_words(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_lines_lead_to_a_damaged_run(tmp_path: Path) -> None:
+    path = tmp_path / "hand.json"
+    path.write_text(
+        PROFILE.text().replace('"seconds":[0.25,0.5]', '"seconds":[0.25,-0.5]', 2).replace("-0.5", "0.5", 1)
+    )
+    with pytest.raises(InvalidInput, match=r"run 2 \(line 6\): runs\[1\].processes"):
+        load(path)
+    assert "-0.5" in path.read_text().splitlines()[5]  # the sixth
+
+
+@given(st.integers(0, len(PROFILE.text()) - 3))
+def test_a_file_cut_anywhere_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        Profile.model_validate_json(PROFILE.text()[:length], strict=True)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="there is no such file"):
+        load(tmp_path / "none.json")
+    with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
+        load(tmp_path)
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidInput, match="cannot be read: not text"):
+        load(tmp_path / "bytes.json")
+
+
+def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "mine.json"
+    PROFILE.save(path)
+    PROFILE.save(path)
+    assert [p.name for p in path.parent.iterdir()] == ["mine.json"]
+
+
+def test_a_second_writer_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    script = (
+        "import sys, time; from pathlib import Path; from costmodel.profiles import locked\n"
+        f"with locked(Path({str(path)!r})): print('locked', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(InvalidInput, match="another process is writing to it"), locked(path):
+            pass
+        other.kill()
+    with locked(path):
+        pass
+
+
+def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    PROFILE.save(destination("mine"))
+    assert locate("mine") == tmp_path / "profiles" / "mine.json"
+    assert locate("profiles/mine.json") == Path("profiles/mine.json")
+    assert {"mine", "paper"} <= set(available())
+    with pytest.raises(InvalidInput, match=r"no profile 'yours': there are mine, .*paper; or give the path"):
+        locate("yours")
+    for name in ("", "profiles", "profiles/"):
+        with pytest.raises(InvalidInput, match="is no name of a profile"):
+            destination(name)
+
+
+def test_the_papers_profile_is_its_table() -> None:
+    profile = load(locate("paper"))
+    times = {(r.subject.name, r.how.device): 1e3 * r.processes[0].seconds[0] for r in profile.runs}
+    for row in published.TABLE_IV.values():
+        assert times.pop((row.approach, "cpu")) == pytest.approx(row.cpu_ms, rel=1e-12)
+        assert times.pop((row.approach, "cuda")) == pytest.approx(row.gpu_ms, rel=1e-12)
+    assert not times
+    assert (profile.host.name("cpu"), profile.host.name("cuda")) == (published.CPU.name, published.GPU.name)
+    assert all(run.clock == "published" for run in profile.runs)
+
+
+def test_hosts_that_differ_are_told_apart() -> None:
+    other = HOST.model_copy(update={"torch": "2.9.0"})
+    assert HOST.differences(HOST) == []
+    assert HOST.differences(other) == ["torch '2.9.0', here '2.13.0'"]
+    gpu = HOST.model_copy(update={"gpu": Gpu(name="G")})
+    assert HOST.differences(gpu) == []  # the GPU was only not asked for
+    assert HOST.merged(gpu) == gpu

@@ -1,0 +1,225 @@
+"""The measuring contract, with processes and a clock of our own: turns, budgets, interruptions, resuming."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from costmodel.describe.errors import InvalidInput, MeasuringFailed
+from costmodel.measure import runner as module
+from costmodel.measure.profile import cell_jobs, network_jobs, ways
+from costmodel.measure.runner import Job, OutOfTime, Runner, groups, refuse_impossible
+from costmodel.profiles import Process
+
+HOWS = ways(threads=1)
+JOBS = cell_jobs(HOWS, ["standard", "depth"], kernels=[(3, 3)], channels=[(4, 4)], size=(5, 6))
+KERNELS = cell_jobs(HOWS, ["standard", "depth"], kernels=[(3, 3), (5, 5)], channels=[(4, 4)], size=(5, 6))
+
+
+@dataclass
+class World:
+    """Time, and what the processes were asked. ``fail``: raise at the n-th turn of all."""
+
+    now: float = 0.0
+    start: float = 1.0
+    call: Mapping[str, float] = field(default_factory=lambda: {"standard": 0.4, "depth": 0.1})
+    fail: dict[int, BaseException] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    kept: list[dict[str, Process]] = field(default_factory=list)
+    turns: int = 0
+    alive: int = 0
+
+    def keep(self, processes: Mapping[Job, Process]) -> None:
+        self.kept.append({name(job): process for job, process in processes.items()})
+
+    def runner(self, **settings: Any) -> Runner:
+        return Runner(
+            self.keep, start=lambda job, verify: FakeWorker(self, job, verify), now=lambda: self.now, **settings
+        )
+
+
+def name(job: Job) -> str:
+    return f"{job.subject.cell}{job.subject.kernel[0] if job.subject.kernel else ''}"
+
+
+class FakeWorker:
+    def __init__(self, world: World, job: Job, verify: bool) -> None:
+        self.world, self.job, self.verify = world, job, verify
+        world.alive += 1
+
+    def started(self, seconds: float | None) -> None:
+        assert seconds is None or seconds >= 0
+
+    def ready(self, seconds: float | None) -> dict[str, Any]:
+        if seconds is not None and seconds < self.world.start:
+            self.world.now += seconds
+            raise OutOfTime
+        self.world.now += self.world.start
+        self.world.log.append(f"{'verify' if self.verify else 'warm'} {name(self.job)}")
+        return {"deviation": 0.0} if self.verify else {"calls": 2}
+
+    def turn(self) -> float:
+        self.world.turns += 1
+        if error := self.world.fail.get(self.world.turns):
+            raise error
+        seconds = self.world.call[self.job.subject.cell or ""]
+        self.world.now += seconds
+        self.world.log.append(name(self.job))
+        return seconds
+
+    def finish(self) -> dict[str, Any]:
+        return {"minor_faults": 7}
+
+    def kill(self) -> None:
+        if self.world is not None:
+            self.world.alive -= 1
+            self.world = None  # killed twice is killed once
+
+
+def test_results_are_checked_first_then_processes_take_turns() -> None:
+    world = World()
+    world.runner(processes=2, rounds=2).run([(JOBS, 0)])
+    turns = ["standard3", "depth3"] * 2
+    assert world.log == [
+        *["verify standard3", "verify depth3", "warm standard3", "warm depth3", *turns],
+        *["warm standard3", "warm depth3", *turns],
+    ]
+    assert [block["depth3"].seconds for block in world.kept] == [(0.1, 0.1)] * 2
+    first, second = (block["depth3"] for block in world.kept)
+    assert (first.calls, first.minor_faults, first.deviation, second.deviation) == (2, 7, 0.0, None)
+    assert first.started == world.kept[0]["standard3"].started != second.started
+    assert world.alive == 0
+
+
+def test_groups_come_round_again_and_again() -> None:
+    """Every group's processes are spread over the whole run, so that slow drift is in all of them."""
+    world = World()
+    assert [len(group) for group in groups(KERNELS)] == [2, 2]
+    world.runner(processes=2, rounds=1).run([(group, 0) for group in groups(KERNELS)])
+    assert [list(block) for block in world.kept] == [["standard3", "depth3"], ["standard5", "depth5"]] * 2
+
+
+def test_only_what_lacks_is_measured() -> None:
+    world = World()
+    first, second = groups(KERNELS)
+    world.runner(processes=3, rounds=1).run([(first, 3), (second, 2)])
+    assert [list(block) for block in world.kept] == [["standard5", "depth5"]]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), MeasuringFailed("it died"), OSError("disk full")])
+def test_what_interrupts_keeps_whole_rounds(interrupt: BaseException) -> None:
+    world = World(fail={6: interrupt})  # standard, depth; standard, depth; standard and then this
+    with pytest.raises(type(interrupt)):
+        world.runner(processes=2, rounds=9).run([(JOBS, 0)])
+    (block,) = world.kept
+    assert [len(process.seconds) for process in block.values()] == [2, 2]
+    assert world.alive == 0
+
+
+def test_nothing_is_kept_of_a_block_without_a_round() -> None:
+    world = World(fail={2: KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        world.runner().run([(JOBS, 0)])
+    assert (world.kept, world.alive) == ([], 0)
+
+
+@pytest.mark.parametrize("budget", [30.0, 60.0, 100.0, 300.0, 1000.0])
+@pytest.mark.parametrize("work", [JOBS, KERNELS], ids=["one group", "two groups"])
+@pytest.mark.parametrize("call", [0.01, 0.1, 1.0])
+def test_a_budget_is_kept_within_10_percent(budget: float, work: list[Job], call: float) -> None:
+    world = World(call={"standard": 4 * call, "depth": call})
+    world.runner(budget=budget).run([(group, 0) for group in groups(work)])
+    assert 0.9 * budget <= world.now <= 1.1 * budget
+    blocks = [len(block["standard3"].seconds) for block in world.kept if "standard3" in block]
+    assert len(blocks) >= min(5, budget // 45)
+    assert world.alive == 0
+
+
+def test_a_budget_that_is_too_short_ends_in_time_with_what_there_is() -> None:
+    world = World()
+    world.runner(budget=7.0).run([(group, 0) for group in groups(KERNELS)])
+    assert world.now <= 7.7
+    assert [list(block) for block in world.kept] == [["standard3", "depth3"]]
+    world = World()
+    world.runner(budget=2.5).run([(JOBS, 0)])
+    assert (world.now, world.kept, world.alive) == (2.5, [], 0)
+
+
+def test_progress_goes_from_0_to_1() -> None:
+    for settings in ({"processes": 3, "rounds": 4}, {"budget": 60.0}):
+        world = World()
+        seen: list[float] = []
+        world.runner(tick=lambda done, what, seen=seen: seen.append(done), **settings).run([(JOBS, 0)])
+        assert seen == sorted(seen)
+        assert (0 <= seen[0] <= 0.2, 0.9 <= seen[-1] <= 1.02) == (True, True)
+
+
+def test_subjects_too_large_to_be_in_memory_together_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = sum(job.memory for job in JOBS)
+    monkeypatch.setattr(module, "physical_memory", lambda: together)  # of which 80 % are used
+    assert [len(group) for group in groups(JOBS)] == [1, 1]
+    monkeypatch.setattr(module, "physical_memory", lambda: JOBS[0].memory - 1)
+    with pytest.raises(InvalidInput, match=r"standard cell 3x3 4 5x6 needs at least 0.4 GB at these sizes"):
+        refuse_impossible(JOBS)
+
+
+def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cores", lambda: [0, 1])
+    jobs = cell_jobs(ways(threads=3), ["sep"], channels=[(4, 4)], size=(5, 6))
+    with pytest.raises(InvalidInput, match="3 threads: this process may use 2 cores"):
+        refuse_impossible(jobs)
+
+
+def test_a_network_without_cells_is_timed_once_for_all_kernels() -> None:
+    jobs = network_jobs(HOWS, ["icnet", "v2"], ["standard", "sep"], kernels=[(3, 3), (5, 5)], size=(97, 97))
+    titles = [job.subject.title for job in jobs]
+    assert titles == [
+        "ICNet 97x97",
+        "LSTM-ICNet v2 3x3 97x97",
+        "sep-LSTM-ICNet v2 3x3 97x97",
+        "LSTM-ICNet v2 5x5 97x97",
+        "sep-LSTM-ICNet v2 5x5 97x97",
+    ]
+
+
+def test_ways_are_all_combinations() -> None:
+    found = ways(memory_format=["contiguous", "channels_last"], implementation=["eager", "compiled"], threads=[1, 2])
+    assert len(found) == 8
+    on_gpu = ways("cuda", dtype=["float32", "bfloat16"], tf32=[False, True], cuda_graph=[False, True])
+    assert [(how.dtype, how.tf32) for how in on_gpu if not how.cuda_graph] == [
+        ("float32", False),
+        ("float32", True),
+        ("bfloat16", False),  # TF32 is a way to multiply float32
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": "tpu"}, "unknown device 'tpu': one of cpu, cuda"),
+        ({"dtype": "int8"}, "unknown dtype 'int8': one of float32, float64, bfloat16, float16"),
+        ({"memory_format": "nhwc"}, "unknown memory format 'nhwc'"),
+        ({"implementation": "jit"}, "unknown implementation 'jit'"),
+        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"device": "cuda", "threads": 1}, "threads are for cpu"),
+        ({"tf32": True}, "tf32, cuda_graph and flush are for cuda"),
+        ({"frames": 0}, "frames must be at least 1"),
+    ],
+)
+def test_ways_that_there_are_not(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        ways(**arguments)
+
+
+@pytest.mark.parametrize("sizes", [((97, 97), 3), ((193, 129), 5)])
+def test_memory_of_a_frame_is_what_is_alive_at_its_fullest_step(sizes: tuple[tuple[int, int], int]) -> None:
+    """By hand for a depth cell: I, O and F, I*J, ... at most six maps besides x, h, c; all are alike."""
+    size, kernel = sizes
+    (job,) = cell_jobs(HOWS, ["depth"], kernels=[(kernel, kernel)], channels=[(4, 4)], size=size)
+    one = 4 * 4 * size[0] * size[1]  # bytes of a map
+    weights = 4 * (8 * 4 * kernel * kernel + 4 * 4)
+    maps = (job.program.memory - weights) / one
+    assert maps == int(maps)
+    # x, h, c; three gates done; of the last one both products of the convolutions and their sum.
+    assert maps == 3 + 3 + 3
