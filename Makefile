@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: table test bench clean
+.PHONY: table test bench bench-profile clean
 
 table: $(VENV)/ready
 	@$(BIN)/costmodel table --model v6
@@ -14,6 +14,11 @@ test: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/table_start.py
 	$(BIN)/python benchmarks/sweep_speed.py
+
+# Half an hour, on a machine that does nothing else.
+bench-profile: $(VENV)/ready
+	$(BIN)/python benchmarks/profile_overhead.py --networks
+	$(BIN)/python benchmarks/profile_repeats.py
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,7 @@
 """costmodel: what a recurrent vision network costs, derived, checked and measured.
 
-Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`). Importing
-this is cheap: torch, sympy, numpy and pandas are opened by the calls that need them.
+Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time it
+(`profile`). Importing this is cheap: torch, sympy, numpy and pandas are opened by the calls that need them.
 """
 
 from importlib import import_module
@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from costmodel.describe.cells import Cell as Cell
     from costmodel.describe.cells import describe_cell as cell  # noqa: F401  (the name that the face gives it)
     from costmodel.describe.errors import InvalidInput as InvalidInput
+    from costmodel.describe.errors import MeasuringFailed as MeasuringFailed
     from costmodel.describe.networks import describe_network as network  # noqa: F401  (likewise)
     from costmodel.describe.ops import Conv as Conv
     from costmodel.measure.check import check as check
     from costmodel.measure.module import build as build
     from costmodel.measure.observe import observe as observe
+    from costmodel.measure.profile import profile as profile
     from costmodel.price.conventions import Convention as Convention
     from costmodel.price.formula import equation as equation
     from costmodel.price.sweep import sweep as sweep
+    from costmodel.profiles import Profile as Profile
+    from costmodel.profiles import read as read_profile  # noqa: F401  (likewise)
     from costmodel.report.table import table as table
 
 _FACE = {
@@ -28,12 +32,16 @@ _FACE = {
     "Conv": ("describe.ops", "Conv"),
     "Convention": ("price.conventions", "Convention"),
     "InvalidInput": ("describe.errors", "InvalidInput"),
+    "MeasuringFailed": ("describe.errors", "MeasuringFailed"),
+    "Profile": ("profiles", "Profile"),
     "build": ("measure.module", "build"),
     "cell": ("describe.cells", "describe_cell"),
     "check": ("measure.check", "check"),
     "equation": ("price.formula", "equation"),
     "network": ("describe.networks", "describe_network"),
     "observe": ("measure.observe", "observe"),
+    "profile": ("measure.profile", "profile"),
+    "read_profile": ("profiles", "read"),
     "sweep": ("price.sweep", "sweep"),
     "table": ("report.table", "table"),
 }

@@ -147,21 +147,21 @@ def table(
     }
     result = tables.table(**chosen, heads=heads, convention=convention)
     if times.wanted:
-        from costmodel.measure.profile import network_jobs
+        from costmodel.measure.profile import choose
 
         def jobs(hows: list["How"]) -> list["Job"]:
-            setting = {key: value for key, value in chosen.items() if key != "kernel"}
-            own = network_jobs(hows, kernels=[chosen["kernel"]], **setting)
-            whole = network_jobs(hows, kernels=[chosen["kernel"]], **setting | {"cells": ["standard"], "sites": None})
-            return [*own, *whole]  # what % refers to is timed even if it is not shown
+            asked = {key: value for key, value in chosen.items() if key != "kernel"}
+            asked |= {"kernels": [chosen["kernel"]], "models": list({row.entry.model: 0 for row in result.rows})}
+            # What % refers to is timed even if it is not shown.
+            return [*choose(hows, **asked), *choose(hows, **asked | {"cells": ["standard"], "sites": None})]
 
         times.gather(jobs)
         for name, found in times.found.items():
             result = result.timed(name, found, times.keep)
         times.miss([result.subject(row) for row in result.rows])
     print(result.text(form))
-    if times.interrupted:
-        raise typer.Exit(130)
+    if times.code:
+        raise typer.Exit(times.code)
 
 
 @app.command(
@@ -212,7 +212,7 @@ def sweep(
     if result.left_out:
         print(f"costmodel: left out: {result.left_out}", file=sys.stderr)
     if times.wanted:
-        from costmodel.measure.profile import cell_jobs
+        from costmodel.measure.profile import choose
 
         points = dict.fromkeys((row.kernel, row.channels, row.cell) for row in result.rows())
 
@@ -220,15 +220,15 @@ def sweep(
             return [
                 job
                 for sides, width, name in points
-                for job in cell_jobs(hows, ["standard", name], kernels=[sides], channels=[width], size=area, **around)
+                for job in choose(hows, None, ["standard", name], kernels=[sides], channels=[width], **around)
             ]
 
-        around: dict[str, Any] = {"recurrence": recurrence}
+        around: dict[str, Any] = {"size": area, "recurrence": recurrence}
         times.gather(jobs)
         times.miss([report.subject(result, row) for row in result.rows()])
     print(report.text(result, form, times.found, times.keep))
-    if times.interrupted:
-        raise typer.Exit(130)
+    if times.code:
+        raise typer.Exit(times.code)
 
 
 @app.command(
@@ -425,8 +425,11 @@ def profile(
         raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
     chosen: dict[str, Any] = {
         "kernels": arguments.sizes(",".join(kernel or ["3"]), "--kernel"),
+        "channels": arguments.sizes(",".join(channels or ["128"]), "--channels"),
+        "size": None if size is None else arguments.rectangle(size, "--size"),
+        "classes": arguments.whole(classes, "--classes"),
+        "sites": arguments.pairs(site, "--site"),
         "recurrence": recurrence,
-        "size": arguments.rectangle(size or ("128x256" if single else FRAME), "--size"),
     }
     run: dict[str, Any] = dict(ways(dtype, memory_format, implementation, threads))
     run |= {"batch": arguments.whole(batch, "--batch"), "frames": arguments.whole(frames, "--frames")}
@@ -434,24 +437,17 @@ def profile(
         raise InvalidInput(f"--device {device!r}: one of {', '.join(DEVICES)}")
     measure = effort(processes, rounds, budget)
     from costmodel import profiles
-    from costmodel.measure.profile import cell_jobs, network_jobs
+    from costmodel.measure.profile import choose
     from costmodel.measure.profile import ways as every
     from costmodel.report import profile as report
 
     path = None if out is None else profiles.destination(out)
-    hows = every(device, **run, tf32=tf32, cuda_graph=cuda_graph, flush=flush)
-    if single:
-        widths = arguments.sizes(",".join(channels or ["128"]), "--channels")
-        jobs = cell_jobs(hows, cells, channels=widths, **chosen)
-    else:
-        count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
-        jobs = network_jobs(hows, models, cells, classes=count, sites=sites, **chosen)
-        jobs = [job for job in jobs if models is None or job.subject.network in models]
-    found, interrupted = time_jobs(jobs, path, measure, resume=resume, replace=replace)
-    if found:
+    jobs = choose(every(device, **run, tf32=tf32, cuda_graph=cuda_graph, flush=flush), models, cells, **chosen)
+    found, code = time_jobs(jobs, path, measure, resume=resume, replace=replace)
+    if found and found.runs:
         print(report.text(found, path.stem if path else "not saved", {job.key for job in jobs}, form))
-    if interrupted or found is None:
-        raise typer.Exit(130)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command("profiles", epilog=examples("profiles", "profiles --format json"))
@@ -464,7 +460,7 @@ def list_profiles(form: Format = "text") -> None:
     print(report.listing(profiles.available(), form))
 
 
-@app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --format json"))
+@app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --relative"))
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A profile: its name or file.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
@@ -472,15 +468,22 @@ def diff(
         str | None,
         typer.Option(metavar="PERCENT", help="Exit with 1 where B is significantly slower by more than that."),
     ] = None,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Compare times relative to the standard cell: free of a machine's drift.")
+    ] = False,
     form: Format = "text",
 ) -> None:
-    """Compare two profiles run by run: ratio of the times, its interval, whether it is significant."""
+    """Compare two profiles run by run: ratio of the times, its interval, whether it is significant.
+
+    An interval says how far the processes of each profile spread, not how far the machine drifted in between: where
+    that matters, --relative compares percentages of the standard cell.
+    """
     limit = None if fail_over is None else arguments.percentage(fail_over, "--fail-over")
     from costmodel import profiles
     from costmodel.report import profile as report
 
     first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
-    shown, slower = report.diff(first, second, limit, form)
+    shown, slower = report.diff(first, second, limit, relative, form)
     print(shown)
     if slower:
         raise typer.Exit(1)

@@ -88,10 +88,10 @@ class Subject(_Data):
     @property
     def title(self) -> str:
         """The name and the sizes, and the classes where they are not the paper's."""
-        sides = [self.kernel, self.channels, self.size]
-        shown = ["x".join(map(str, dict.fromkeys(side) if side is self.channels else side)) for side in sides if side]
-        classes = f" {self.classes} classes" if self.classes not in (None, 19) else ""
-        return " ".join([self.name, *shown]) + classes
+        channels = self.channels and dict.fromkeys(self.channels)  # I = O is one number
+        sizes = ["x".join(map(str, sides)) for sides in (self.kernel, channels, self.size) if sides]
+        classes = [f"{self.classes} classes"] if self.classes not in (None, 19) else []
+        return " ".join([self.name, *sizes, *classes])
 
     @property
     def standard(self) -> "Subject":
@@ -108,7 +108,7 @@ class How(_Data):
     """
 
     device: Literal["cpu", "cuda"]
-    dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
+    dtype: Literal["float32", "float64", "bfloat16", "float16"] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
     implementation: Literal["eager", "compiled"] | None = None
     threads: Count | None = None
@@ -128,10 +128,9 @@ class How(_Data):
             raise ValueError("dtype, memory_format and implementation are known together")
         return self
 
-    @property
-    def unit(self) -> str:
-        """What one call gives."""
-        return "frame" if self.frames == self.batch == 1 else "output" if self.batch == 1 else "batch"
+    def unit_of(self, one: str) -> str:
+        """What a call gives: ``one`` (a frame, a step), an output of a window of them, or a batch."""
+        return "batch" if self.batch > 1 else "output" if self.frames > 1 else one
 
     @property
     def title(self) -> str:
@@ -141,7 +140,7 @@ class How(_Data):
         parts: list[str] = [part for part in (self.dtype, self.memory_format, self.implementation) if part]
         if self.threads is not None:
             parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
-        parts += ["TF32"] if self.tf32 else []
+        parts += ["TF32" if self.tf32 else "no TF32"] if self.tf32 is not None and self.dtype == "float32" else []
         parts += ["CUDA graph"] if self.cuda_graph else []
         parts += ["L2 not flushed"] if self.flush is False else []
         parts += [f"batch {self.batch}"] if self.batch > 1 else []
@@ -150,13 +149,13 @@ class How(_Data):
 
 
 class GpuState(_Data):
-    """What NVML says of a GPU at one moment: clocks in MHz, watts, degrees Celsius, why it holds back."""
+    """What NVML says of a GPU at a moment: clocks in MHz, watts, degrees Celsius, why it holds back. None: not told."""
 
-    sm_mhz: NonNegativeInt
-    memory_mhz: NonNegativeInt
-    power_w: float
-    temperature_c: int
-    throttle: tuple[str, ...] = ()
+    sm_mhz: NonNegativeInt | None = None
+    memory_mhz: NonNegativeInt | None = None
+    power_w: float | None = None
+    temperature_c: int | None = None
+    throttle: tuple[str, ...] | None = None
 
 
 class Process(_Data):
@@ -240,9 +239,9 @@ class Host(_Data):
         return self.gpu.name if device == "cuda" and self.gpu else self.cpu
 
     def merged(self, other: "Host") -> "Host":
-        """This one, with what only ``other`` knows: the GPU, once something is timed on it."""
-        unknown = {key: getattr(other, key) for key in type(self).model_fields if getattr(self, key) is None}
-        return self.model_copy(update=unknown)
+        """``other``, with what only this one knows: the GPU, if nothing is timed on it now."""
+        known = {key: getattr(self, key) for key in type(self).model_fields if getattr(other, key) is None}
+        return other.model_copy(update=known)
 
     def differences(self, other: "Host") -> list[str]:
         """In which respects runs of the two must not stand in one file; what one of them leaves open is none."""
@@ -293,7 +292,7 @@ class Profile(_Data):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
-            with os.fdopen(handle, "w") as file:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(self.text())
                 file.flush()
                 os.fsync(file.fileno())
@@ -372,6 +371,17 @@ def locate(name: str) -> Path:
     if name not in found:
         raise InvalidInput(f"no profile {name!r}: there are {', '.join(found) or 'none'}; or give the path of a file")
     return found[name]
+
+
+def read(name: str) -> Profile:
+    """A recorded profile, by its name or the path of its file.
+
+    >>> import costmodel
+    >>> paper = costmodel.read_profile("paper")
+    >>> paper.host.name("cuda"), len(paper.runs)
+    ('NVIDIA TITAN X', 26)
+    """
+    return load(locate(name))
 
 
 def destination(name: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costmodel import arguments
-from costmodel.describe.errors import InvalidInput
+from costmodel.describe.errors import InvalidInput, MeasuringFailed
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -48,7 +48,7 @@ class Times:
             raise InvalidInput(f"--measure {self.measure!r}: one of {', '.join(DEVICES)}")
         self.effort = effort(self.processes, self.rounds, self.budget)
         self.found: dict[str, Profile] = {}
-        self.interrupted = False
+        self.code = 0
 
     @property
     def wanted(self) -> bool:
@@ -66,34 +66,44 @@ class Times:
         """Read the profiles, and measure the groups of jobs that none of them has as a whole."""
         from costmodel import profiles
 
-        for name in (part for text in self.profile or [] for part in text.split(",")):
+        for name in self.profile or []:
             file = profiles.locate(name)
-            self.found[file.stem] = profiles.load(file)
+            self.found[str(file) if file.stem in self.found else file.stem] = profiles.load(file)
         if self.measure is None:
             return
         from costmodel.measure import profile as measuring
-        from costmodel.measure.runner import groups
+        from costmodel.measure.host import physical_memory
+        from costmodel.measure.runner import PROCESSES, groups
 
         path = None if self.save is None else profiles.destination(self.save)
         if path and path.exists():
             self.found[path.stem] = profiles.load(path)
         given: dict[str, Any] = dict(self.ways)
         wanted = {job.key: job for job in jobs(measuring.ways(self.measure, **given))}
+        processes = int(self.effort.get("processes", PROCESSES))
+
+        def has(name: str, job: "Job") -> bool:
+            known = self.found[name].by_key.get(job.key)
+            # What was saved by an interrupted run goes on; what a profile says is taken as it is.
+            least = processes if path and name == path.stem else 1
+            return known is not None and len(known.processes) >= least
+
+        # A percentage needs both of its runs in one profile.
         missing = [
             job
-            for group in groups(wanted.values())
-            if not any(all(job.key in known.by_key for job in group) for known in self.found.values())
+            for group in groups(wanted.values(), physical_memory())
+            if not any(all(has(name, job) for job in group) for name in self.found)
             for job in group
         ]
         if missing:
             name = path.stem if path else "measured now"
-            measured, self.interrupted = time_jobs(missing, path, self.effort, resume=True)
+            measured, self.code = time_jobs(missing, path, self.effort, resume=True)
             if measured:
                 self.found[name] = measured
 
     def miss(self, subjects: "list[Subject]") -> None:
-        """Say which rows a profile does not have."""
-        for name, profile in self.found.items():
+        """Say which rows a profile does not have, if nothing was measured for them."""
+        for name, profile in self.found.items() if self.measure is None else ():
             there = {run.subject for run in profile.runs if self.keep(run.how)}
             lacking = [subject.title for subject in subjects if subject not in there]
             if len(lacking) == len(subjects):
@@ -133,8 +143,8 @@ def ways(
 
 def time_jobs(
     jobs: "list[Job]", path: Path | None, effort: dict[str, Any], **how: bool
-) -> "tuple[Profile | None, bool]":
-    """Measure, with progress; what there is, and whether Ctrl-C ended it."""
+) -> "tuple[Profile | None, int]":
+    """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed."""
     from costmodel.measure.profile import record
 
     latest: Profile | None = None
@@ -142,6 +152,11 @@ def time_jobs(
     def hear(profile: "Profile") -> None:
         nonlocal latest
         latest = profile
+
+    def tell(what: str, code: int) -> "tuple[Profile | None, int]":
+        kept = f"; {path} keeps what was timed" if path and latest else ""
+        print(f"costmodel: {what}{kept}", file=sys.stderr)
+        return latest, code
 
     with progress(1000, "timing", "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
 
@@ -152,13 +167,13 @@ def time_jobs(
         try:
             latest = record(jobs, path, latest=hear, tick=tick, **effort, **how)
         except KeyboardInterrupt:
-            kept = f"; {path} keeps it" if path and latest else ""
-            print(f"costmodel: interrupted; showing what was timed{kept}", file=sys.stderr)
-            return latest, True
+            return tell("interrupted", 130)
+        except MeasuringFailed as failure:
+            return tell(str(failure), 1)
+        except OSError as failure:
+            return tell(f"cannot go on: {failure.strerror or failure}", 1)
     lacking = [job.subject.title for job in jobs if job.key not in latest.by_key]
-    if lacking:
-        print(f"costmodel: the budget ended before {', '.join(lacking)}", file=sys.stderr)
-    return latest, False
+    return tell(f"the budget ended before {', '.join(lacking)}", 1) if lacking else (latest, 0)
 
 
 def progress(total: int, what: str, layout: str | None = None) -> "tqdm[Any]":

@@ -34,8 +34,8 @@ def test_commands_of_the_readme_print_what_it_shows(
     assert out.startswith(head) if dots else out == shown
 
 
-def test_the_readme_shows_three_commands() -> None:
-    assert [command.split()[0] for command, _ in CONSOLE] == ["table", "equation", "check"]
+def test_the_readme_shows_four_commands() -> None:
+    assert [command.split()[0] for command, _ in CONSOLE] == ["table", "equation", "check", "table"]
 
 
 def test_a_cell_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

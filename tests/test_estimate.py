@@ -34,6 +34,9 @@ def test_the_median_lies_in_its_interval_and_that_in_the_range(values: list[floa
     assert min(values) <= low <= seen.value <= high <= max(values)
     assert seen.value == statistics.median(values)
     assert estimate(values, TIME_TOLERANCE) == seen  # the same samples, the same interval
+    if seen.verdict == "stable":
+        assert len(values) >= 5
+        assert max(high / seen.value, 2 - low / seen.value) <= 1 + TIME_TOLERANCE + 1e-9
 
 
 def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None:
@@ -43,14 +46,17 @@ def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None
     for _ in range(200):
         low, high = estimate([rng.gauss(1, 0.05) for _ in range(9)], TIME_TOLERANCE).interval or (0, 0)
         covered += low <= 1 <= high
-    assert 170 <= covered <= 200
+    assert 170 <= covered <= 199
 
 
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
-        ([1.0, 1.001, 0.999, 1.002, 1.0], ""),
+        ([1.0, 1.001, 0.999, 1.002, 1.0], "stable"),
+        ([1.0, 1.001, 0.999, 1.002], "unstable"),  # too few to say 95 %
         ([1.0], "unstable"),
+        ([1.0] * 19 + [1.05], "stable"),  # one outlier does not move the median of twenty
+        ([24, 24, 24.1, 31, 31, 31.1, 60], "unstable"),  # three groups are no two
         ([1.0, 1.2], "unstable"),  # two values are no two groups
         ([0.90, 0.94, 0.98, 1.02, 1.06, 1.10], "unstable"),  # evenly spread, no gap
         # Fresh processes of one depthwise cell, twice (ms): the modes are 24 and 31.
@@ -61,8 +67,7 @@ def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None
 def test_verdicts(values: list[float], verdict: str) -> None:
     seen = estimate(values, RATIO_TOLERANCE)
     assert seen.verdict == verdict
-    assert bool(seen.remedy) == bool(verdict)
-    assert "--processes" in seen.remedy or not verdict
+    assert (seen.modes is not None) == (verdict == "two modes")
 
 
 def test_both_modes_are_told_with_their_number_of_processes() -> None:
@@ -74,7 +79,7 @@ def test_ratios_are_taken_within_rounds() -> None:
     standard = run([1.0, 2.0, 4.0], [3.0, 6.0], cell="standard")
     half = run([0.5, 1.0, 2.0], [1.5, 3.0])
     seen = module.ratio(half, standard)
-    assert (seen.value, seen.interval, seen.verdict) == (0.5, (0.5, 0.5), "")
+    assert (seen.value, seen.interval, seen.turns) == (0.5, (0.5, 0.5), True)
 
 
 def test_only_processes_that_took_turns_are_paired() -> None:
@@ -88,7 +93,16 @@ def test_without_turns_the_medians_are_compared_with_both_spreads() -> None:
     seen = module.ratio(other, standard)
     assert seen.value == 0.5
     assert seen.interval == pytest.approx((1.0 / 2.4, 1.2 / 2.0), rel=0.1)
-    assert "did not take turns" in seen.remedy
+    assert not seen.turns
+
+
+def test_changes_between_two_profiles() -> None:
+    """The second machine is 1.5 times as slow for all, and the sep cell 1.2 times more."""
+    before = run(*[[1.0]] * 5), run(*[[2.0]] * 5, cell="standard")
+    after = run(*[[1.8]] * 5), run(*[[3.0]] * 5, cell="standard")
+    assert module.change(after[0], before[0]).value == pytest.approx(1.8)
+    seen = module.relative_change(after, before)
+    assert (seen.value, seen.verdict) == (pytest.approx(1.2), "stable")
 
 
 def test_the_standard_cell_is_itself() -> None:

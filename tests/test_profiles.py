@@ -115,7 +115,7 @@ def damaged(**changes: object) -> str:
         (damaged(processes__0__seconds=[-1]), "run 2: runs[1].processes[0].seconds[0]: Input should be greater than 0"),
         (damaged(processes__0__seconds=[]), "run 2: runs[1].processes[0].seconds: Tuple should have at least 1 item"),
         (damaged(processes__0__seconds=["1"]), "seconds[0]: Input should be a valid number, not '1'"),
-        (damaged(how__dtype="int8"), "run 2: runs[1].how.dtype: Input should be 'float64', 'float32'"),
+        (damaged(how__dtype="int8"), "run 2: runs[1].how.dtype: Input should be 'float32', 'float64'"),
         (damaged(how__colour="red"), "run 2: runs[1].how.colour: Extra inputs are not permitted, not 'red'"),
         (damaged(how__tf32=True), "run 2: runs[1].how: tf32, cuda_graph and flush are for cuda"),
         (damaged(clock="published"), "run 2: runs[1]: a way to run that leaves the dtype open"),

@@ -1,20 +1,26 @@
 """The measuring contract, with processes and a clock of our own: turns, budgets, interruptions, resuming."""
 
+import os
+import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from costmodel.describe.errors import InvalidInput, MeasuringFailed
+from costmodel.describe.errors import InvalidInput
 from costmodel.measure import runner as module
-from costmodel.measure.profile import cell_jobs, network_jobs, ways
-from costmodel.measure.runner import Job, OutOfTime, Runner, groups, refuse_impossible
+from costmodel.measure.profile import choose, ways
+from costmodel.measure.runner import Job, JobFailed, OutOfTime, Runner, groups, refuse_impossible
 from costmodel.profiles import Process
 
 HOWS = ways(threads=1)
-JOBS = cell_jobs(HOWS, ["standard", "depth"], kernels=[(3, 3)], channels=[(4, 4)], size=(5, 6))
-KERNELS = cell_jobs(HOWS, ["standard", "depth"], kernels=[(3, 3), (5, 5)], channels=[(4, 4)], size=(5, 6))
+JOBS = choose(HOWS, None, ["standard", "depth"], kernels=[(3, 3)], channels=[(4, 4)], size=(5, 6))
+KERNELS = choose(HOWS, None, ["standard", "depth"], kernels=[(3, 3), (5, 5)], channels=[(4, 4)], size=(5, 6))
+
+
+LARGE = 1 << 40  # bytes
 
 
 @dataclass
@@ -95,19 +101,19 @@ def test_results_are_checked_first_then_processes_take_turns() -> None:
 def test_groups_come_round_again_and_again() -> None:
     """Every group's processes are spread over the whole run, so that slow drift is in all of them."""
     world = World()
-    assert [len(group) for group in groups(KERNELS)] == [2, 2]
-    world.runner(processes=2, rounds=1).run([(group, 0) for group in groups(KERNELS)])
+    assert [len(group) for group in groups(KERNELS, LARGE)] == [2, 2]
+    world.runner(processes=2, rounds=1).run([(group, 0) for group in groups(KERNELS, LARGE)])
     assert [list(block) for block in world.kept] == [["standard3", "depth3"], ["standard5", "depth5"]] * 2
 
 
 def test_only_what_lacks_is_measured() -> None:
     world = World()
-    first, second = groups(KERNELS)
+    first, second = groups(KERNELS, LARGE)
     world.runner(processes=3, rounds=1).run([(first, 3), (second, 2)])
     assert [list(block) for block in world.kept] == [["standard5", "depth5"]]
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), MeasuringFailed("it died"), OSError("disk full")])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), OSError("disk full")])
 def test_what_interrupts_keeps_whole_rounds(interrupt: BaseException) -> None:
     world = World(fail={6: interrupt})  # standard, depth; standard, depth; standard and then this
     with pytest.raises(type(interrupt)):
@@ -115,6 +121,46 @@ def test_what_interrupts_keeps_whole_rounds(interrupt: BaseException) -> None:
     (block,) = world.kept
     assert [len(process.seconds) for process in block.values()] == [2, 2]
     assert world.alive == 0
+
+
+def test_what_fails_is_left_out_and_the_others_go_on() -> None:
+    depth = JOBS[1]
+    world = World(fail={6: JobFailed(depth, "it died")})  # at its third turn
+    timing = world.runner(processes=3, rounds=5)
+    timing.run([(group, 0) for group in groups(KERNELS, LARGE)])
+    assert timing.failed == {depth: f"{depth.subject.title}, {depth.how.title}: it died"}
+    kept = [(list(block), len(block[next(iter(block))].seconds)) for block in world.kept]
+    assert kept == [
+        (["standard3", "depth3"], 2),  # until it died
+        (["standard3"], 5),
+        (["standard5", "depth5"], 5),
+        *[(["standard3"], 5), (["standard5", "depth5"], 5)] * 2,
+    ]
+    assert world.alive == 0
+
+
+def test_ctrl_c_waits_while_a_block_is_kept() -> None:
+    world, kept = World(), []
+
+    def keep(processes: Mapping[Job, Process]) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(0.05)
+        kept.append(len(processes))
+
+    timing = world.runner(processes=2, rounds=1)
+    timing.keep = keep
+    idle = threading.Event()
+    other = threading.Thread(target=idle.wait)  # signals may arrive in any thread
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            timing.run([(JOBS, 0)])
+    finally:
+        idle.set()
+        other.join()
+    assert kept == [2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_nothing_is_kept_of_a_block_without_a_round() -> None:
@@ -127,18 +173,36 @@ def test_nothing_is_kept_of_a_block_without_a_round() -> None:
 @pytest.mark.parametrize("budget", [30.0, 60.0, 100.0, 300.0, 1000.0])
 @pytest.mark.parametrize("work", [JOBS, KERNELS], ids=["one group", "two groups"])
 @pytest.mark.parametrize("call", [0.01, 0.1, 1.0])
-def test_a_budget_is_kept_within_10_percent(budget: float, work: list[Job], call: float) -> None:
-    world = World(call={"standard": 4 * call, "depth": call})
-    world.runner(budget=budget).run([(group, 0) for group in groups(work)])
+@pytest.mark.parametrize("start", [0.2, 1.0])
+def test_a_budget_is_kept_within_10_percent(budget: float, work: list[Job], call: float, start: float) -> None:
+    world = World(call={"standard": 4 * call, "depth": call}, start=start)
+    world.runner(budget=budget).run([(group, 0) for group in groups(work, LARGE)])
     assert 0.9 * budget <= world.now <= 1.1 * budget
     blocks = [len(block["standard3"].seconds) for block in world.kept if "standard3" in block]
     assert len(blocks) >= min(5, budget // 45)
     assert world.alive == 0
 
 
+@pytest.mark.parametrize("budget", [130.0, 170.0, 200.0, 500.0])
+def test_a_budget_is_used_where_starting_takes_most_of_it(budget: float) -> None:
+    """To start is 4 x 30 s, with verifying: what a second pass could not use goes into rounds of the first."""
+    world = World(start=30.0)
+    world.runner(budget=budget).run([(JOBS, 0)])
+    assert 0.9 * budget <= world.now <= 1.1 * budget
+
+
+def test_a_budget_goes_on_where_a_file_is_complete() -> None:
+    world = World()
+    world.runner(budget=30.0).run([(JOBS, 5)])
+    assert 27 <= world.now <= 33
+    world = World()
+    world.runner(budget=30.0).run([])
+    assert world.now == 0
+
+
 def test_a_budget_that_is_too_short_ends_in_time_with_what_there_is() -> None:
     world = World()
-    world.runner(budget=7.0).run([(group, 0) for group in groups(KERNELS)])
+    world.runner(budget=7.0).run([(group, 0) for group in groups(KERNELS, LARGE)])
     assert world.now <= 7.7
     assert [list(block) for block in world.kept] == [["standard3", "depth3"]]
     world = World()
@@ -155,24 +219,23 @@ def test_progress_goes_from_0_to_1() -> None:
         assert (0 <= seen[0] <= 0.2, 0.9 <= seen[-1] <= 1.02) == (True, True)
 
 
-def test_subjects_too_large_to_be_in_memory_together_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subjects_too_large_to_be_in_memory_together_are_timed_apart() -> None:
     together = sum(job.memory for job in JOBS)
-    monkeypatch.setattr(module, "physical_memory", lambda: together)  # of which 80 % are used
-    assert [len(group) for group in groups(JOBS)] == [1, 1]
-    monkeypatch.setattr(module, "physical_memory", lambda: JOBS[0].memory - 1)
+    assert [len(group) for group in groups(JOBS, together)] == [1, 1]  # of which 80 % are used
+    assert [len(group) for group in groups(JOBS, 2 * together)] == [2]
     with pytest.raises(InvalidInput, match=r"standard cell 3x3 4 5x6 needs at least 0.4 GB at these sizes"):
-        refuse_impossible(JOBS)
+        refuse_impossible(JOBS, JOBS[0].memory - 1)
 
 
 def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: [0, 1])
-    jobs = cell_jobs(ways(threads=3), ["sep"], channels=[(4, 4)], size=(5, 6))
+    jobs = choose(ways(threads=3), None, ["sep"], channels=[(4, 4)], size=(5, 6))
     with pytest.raises(InvalidInput, match="3 threads: this process may use 2 cores"):
-        refuse_impossible(jobs)
+        refuse_impossible(jobs, LARGE)
 
 
 def test_a_network_without_cells_is_timed_once_for_all_kernels() -> None:
-    jobs = network_jobs(HOWS, ["icnet", "v2"], ["standard", "sep"], kernels=[(3, 3), (5, 5)], size=(97, 97))
+    jobs = choose(HOWS, ["icnet", "v2"], ["standard", "sep"], kernels=[(3, 3), (5, 5)], size=(97, 97))
     titles = [job.subject.title for job in jobs]
     assert titles == [
         "ICNet 97x97",
@@ -205,6 +268,7 @@ def test_ways_are_all_combinations() -> None:
         ({"device": "cuda", "threads": 1}, "threads are for cpu"),
         ({"tf32": True}, "tf32, cuda_graph and flush are for cuda"),
         ({"frames": 0}, "frames must be at least 1"),
+        ({"device": "cuda", "dtype": "bfloat16", "tf32": True}, "tf32 is a way to multiply float32"),
     ],
 )
 def test_ways_that_there_are_not(arguments: dict[str, Any], message: str) -> None:
@@ -216,7 +280,7 @@ def test_ways_that_there_are_not(arguments: dict[str, Any], message: str) -> Non
 def test_memory_of_a_frame_is_what_is_alive_at_its_fullest_step(sizes: tuple[tuple[int, int], int]) -> None:
     """By hand for a depth cell: I, O and F, I*J, ... at most six maps besides x, h, c; all are alike."""
     size, kernel = sizes
-    (job,) = cell_jobs(HOWS, ["depth"], kernels=[(kernel, kernel)], channels=[(4, 4)], size=size)
+    (job,) = choose(HOWS, None, ["depth"], kernels=[(kernel, kernel)], channels=[(4, 4)], size=size)
     one = 4 * 4 * size[0] * size[1]  # bytes of a map
     weights = 4 * (8 * 4 * kernel * kernel + 4 * 4)
     maps = (job.program.memory - weights) / one

@@ -232,7 +232,7 @@ def test_measured_times_stand_beside_the_published_ones() -> None:
 
 
 def test_measured_times_in_json() -> None:
-    measured = profile(standard=[[2.0], [2.0], [2.0]], depth=[[1.0], [1.0], [1.5]])
+    measured = profile(standard=[[2.0]] * 5, depth=[*[[1.0]] * 3, *[[1.5]] * 2])
     record = json.loads(table(["v2"], ["depth"]).timed("mine", measured).text("json"))
     published_cpu, published_gpu, wall = record["rows"][1]["timings"]
     assert published_cpu == {
@@ -245,18 +245,18 @@ def test_measured_times_in_json() -> None:
     }
     assert (published_gpu["machine"], published_gpu["median_s"]) == ("NVIDIA TITAN X", 0.06062)
     assert (wall["median_s"], wall["pct"], wall["verdict"]) == (1.0, 50.0, "two modes")
-    assert wall["modes"] == [{"median_s": 1.0, "processes": 2}, {"median_s": 1.5, "processes": 1}]
-    assert wall["pct_modes"] == [{"median_pct": 50.0, "processes": 2}, {"median_pct": 75.0, "processes": 1}]
+    assert wall["modes"] == [{"median_s": 1.0, "processes": 3}, {"median_s": 1.5, "processes": 2}]
+    assert wall["pct_modes"] == [{"median_pct": 50.0, "processes": 3}, {"median_pct": 75.0, "processes": 2}]
     assert (wall["profile"], wall["how"]["threads"]) == ("mine", 2)
 
 
 @pytest.mark.parametrize(
     ("seconds", "word"),
     [
-        ([[1.0], [1.0], [1.0]], "holds"),  # 50 % of the standard row
-        ([[1.8], [1.8], [1.8]], "does not hold"),  # 90 %
-        ([[1.2], [1.2], [1.8]], "undecided"),  # 60 or 90 %
-        ([[1.0]], "undecided"),  # one process
+        ([[1.0]] * 5, "holds"),  # 50 % of the standard row
+        ([[1.8]] * 5, "does not hold"),  # 90 %
+        ([[1.2], [1.2], [1.2], [1.8], [1.8]], "undecided"),  # 60 or 90 %
+        ([[1.0]] * 4, "undecided"),  # too few processes
     ],
 )
 def test_claims_of_the_paper_are_judged_by_the_whole_interval(seconds: list[list[float]], word: str) -> None:

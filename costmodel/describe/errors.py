@@ -1,4 +1,4 @@
-"""The one error that means "what you asked for is not possible", in words for the person who asked."""
+"""The errors of this package, in words for the person who reads them."""
 
 
 class InvalidInput(ValueError):

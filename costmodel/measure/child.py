@@ -3,10 +3,12 @@
 ``python -m costmodel.measure.child FD`` with the environment of `host.ENVIRONMENT`; the runner starts it.
 """
 
+import ctypes
 import math
 import os
 import re
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -67,12 +69,13 @@ class Timed:
 
     def restart(self) -> None:
         """Back to the state before the first frame."""
-        if self.step != self._step:  # a graph reads its state where it is
-            for tensor in self.state:
-                tensor.zero_()
-            return
         layout = torch.channels_last if self.how.memory_format == "channels_last" else torch.contiguous_format
-        self.state = tuple(s.contiguous(memory_format=layout) for s in self.module.zeros(self.frames[0]))
+        with torch.inference_mode():  # as all later states: another kind of tensor would be compiled for anew
+            if self.step == self._step:
+                self.state = tuple(s.contiguous(memory_format=layout) for s in self.module.zeros(self.frames[0]))
+            else:
+                for tensor in self.state:  # a graph reads its state where it is
+                    tensor.zero_()
 
     def _step(self) -> object:
         with torch.inference_mode():
@@ -135,10 +138,9 @@ def deviation(timed: Timed, reference: list[torch.Tensor]) -> float:
     return worst
 
 
-def flusher(device: str) -> Callable[[], object]:
-    """Empties the GPU's L2 cache by writing a buffer of twice its size."""
-    size = 2 * torch.cuda.get_device_properties(device).L2_cache_size
-    return torch.empty(size, dtype=torch.int8, device=device).zero_
+def flush_buffer(device: str) -> torch.Tensor:
+    """Writing it empties the GPU's L2 cache: it has twice its size."""
+    return torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)
 
 
 def serve(pipe: Connection) -> None:
@@ -155,7 +157,8 @@ def serve(pipe: Connection) -> None:
         return
     timed.place()
     on_gpu = how.device == "cuda"
-    clock: Clock = CudaClock(torch.cuda, flusher(how.device) if how.flush else None) if on_gpu else WallClock()
+    buffer = flush_buffer(how.device) if how.flush else None
+    clock: Clock = CudaClock(torch.cuda, buffer.zero_ if buffer is not None else None) if on_gpu else WallClock()
     warmup = settle(clock, timed.step)
     once = min(warmup[-3:])
     calls = max(1, math.ceil(SAMPLE_SECONDS / once))
@@ -166,10 +169,11 @@ def serve(pipe: Connection) -> None:
         facts["gpu_before"] = gpu_state(uuid=uuid)
     pipe.send(facts)
 
-    faults, system = 0, 0.0
+    faults, system, cold = 0, 0.0, True
     while pipe.recv() == "turn":
-        if calls > 1:
-            timed.step()  # another subject's data is in the caches; one call brings ours back
+        if calls > 1 or cold:
+            timed.step()  # another subject's data is in the caches, or ours has waited long; one call brings it back
+            cold = False
         used = resource.getrusage(resource.RUSAGE_SELF)
         seconds = clock(timed.step, calls)
         after = resource.getrusage(resource.RUSAGE_SELF)
@@ -181,7 +185,8 @@ def serve(pipe: Connection) -> None:
         "system_seconds": round(system, 6),
     }
     if on_gpu:
-        result |= {"gpu_after": gpu_state(uuid=uuid), "peak_gpu_memory": torch.cuda.max_memory_allocated()}
+        spare = 0 if buffer is None else buffer.nbytes  # ours, not the subject's
+        result |= {"gpu_after": gpu_state(uuid=uuid), "peak_gpu_memory": torch.cuda.max_memory_allocated() - spare}
     pipe.send(result)
 
 
@@ -196,6 +201,8 @@ def peak() -> int:
 
 
 def main() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the runner, also while computing
     pipe = Connection(int(sys.argv[1]))
     try:
         serve(pipe)

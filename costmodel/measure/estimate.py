@@ -3,113 +3,116 @@
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from costmodel.profiles import Run
 
 RATIO_TOLERANCE = 0.03  # two measurements of a ratio on one machine shall agree this well
 TIME_TOLERANCE = 0.10  # seconds follow the drift of the whole machine
+FEWEST = 5  # processes: of fewer, not even their whole range holds the median in 95 of 100 cases (2 * 0.5 ** 5 is 6 %)
 RESAMPLES = 5000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median over processes, its 95 % bootstrap interval (None: one process), and a verdict.
+    """A median over processes with its 95 % bootstrap interval (None: one process).
 
-    ``modes``: where the processes fall into two groups, the median and the number of processes of each. ``remedy``
-    says in words what is wrong and what helps, "" if nothing is.
+    ``verdict``: ``stable``; ``unstable``, where the interval is wider than the tolerance on a side, or there are fewer
+    than `FEWEST` processes; ``two modes``, where it is so because they fall into two groups: then ``modes`` has the
+    median and the number of processes of each. ``turns``: for a ratio, whether the two took turns.
     """
 
     value: float
     interval: tuple[float, float] | None
-    modes: tuple[tuple[float, int], tuple[float, int]] | None
-    remedy: str
-
-    @property
-    def verdict(self) -> str:
-        """``""``, ``two modes`` or ``unstable``."""
-        return "two modes" if self.modes else "unstable" if self.remedy else ""
+    verdict: str
+    processes: int
+    modes: tuple[tuple[float, int], tuple[float, int]] | None = None
+    turns: bool = True
 
 
-def estimate(values: Sequence[float], tolerance: float, seed: int = 0) -> Estimate:
+def estimate(values: Sequence[float], tolerance: float) -> Estimate:
     """From one value per process; the interval shall be within ``tolerance`` of the median on each side."""
-    middle = statistics.median(values)
-    if len(values) == 1:
-        return Estimate(middle, None, None, "unstable: one process says nothing about the next; use --processes 5")
+    return _judge(statistics.median(values), _resampled(values), len(values), tolerance, values)
+
+
+def _resampled(values: Sequence[float], seed: int = 0) -> NDArray[np.float64]:
+    """Medians of resampled values; the same for the same values and seed."""
     draws = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values)))
-    low, high = (float(q) for q in np.quantile(np.median(draws, axis=1), (0.025, 0.975)))
-    modes = _two_modes(sorted(values), tolerance)
-    wide = max(high - middle, middle - low) / middle
-    remedy = ""
-    if modes:
-        (fast, few), (slow, many) = modes
-        remedy = (
-            f"two modes: {few} of {few + many} processes at one value, {many} at {slow / fast:.2f} times it: "
-            "both are shown; more --processes tell how often each comes"
-        )
-    elif wide > tolerance:
-        remedy = (
-            f"unstable: {len(values)} processes leave an interval of {100 * wide:.0f} %, more than "
-            f"{100 * tolerance:.0f} %; use --processes {2 * len(values)} or a quieter machine"
-        )
-    return Estimate(middle, (low, high), modes, remedy)
+    return np.asarray(np.median(draws, axis=1))
+
+
+def _judge(
+    value: float, draws: NDArray[np.float64], processes: int, tolerance: float, values: Sequence[float] = ()
+) -> Estimate:
+    if processes == 1:
+        return Estimate(value, None, "unstable", processes)
+    low, high = (float(q) for q in np.quantile(draws, (0.025, 0.975)))
+    wide = max(high - value, value - low) > tolerance * value
+    modes = _two_modes(sorted(values), tolerance) if wide else None
+    verdict = "two modes" if modes else "unstable" if wide or processes < FEWEST else "stable"
+    return Estimate(value, (low, high), verdict, processes, modes)
 
 
 def _two_modes(values: Sequence[float], tolerance: float) -> "tuple[tuple[float, int], tuple[float, int]] | None":
-    """Two groups, each much narrower than the gap between them, and further apart than the tolerance."""
+    """Two groups, each narrow beside the gap between them, which is wider than the tolerance."""
     if len(values) < 3:
         return None
     gap, cut = max((b - a, n) for n, (a, b) in enumerate(itertools.pairwise(values), 1))
-    low, high = values[:cut], values[cut:]
-    spread = max(low[-1] - low[0], high[-1] - high[0])
-    if gap <= tolerance * statistics.median(values) or spread > gap / 2:
+    groups = [(statistics.median(group), len(group), group[-1] - group[0]) for group in (values[:cut], values[cut:])]
+    narrow = all(spread <= min(gap / 2, 3 * tolerance * middle) for middle, _, spread in groups)
+    if not narrow or gap <= tolerance * statistics.median(values):
         return None
-    return (statistics.median(low), len(low)), (statistics.median(high), len(high))
+    (low, few, _), (high, many, _) = groups
+    return (low, few), (high, many)
 
 
 def time(run: Run) -> Estimate:
     """Seconds per call."""
-    return estimate([statistics.median(process.seconds) for process in run.processes], TIME_TOLERANCE)
+    return estimate(_medians(run), TIME_TOLERANCE)
 
 
 def ratio(run: Run, base: Run) -> Estimate:
-    """Time of one run relative to another's: taken within rounds where their processes took turns.
+    """Time of one run relative to another's: taken within rounds, of the processes that took turns.
 
-    Otherwise of the medians, with the intervals of both; then the drift between the two is in it.
+    Where none did, of the medians, with the spreads of both; then the drift between the two is in it.
     """
     if run == base:
-        return Estimate(1.0, (1.0, 1.0), None, "")
+        return Estimate(1.0, (1.0, 1.0), "stable", len(run.processes))
+    paired = _paired(run, base)
+    if paired:
+        return estimate(paired, RATIO_TOLERANCE)
+    return replace(quotient(_medians(run), _medians(base)), turns=False)
+
+
+def change(after: Run, before: Run) -> Estimate:
+    """Time of a run relative to the same run in another profile."""
+    return quotient(_medians(after), _medians(before))
+
+
+def relative_change(after: tuple[Run, Run], before: tuple[Run, Run]) -> Estimate:
+    """The same for the time relative to the standard cell (each a pair: the run, the standard one)."""
+    shares = [_paired(*pair) or [ratio(*pair).value] for pair in (after, before)]
+    return quotient(*shares)
+
+
+def quotient(above: Sequence[float], below: Sequence[float]) -> Estimate:
+    """The median of some values relative to that of others, independent of them."""
+    value = statistics.median(above) / statistics.median(below)
+    return _judge(value, _resampled(above, 1) / _resampled(below, 2), min(len(above), len(below)), RATIO_TOLERANCE)
+
+
+def _medians(run: Run) -> list[float]:
+    return [statistics.median(process.seconds) for process in run.processes]
+
+
+def _paired(run: Run, base: Run) -> list[float]:
+    """Ratios within rounds, a median for each pair of processes that took turns."""
     turns = {process.started: process for process in base.processes if process.started is not None}
-    pairs = [(process, turns[process.started]) for process in run.processes if process.started in turns]
-    if pairs:
-        return estimate(
-            [
-                statistics.median(a / b for a, b in zip(mine.seconds, theirs.seconds, strict=False))
-                for mine, theirs in pairs
-            ],
-            RATIO_TOLERANCE,
-        )
-    return independent_ratio(run, base)
-
-
-def independent_ratio(run: Run, base: Run) -> Estimate:
-    """Time of one run relative to another's, of processes that did not take turns: bootstrapped on both sides."""
-    rng = np.random.default_rng(0)
-    medians, draws = [], []
-    for each in (run, base):
-        values = np.asarray([statistics.median(process.seconds) for process in each.processes])
-        medians.append(float(np.median(values)))
-        draws.append(np.median(rng.choice(values, (RESAMPLES, len(values))), axis=1))
-    value = medians[0] / medians[1]
-    if min(len(run.processes), len(base.processes)) == 1:
-        return Estimate(value, None, None, "unstable: one process says nothing about the next; use --processes 5")
-    low, high = (float(q) for q in np.quantile(draws[0] / draws[1], (0.025, 0.975)))
-    wide = max(high - value, value - low) / value
-    remedy = (
-        ""
-        if wide <= RATIO_TOLERANCE
-        else (f"unstable: an interval of {100 * wide:.0f} %, and the two did not take turns; time them in one command")
-    )
-    return Estimate(value, (low, high), None, remedy)
+    return [
+        statistics.median(a / b for a, b in zip(process.seconds, turns[process.started].seconds, strict=False))
+        for process in run.processes
+        if process.started in turns
+    ]

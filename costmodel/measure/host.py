@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,13 @@ ENVIRONMENT = {
     "OMP_PROC_BIND": "true",
     "PYTHONHASHSEED": "0",
 }
+
+
+# What would change how a child computes or gets memory, and would not show in the file.
+INHERITED_NOT = (
+    *("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_"),
+    *("PYTORCH_", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED"),
+)
 
 
 def host(device: str) -> Host:
@@ -61,7 +69,11 @@ def cores() -> list[int]:
 
 
 def physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory that this machine has, or that its container allows."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.exists() else "max"
+    return min(whole, int(allowed)) if allowed.isdecimal() else whole
 
 
 def _commit() -> str | None:
@@ -121,18 +133,27 @@ def gpu_state(nvml: Any = None, uuid: str | None = None) -> GpuState | None:
     nvml = nvml or _nvml()
     if nvml is None:
         return None
-    try:
-        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}") if uuid else nvml.nvmlDeviceGetHandleByIndex(0)
-        reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-        return GpuState(
-            sm_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
-            memory_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
-            power_w=nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,  # NVML says milliwatts
-            temperature_c=nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-            throttle=tuple(word for bit, word in THROTTLE.items() if reasons & bit),
-        )
-    except nvml.NVMLError:
+
+    def ask(question: Callable[..., int], *details: Any) -> int | None:
+        try:
+            return question(*details)
+        except nvml.NVMLError:  # not every card tells everything
+            return None
+
+    handle: Any = ask(
+        *((nvml.nvmlDeviceGetHandleByUUID, f"GPU-{uuid}") if uuid else (nvml.nvmlDeviceGetHandleByIndex, 0))
+    )
+    if handle is None:
         return None
+    power = ask(nvml.nvmlDeviceGetPowerUsage, handle)
+    reasons = ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+    return GpuState(
+        sm_mhz=ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
+        memory_mhz=ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+        power_w=None if power is None else power / 1e3,  # NVML says milliwatts
+        temperature_c=ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+        throttle=None if reasons is None else tuple(word for bit, word in THROTTLE.items() if reasons & bit),
+    )
 
 
 # nvml.h, nvmlClocksThrottleReasons; "idle" is none.

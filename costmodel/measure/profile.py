@@ -4,21 +4,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from costmodel.describe.catalogue import entries
 from costmodel.describe.cells import Cell, describe_cell, find_cells
-from costmodel.describe.errors import InvalidInput
+from costmodel.describe.errors import InvalidInput, MeasuringFailed
 from costmodel.describe.ops import Pair
 from costmodel.describe.size import as_size, int_pair
-from costmodel.measure.host import cores, host, refuse_without_gpu
-from costmodel.measure.runner import Job, Runner, groups, refuse_impossible
-from costmodel.profiles import How, Process, Profile, Run, Subject, load, locked
-
-DTYPES = ("float32", "float64", "bfloat16", "float16")
-FORMATS = ("contiguous", "channels_last")
-IMPLEMENTATIONS = ("eager", "compiled")
-DEVICES = ("cpu", "cuda")
+from costmodel.measure.host import cores, host, physical_memory, refuse_without_gpu
+from costmodel.measure.runner import PROCESSES, ROUNDS, Job, Runner, groups, refuse_impossible
+from costmodel.profiles import How, Process, Profile, Run, Subject, destination, load, locked
 
 
 def ways(
@@ -35,21 +30,13 @@ def ways(
     flush: bool = True,
 ) -> list[How]:
     """Every combination of the given settings; see `How`. ``threads``: of a CPU, all cores without it."""
-    if device not in DEVICES:
-        raise InvalidInput(f"unknown device {device!r}: one of {', '.join(DEVICES)}")
-    for what, given, allowed in (
-        ("dtype", dtype, DTYPES),
-        ("memory format", memory_format, FORMATS),
-        ("implementation", implementation, IMPLEMENTATIONS),
-    ):
+    words = {"device": device, "dtype": dtype, "memory_format": memory_format, "implementation": implementation}
+    for what, given in words.items():
+        allowed = options(what)
         for name in _several(given):
             if name not in allowed:
-                raise InvalidInput(f"unknown {what} {name!r}: one of {', '.join(allowed)}")
-    chosen: dict[str, Sequence[Any]] = {
-        "dtype": _several(dtype),
-        "memory_format": _several(memory_format),
-        "implementation": _several(implementation),
-    }
+                raise InvalidInput(f"unknown {what.replace('_', ' ')} {name!r}: one of {', '.join(allowed)}")
+    chosen: dict[str, Sequence[Any]] = {what: _several(given) for what, given in words.items()}
     if device == "cuda":
         if threads is not None:
             raise InvalidInput("threads are for cpu")
@@ -59,63 +46,58 @@ def ways(
             raise InvalidInput("tf32, cuda_graph and flush are for cuda")
         chosen["threads"] = [as_size("threads", n) for n in _several(len(cores()) if threads is None else threads)]
     same = {"batch": as_size("batch", batch), "frames": as_size("frames", frames)}
-    found = [
-        How.model_validate({"device": device} | same | dict(zip(chosen, values, strict=True)))
-        for values in product(*chosen.values())
-    ]
-    # TF32 is a way to multiply float32 alone.
-    return [how for how in found if how.dtype == "float32" or not how.tf32]
+    every = [How.model_validate(same | dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())]
+    found = [how for how in every if how.dtype == "float32" or not how.tf32]
+    if not found:
+        raise InvalidInput("tf32 is a way to multiply float32")
+    return found
+
+
+def options(field: str) -> tuple[str, ...]:
+    """The words that a field of `How` may have."""
+    annotation = How.model_fields[field].annotation
+    alternatives = [annotation, *get_args(annotation)]  # Literal[...], or that or None
+    return next(get_args(each) for each in alternatives if get_origin(each) is Literal)
 
 
 def _several(given: Any) -> list[Any]:
     return list(dict.fromkeys(given)) if isinstance(given, list | tuple) else [given]
 
 
-def network_jobs(
-    hows: Iterable[How],
+def choose(
+    hows: Sequence[How],
     models: "str | Iterable[str] | None" = None,
-    cells: "str | Cell | Iterable[str | Cell] | None" = None,
-    *,
-    kernels: "Sequence[Pair]" = ((3, 3),),
-    size: Pair = (1024, 2048),
-    classes: int = 19,
-    sites: "Mapping[str, str | Cell] | None" = None,
-    recurrence: str | None = None,
-) -> list[Job]:
-    """Networks to time, without their training heads, as `entries` chooses them."""
-    jobs: dict[tuple[Any, ...], Job] = {}
-    for sides in kernels:
-        settings: dict[str, Any] = {"size": int_pair("size", size), "kernel": int_pair("kernel", sides)}
-        settings["classes"] = as_size("classes", classes)
-        found = entries(models, cells, sites=sites, recurrence=recurrence, heads=False, **settings)
-        for how, entry in product(hows, found.values()):
-            job = Job(Subject.of_network(entry, **settings), how, entry.program)
-            jobs.setdefault(job.key, job)
-    return list(jobs.values())
-
-
-def cell_jobs(
-    hows: Iterable[How],
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     kernels: Sequence[Pair] = ((3, 3),),
     channels: Sequence[Pair] = ((128, 128),),
-    size: Pair = (128, 256),
+    size: "Pair | None" = None,
+    classes: int = 19,
+    sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
 ) -> list[Job]:
-    """Single cells to time."""
-    area = int_pair("size", size)
-    jobs: dict[tuple[Any, ...], Job] = {}
-    for how, sides, widths, cell in product(hows, kernels, channels, find_cells(cells, recurrence)):
-        where: dict[str, Any] = {
-            "kernel": int_pair("kernel", sides),
-            "channels": int_pair("channels", widths),
-            "size": area,
-        }
-        subject = Subject.of_cell(cell, **where)
-        job = Job(subject, how, describe_cell(cell, **where))
-        jobs.setdefault(job.key, job)
-    return list(jobs.values())
+    """What to time: with ``cells`` alone, single cells of every kernel and ``channels`` on maps of 128x256; else the
+    networks (all without ``models``), without their training heads, for frames of 1024x2048. Each once."""
+    jobs: list[Job] = []
+    wanted = [models] if isinstance(models, str) else models if models is None else list(models)
+    if models is None and cells is not None:
+        area = int_pair("size", (128, 256) if size is None else size)
+        for how, sides, widths, cell in product(hows, kernels, channels, find_cells(cells, recurrence)):
+            where: dict[str, Any] = {"kernel": int_pair("kernel", sides), "size": area}
+            where["channels"] = int_pair("channels", widths)
+            jobs.append(Job(Subject.of_cell(cell, **where), how, describe_cell(cell, **where)))
+    else:
+        settings: dict[str, Any] = {"size": int_pair("size", (1024, 2048) if size is None else size)}
+        settings["classes"] = as_size("classes", classes)
+        for sides in kernels:
+            settings["kernel"] = int_pair("kernel", sides)
+            found = entries(wanted, cells, sites=sites, recurrence=recurrence, heads=False, **settings).values()
+            jobs += [
+                Job(Subject.of_network(entry, **settings), how, entry.program)
+                for how, entry in product(hows, found)
+                if wanted is None or entry.model in wanted  # not what they extend, which tables show beside them
+            ]
+    return list({job.key: job for job in jobs}.values())
 
 
 def record(
@@ -130,41 +112,90 @@ def record(
     """Time jobs into a profile, which is saved to ``path`` after every block.
 
     A file that is there already is continued: with ``resume`` the processes that its runs lack are added, with
-    ``replace`` they are measured anew, and without either a run that it has is refused. ``latest`` gets the profile
-    after every block: who is interrupted has what was measured until then. ``runner``: of `Runner`.
+    ``replace`` they are measured anew (the old ones stay until there are as many new ones), and without either a run
+    that it has is refused. ``latest`` gets the profile after every block: who is interrupted has what was measured
+    until then. ``runner``: of `Runner`. `MeasuringFailed` at the end tells of jobs that could not be timed.
     """
-    devices = {job.how.device for job in jobs}
-    if "cuda" in devices:
+    on_gpu = any(job.how.device == "cuda" for job in jobs)
+    if on_gpu:
         refuse_without_gpu()
-    refuse_impossible(jobs)
-    here = host("cuda" if "cuda" in devices else "cpu")
+    here = host("cuda" if on_gpu else "cpu")
+    memory = physical_memory() if here.gpu is None else here.gpu.memory or physical_memory()
+    refuse_impossible(jobs, memory)
     with locked(path) if path else nullcontext():
         result = load(path) if path and path.exists() else Profile(host=here)
         if differences := here.differences(result.host):
             raise InvalidInput(f"{path} was recorded elsewhere: {'; '.join(differences)}")
-        result = result.model_copy(update={"host": result.host.merged(here)})
         there = [job for job in jobs if job.key in result.by_key]
         if there and not (resume or replace):
             raise InvalidInput(
                 f"{path} has {len(there)} of these runs already, such as {there[0].subject.title}: "
                 "--resume adds what they lack, --replace measures them anew"
             )
-        have = {job: len(result.by_key[job.key].processes) if resume and job in there else 0 for job in jobs}
+        result = result.model_copy(update={"host": result.host.merged(here)})
+        measured = {job: result.by_key[job.key].processes if resume and job in there else () for job in jobs}
 
         def keep(processes: Mapping[Job, Process]) -> None:
             nonlocal result
             for job, process in processes.items():
-                earlier = result.by_key[job.key].processes if have[job] else ()
-                have[job] += 1
-                run = Run(subject=job.subject, how=job.how, clock=job.clock, processes=(*earlier, process))
-                result = result.with_run(run)
+                measured[job] += (process,)
+                old = result.by_key.get(job.key)
+                if old is None or len(measured[job]) >= len(old.processes):
+                    run = Run(subject=job.subject, how=job.how, clock=job.clock, processes=measured[job])
+                    result = result.with_run(run)
             if path:
                 result.save(path)
             latest(result)
 
-        work = []
-        for group in groups(jobs):
-            for count in sorted({have[job] for job in group}):
-                work.append(([job for job in group if have[job] == count], count))
-        Runner(keep, **runner).run(work)
+        # A group takes turns as a whole, so what one of its runs lacks is measured for all of them.
+        work = [(group, min(len(measured[job]) for job in group)) for group in groups(jobs, memory)]
+        timing = Runner(keep, **runner)
+        timing.run(work)
+    if timing.failed:
+        raise MeasuringFailed("; ".join(timing.failed.values()))
     return result
+
+
+def profile(
+    models: "str | Iterable[str] | None" = None,
+    cells: "str | Cell | Iterable[str | Cell] | None" = None,
+    *,
+    kernels: Sequence[Pair] = ((3, 3),),
+    channels: Sequence[Pair] = ((128, 128),),
+    size: "Pair | None" = None,
+    classes: int = 19,
+    sites: "Mapping[str, str | Cell] | None" = None,
+    recurrence: str | None = None,
+    device: str = "cpu",
+    out: "str | Path | None" = None,
+    resume: bool = False,
+    replace: bool = False,
+    processes: int = PROCESSES,
+    rounds: int = ROUNDS,
+    budget: float | None = None,
+    **how: Any,
+) -> Profile:
+    """Time single cells (``cells`` alone) or networks in fresh processes that take turns; raw seconds per call.
+
+    ``how``: of `ways`, such as ``memory_format=["contiguous", "channels_last"]`` or ``threads=1``. ``out``: a name or a
+    file that grows with every block; see `record` for ``resume`` and ``replace``. ``budget``: seconds for all of it,
+    instead of ``processes`` and ``rounds``. Needs POSIX.
+
+    >>> import costmodel
+    >>> seen = costmodel.profile(cells=["depth"], channels=[4], size=(5, 6), processes=1, rounds=2)
+    >>> [(run.subject.title, len(run.processes), len(run.processes[0].seconds)) for run in seen.runs]
+    [('depth cell 3x3 4 5x6', 1, 2)]
+    """
+    jobs = choose(
+        ways(device, **how),
+        models,
+        cells,
+        kernels=kernels,
+        channels=channels,
+        size=size,
+        classes=classes,
+        sites=sites,
+        recurrence=recurrence,
+    )
+    path = None if out is None else destination(str(out))
+    return record(jobs, path, resume=resume, replace=replace, processes=processes, rounds=rounds, budget=budget)

@@ -7,21 +7,24 @@ group gets several blocks, spread over the whole run.
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from multiprocessing import Pipe
 from typing import Any, Protocol
 
 from costmodel.describe.errors import InvalidInput, MeasuringFailed
 from costmodel.describe.program import Program
-from costmodel.measure.host import ENVIRONMENT, cores, physical_memory
+from costmodel.measure.host import ENVIRONMENT, INHERITED_NOT, cores
 from costmodel.profiles import Clock, How, Process, Subject
 
 PROCESSES = 5  # of each subject: enough to see that there are two modes
@@ -32,6 +35,14 @@ TORCH_BYTES = 400_000_000  # that a process holds for torch alone
 
 class OutOfTime(Exception):
     """The budget ended while a block was getting ready."""
+
+
+class JobFailed(MeasuringFailed):
+    """As `MeasuringFailed`, with the job that is to blame."""
+
+    def __init__(self, job: "Job", message: str) -> None:
+        super().__init__(f"{job.subject.title}, {job.how.title}: {message}")
+        self.job = job
 
 
 @dataclass(frozen=True)
@@ -76,28 +87,25 @@ class Worker(Protocol):
         """End it, whatever it does."""
 
 
-def groups(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs that differ in their cell alone are timed in turns, where memory allows."""
+def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
+    """Jobs that differ in their cell alone are timed in turns, where bytes of memory allow."""
     together: dict[tuple[Subject, How], list[Job]] = {}
     for job in jobs:
         together.setdefault((job.subject.standard, job.how), []).append(job)
-    available = 0.8 * physical_memory()
     result = []
     for group in together.values():
-        if sum(job.memory for job in group) <= available:
-            result.append(group)
-        else:
-            result += [[job] for job in group]
+        fit = sum(job.memory for job in group) <= 0.8 * memory
+        result += [group] if fit else [[job] for job in group]
     return result
 
 
-def refuse_impossible(jobs: Iterable[Job]) -> None:
-    """Refuse before anything starts what this machine cannot hold or does not have."""
+def refuse_impossible(jobs: Iterable[Job], memory: int) -> None:
+    """Refuse before anything starts what bytes of memory cannot hold, or threads that are not there."""
     for job in jobs:
-        if job.memory > physical_memory():
+        if job.memory > memory:
             raise InvalidInput(
                 f"{job.subject.title} needs at least {job.memory / 1e9:,.1f} GB at these sizes; "
-                f"this machine has {physical_memory() / 1e9:,.1f} GB"
+                f"this {'machine' if job.how.device == 'cpu' else 'GPU'} has {memory / 1e9:,.1f} GB"
             )
         if job.how.threads is not None and job.how.threads > len(cores()):
             raise InvalidInput(f"{job.how.threads} threads: this process may use {len(cores())} cores")
@@ -110,12 +118,12 @@ class ChildWorker:
         self.job = job
         self.pipe, theirs = Pipe()
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(INHERITED_NOT)}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        threads = job.how.threads or len(cores())
+        environment["OMP_NUM_THREADS"] = str(threads)
         environment |= {} if verify else ENVIRONMENT
-        threads = job.how.threads
-        cpus = tuple(cores()[-threads:]) if threads is not None and hasattr(os, "sched_setaffinity") else None
-        if threads is not None:
-            environment["OMP_NUM_THREADS"] = str(threads)
+        cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
         with theirs, _pinned(cpus):
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "costmodel.measure.child", str(theirs.fileno())],
@@ -149,7 +157,8 @@ class ChildWorker:
         return answer
 
     def kill(self) -> None:
-        self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # with what it may have started to compile
         self.process.wait()
         self.pipe.close()
         self.log.close()
@@ -168,7 +177,7 @@ class ChildWorker:
         except (EOFError, ConnectionResetError):
             self._fail()
         if isinstance(answer, InvalidInput):
-            raise MeasuringFailed(f"{self.job.subject.title}, {self.job.how.title}: {answer}")
+            raise JobFailed(self.job, str(answer))
         return answer
 
     def _fail(self) -> None:
@@ -178,7 +187,7 @@ class ChildWorker:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         memory = "; it may have run out of memory" if code == -9 else ""
         said = f": {last[0]}" if last else ""
-        raise MeasuringFailed(f"{self.job.subject.title}, {self.job.how.title}: its process {how}{memory}{said}")
+        raise JobFailed(self.job, f"its process {how}{memory}{said}")
 
 
 @contextmanager
@@ -195,13 +204,28 @@ def _pinned(cpus: Sequence[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until what is inside is done."""
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C is for that one
+        yield
+        return
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+    if noted:
+        raise KeyboardInterrupt
+
+
 @dataclass
 class Runner:
-    """Times jobs; ``keep(job, process)`` gets every finished process at once.
+    """Times jobs; ``keep`` gets the processes of every block when it ends, however it ends.
 
-    ``budget``: seconds, measured from ``begun`` on ``now``; the number of blocks and rounds then follows from it.
-    ``tick(done)`` hears which part of the whole is done, from 0 to 1, and what is at work. ``start`` and ``now`` are
-    handed in by tests.
+    ``budget``: seconds from now on; the number of blocks and of rounds in each follows from it. ``tick`` hears which
+    part of the whole is done, from 0 to 1, and what is at work. ``start`` and ``now`` are handed in by tests.
     """
 
     keep: Callable[[Mapping[Job, Process]], None]
@@ -216,6 +240,7 @@ class Runner:
         self.begun = self.now()
         self.starting: dict[int, float] = {}  # seconds until a group is warm
         self.round: dict[int, float] = {}  # seconds of one of its rounds
+        self.failed: dict[Job, str] = {}  # which are left out from then on
 
     @property
     def left(self) -> float:
@@ -227,46 +252,54 @@ class Runner:
 
     def run(self, work: Sequence[tuple[Sequence[Job], int]]) -> None:
         """Time groups, each with the number of blocks that it has already (of an earlier run)."""
-        work = [(group, have) for group, have in work if have < self.processes]
         if self.budget is not None:
             self._run_budget([group for group, _ in work])
             return
+        work = [(group, have) for group, have in work if have < self.processes]
         done, total = 0, sum(self.processes - have for _, have in work)
         for number in range(self.processes):
             for index, (group, have) in enumerate(work):
                 if number < self.processes - have:
-                    self._block(index, group, lambda n: n < self.rounds, first=number == 0, done=(done, total))
+                    self._try(index, group, lambda n: n < self.rounds, first=number == 0, done=(done, total))
                     done += 1
 
     def _run_budget(self, work: list[Sequence[Job]]) -> None:
         """As many blocks, and rounds in each, as the time allows; every group gets the same."""
-        passes = 0
-        try:
-            while True:
-                rounds, last = self._plan(passes)
-                if rounds < 1:
-                    return
+        rounds, last, passes = FEWEST_ROUNDS, False, 0
+        with suppress(OutOfTime):
+            while rounds and len(self.failed) < sum(map(len, work)):
                 for index, group in enumerate(work):
                     rest = range(index + 1, len(work))
                     later = sum(self.starting.get(i, 0) + rounds * self.round.get(i, 0) for i in rest)
-                    final = last and not rest
-
-                    most = math.inf if final else rounds  # the last block fills what is left
-                    self._block(index, group, partial(self._goes_on, index, most, later), first=passes == 0)
+                    final = False if rest else None if passes == 0 else last
+                    goes_on = partial(self._goes_on, index, rounds, later, final=final)
+                    self._try(index, group, goes_on, first=passes == 0)
                 passes += 1
                 if last:
                     return
-        except OutOfTime:
-            return
+                rounds, last = self._plan(passes)
 
-    def _goes_on(self, index: int, most: float, later: float, rounds: int) -> bool:
-        """Whether a group gets another round, with ``later`` seconds reserved for the other groups."""
-        return rounds < most and self.left - later > self.round[index] / 2
+    def _goes_on(self, index: int, most: int, later: float, rounds: int, final: bool | None) -> bool:
+        """Whether a group gets another round, with ``later`` seconds reserved for the other groups.
+
+        The final block fills what is left; the first pass's last one does so if no other pass fits (``final`` None).
+        """
+        if final is None:
+            final = self.left < sum(self.starting.values()) + sum(self.round.values())
+        return (final or rounds < most) and self.left - later > self.round[index] / 2
+
+    def _try(self, index: int, group: Sequence[Job], more: Callable[[int], bool], **how: Any) -> None:
+        """A block of a group; what fails in it is left out, and the others are timed without it."""
+        while able := [job for job in group if job not in self.failed]:
+            try:
+                self._block(index, able, more, **how)
+            except JobFailed as failure:
+                self.failed[failure.job] = str(failure)
+            else:
+                return
 
     def _plan(self, passes: int) -> tuple[int, bool]:
         """Rounds of every block in the next pass over all groups (0: no time for one), and whether it is the last."""
-        if passes == 0:
-            return FEWEST_ROUNDS, False
         starting, turn = sum(self.starting.values()), sum(self.round.values())
         # More processes rather than more rounds, down to a few: the spread is between processes.
         fitting = int(self.left / (starting + self.rounds * turn))
@@ -285,61 +318,65 @@ class Runner:
     ) -> None:
         """Fresh processes for a group, warmed one after another, timed in turns. What interrupts keeps whole rounds."""
         workers: dict[Job, Worker] = {}
-        facts: dict[Job, dict[str, Any]] = {}
+        facts: dict[Job, dict[str, Any]] = {job: {} for job in group}
         seconds: dict[Job, list[float]] = {job: [] for job in group}
-        begun = self.now()
+        steps, step = len(group) * (1 + first + self.rounds), count()
 
-        def say(rounds: int, what: str) -> None:
+        def say(job: Job) -> None:
             if done is None:
-                self.tick(1 - self.left / (self.budget or 1), what)
+                self.tick(1 - self.left / (self.budget or 1), job.subject.title)
             else:
-                part = (0.5 * len(facts) / len(group)) + 0.5 * rounds / self.rounds
-                self.tick((done[0] + part) / done[1], what)
+                self.tick((done[0] + next(step) / steps) / done[1], job.subject.title)
 
         try:
-            if first:
-                facts = self._ready(group, workers, verify=True)
-            begun = self.now()
-            for job, seen in self._ready(group, workers, verify=False).items():
-                facts[job] = facts.get(job, {}) | seen
+            for verify in [True, False] if first else [False]:
+                begun = self.now()
+                self._start(group, workers, verify)
+                for job in group:  # one after another, as they will be timed
+                    say(job)
+                    facts[job] |= workers[job].ready(self._patience())
+                    if verify:
+                        workers[job].kill()
             started = datetime.now(UTC)
             self.starting[index] = self.now() - begun
+            if self.left < sum(self._first_turn(facts[job]) for job in group) / 2:
+                raise OutOfTime
             rounds, begun = 0, self.now()
             try:
                 while rounds == 0 or more(rounds):
                     for job in group:
-                        say(rounds, job.subject.title)
+                        say(job)
                         seconds[job].append(workers[job].turn())
                     rounds += 1
                     self.round[index] = (self.now() - begun) / rounds
             finally:
                 if rounds:
-                    self.keep(
-                        {
-                            job: Process(
-                                started=started,
-                                seconds=tuple(round(s, 9) for s in seconds[job][:rounds]),
-                                **facts[job] | self._last(workers[job]),
-                            )
-                            for job in group
-                        }
-                    )
+                    with _uninterrupted():
+                        self.keep(
+                            {
+                                job: Process(
+                                    started=started,
+                                    seconds=tuple(round(s, 9) for s in seconds[job][:rounds]),
+                                    **facts[job] | self._last(workers[job]),
+                                )
+                                for job in group
+                            }
+                        )
         finally:
             for worker in workers.values():
                 worker.kill()
 
-    def _ready(self, group: Sequence[Job], workers: dict[Job, Worker], *, verify: bool) -> dict[Job, dict[str, Any]]:
-        """Start processes, all at once, and make them ready, one after another, as they will be timed."""
+    def _start(self, group: Sequence[Job], workers: dict[Job, Worker], verify: bool) -> None:
+        """Processes for a group: they load torch side by side, before any of them computes."""
         for job in group:
             workers[job] = self.start(job, verify)
         for worker in workers.values():
             worker.started(self._patience())
-        facts = {}
-        for job, worker in workers.items():
-            facts[job] = worker.ready(self._patience())
-            if verify:
-                worker.kill()
-        return facts
+
+    @staticmethod
+    def _first_turn(facts: Mapping[str, Any]) -> float:
+        """About how long a process takes for its first sample, in seconds."""
+        return float((facts.get("calls", 1) + 1) * min(facts.get("warmup_seconds", [0.0])))
 
     def _last(self, worker: Worker) -> dict[str, Any]:
         try:

@@ -20,20 +20,22 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """``holds`` or ``does not hold`` where the whole interval says so, else ``undecided``."""
-        low, high = self.claim.ratio
-        inside = [low <= side <= high for side in self.ratio.interval or ()]
-        outside = self.ratio.interval and (self.ratio.interval[1] < low or self.ratio.interval[0] > high)
-        if inside and all(inside):
+        """``holds`` or ``does not hold`` where the whole interval, of enough processes, says so; else ``undecided``."""
+        from costmodel.measure.estimate import FEWEST
+
+        if self.ratio.interval is None or self.ratio.processes < FEWEST:
+            return "undecided"
+        (low, high), (least, most) = self.ratio.interval, self.claim.ratio
+        if least <= low <= high <= most:
             return "holds"
-        return "does not hold" if outside else "undecided"
+        return "does not hold" if high < least or low > most else "undecided"
 
     @property
     def text(self) -> str:
         seen = f"{100 * self.ratio.value:.2f} %"
         if self.ratio.interval:
             seen += " ({:.2f} to {:.2f})".format(*(100 * side for side in self.ratio.interval))
-        named = f", {self.ratio.verdict}" if self.ratio.verdict else ""
+        named = "" if self.ratio.verdict == "stable" else f", {self.ratio.verdict}"
         printed = f"; printed {self.claim.printed:.2f} %" if self.claim.printed else ""
         return f"{self.claim.text}: {self.word} here, {seen}{named}{printed}."
 
@@ -44,7 +46,7 @@ class Verdict:
             "printed_pct": self.claim.printed,
             "pct": 100 * self.ratio.value,
             "pct_interval": self.ratio.interval and [100 * side for side in self.ratio.interval],
-            "pct_verdict": self.ratio.verdict or "stable",
+            "pct_verdict": self.ratio.verdict,
             "result": self.word,
         }
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from costmodel.describe.errors import InvalidInput
 from costmodel.measure import estimate
-from costmodel.measure.estimate import Estimate
+from costmodel.measure.estimate import FEWEST, Estimate
 from costmodel.profiles import Clock, How, Profile, Run, Subject, load
 from costmodel.report import claims
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import cells, from_run, milliseconds, notes
+from costmodel.report.timing import cells, from_run, notes, value
 
 # ---- one profile -----------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,8 @@ def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
                 "" if faults is None else f"{faults:.0f}",
             ]
         )
-    title = f"Time per {how.unit} on {profile.host.name(how.device)} (profile {name}): {how.title}"
+    one = "frame" if all(run.subject.network for run in runs) else "step"
+    title = f"Time per {how.unit_of(one)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
     lines = [
         *notes(found, "the standard cell"),
         f"MB: most memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
@@ -126,34 +127,40 @@ def _summary(name: str, path: Path) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Change:
     """A run that two profiles have. ``ratio``: its time in the second relative to the first; ``relative``: the same of
-    its percentages of the standard cell, which drift of a machine leaves alone (None: no standard cell)."""
+    its times relative to the standard cell (None: there is none)."""
 
     run: Run
     before: Estimate
     after: Estimate
     ratio: Estimate
-    relative: float | None
-
-    @property
-    def significant(self) -> bool | None:
-        """Whether the interval of the ratio leaves out 1; None if there is no interval."""
-        return None if self.ratio.interval is None else not self.ratio.interval[0] <= 1 <= self.ratio.interval[1]
-
-    def slower(self, limit: float) -> bool:
-        """Significantly slower, and by more than ``limit`` (0.05: 5 %)."""
-        return bool(self.significant) and self.ratio.value > 1 + limit
+    relative: Estimate | None
 
     def record(self) -> dict[str, Any]:
         return {
             "subject": self.run.subject.title,
             "how": self.run.how.title,
             "before_s": self.before.value,
+            "before_verdict": self.before.verdict,
             "after_s": self.after.value,
-            "ratio": self.ratio.value,
-            "ratio_interval": self.ratio.interval and list(self.ratio.interval),
-            "significant": self.significant,
-            "relative_to_standard": self.relative,
+            "after_verdict": self.after.verdict,
+            **_ratio("ratio", self.ratio),
+            **_ratio("relative", self.relative),
         }
+
+
+def _ratio(name: str, ratio: Estimate | None) -> dict[str, Any]:
+    return {
+        name: ratio and ratio.value,
+        f"{name}_interval": ratio and ratio.interval and list(ratio.interval),
+        f"{name}_significant": significant(ratio),
+    }
+
+
+def significant(ratio: Estimate | None) -> bool | None:
+    """Whether the interval of a ratio leaves out 1; None where too few processes, or no ratio, can tell."""
+    if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
+        return None
+    return not ratio.interval[0] <= 1 <= ratio.interval[1]
 
 
 def changes(first: Profile, second: Profile) -> list[Change]:
@@ -162,54 +169,74 @@ def changes(first: Profile, second: Profile) -> list[Change]:
     for run in second.runs:
         if (old := first.by_key.get(run.key)) is None:
             continue
+        standard = (run.subject.standard, run.how, run.clock)
         relative = None
-        base = (run.subject.standard, run.how, run.clock)
-        if run.subject != run.subject.standard and base in first.by_key and base in second.by_key:
-            relative = estimate.ratio(run, second.by_key[base]).value / estimate.ratio(old, first.by_key[base]).value
-        ratio = estimate.independent_ratio(run, old)
-        found.append(Change(run, estimate.time(old), estimate.time(run), ratio, relative))
+        if standard != run.key and standard in first.by_key and standard in second.by_key:
+            relative = estimate.relative_change((run, second.by_key[standard]), (old, first.by_key[standard]))
+        found.append(Change(run, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
     return found
 
 
-def diff(first: tuple[str, Profile], second: tuple[str, Profile], limit: float | None, form: str) -> tuple[str, bool]:
-    """Two profiles compared run by run; the text, and whether something is slower by more than ``limit``."""
+def diff(
+    first: tuple[str, Profile], second: tuple[str, Profile], limit: float | None, relative: bool, form: str
+) -> tuple[str, bool]:
+    """Two profiles compared run by run; the text, and whether something is significantly slower by more than ``limit``
+    (0.05: 5 %): in seconds, or ``relative`` to the standard cell."""
     find_format(form)
     found = changes(first[1], second[1])
     if not found:
         raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: the same subject run in the same way")
-    slower = [change for change in found if limit is not None and change.slower(limit)]
+
+    def judged(change: Change) -> Estimate | None:
+        return change.relative if relative else change.ratio
+
+    slower = [
+        change.run.title
+        for change in found
+        if limit is not None and (ratio := judged(change)) and significant(ratio) and ratio.value > 1 + limit
+    ]
     if form == "json":
         whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in found]}
-        return render_json(whole | {"slower": [change.run.title for change in slower]}), bool(slower)
+        return render_json(whole | {"slower": slower}), bool(slower)
     if form == "csv":
-        records = [change.record() for change in found]
-        for record in records:
-            record["ratio_low"], record["ratio_high"] = record.pop("ratio_interval") or (None, None)
-        return render_csv(records), bool(slower)
+        return render_csv([_unnested(change.record()) for change in found]), bool(slower)
     words = {True: "yes", False: "no", None: "unknown"}
-    rows = [
-        [
-            change.run.subject.title,
-            milliseconds(change.before.value),
-            milliseconds(change.after.value),
-            f"{change.ratio.value:.3f}",
-            "{:.3f}-{:.3f}".format(*change.ratio.interval) if change.ratio.interval else "",
-            words[change.significant],
-            "" if change.relative is None else f"{change.relative:.3f}",
-        ]
-        for change in found
-    ]
-    columns = ["subject", "ms before", "ms after", "ratio", "95 %", "significant", "of standard"]
+    columns = ["subject", "ms before", "ms after", "ratio", "95 %", "significant"]
     lonely = [len(profile.runs) - len(found) for _, profile in (first, second)]
+    what = "time relative to the standard cell" if relative else "time"
     lines = [
         f"before: {first[0]}, after: {second[0]}; {lonely[0]} runs only in the first, {lonely[1]} only in the second.",
-        "ratio: after / before, with its 95 % bootstrap interval over processes; significant: it leaves out 1.",
-        "of standard: the same for the time relative to the standard cell, which drift of the machine leaves alone.",
-        *(f"slower by more than {100 * limit:g} %: {change.run.title}" for change in slower if limit is not None),
+        f"ratio: of the {what}, after / before; 95 %: its bootstrap interval over processes; significant: it leaves "
+        f"out 1 (unknown: fewer than {FEWEST} processes{', or no standard cell' if relative else ''}).",
+        *(f"The machines differ: {each}." for each in first[1].host.differences(second[1].host)),
+        *(f"slower by more than {100 * limit:g} %: {title}" for title in slower if limit is not None),
     ]
     ways = list(dict.fromkeys(change.run.how for change in found))
     sheets = []
     for way in ways:
-        mine = [row for row, change in zip(rows, found, strict=True) if change.run.how == way]
-        sheets.append(Sheet(way.title, columns, "lrrrrlr", mine, lines if way == ways[-1] else ()))
+        rows = [
+            [
+                change.run.subject.title,
+                value(change.before),
+                value(change.after),
+                f"{ratio.value:.3f}" if ratio else "",
+                "{:.3f}-{:.3f}".format(*ratio.interval) if ratio and ratio.interval else "",
+                words[significant(ratio)],
+            ]
+            for change in found
+            if change.run.how == way
+            for ratio in [judged(change)]
+        ]
+        sheets.append(Sheet(way.title, columns, "lrrrrl", rows, lines if way == ways[-1] else ()))
     return render(sheets, form), bool(slower)
+
+
+def _unnested(record: dict[str, Any]) -> dict[str, Any]:
+    """Intervals as two columns."""
+    flat: dict[str, Any] = {}
+    for key, held in record.items():
+        if key.endswith("_interval"):
+            flat[f"{key[:-9]}_low"], flat[f"{key[:-9]}_high"] = held or (None, None)
+        else:
+            flat[key] = held
+    return flat

@@ -147,7 +147,7 @@ def _time_sheets(rows: list[Row], times: list[list[Timing]], profiles: "Mapping[
             body.append([*_point(row), f"{100 * row.cost_ratio:.2f}", *cells(timing)])
         if how:
             lines = [*notes(seen, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how))]
-            title = f"Time per step on {machine} (profile {name}): {how.title}"
+            title = f"Time per {how.unit_of('step')} on {machine} (profile {name}): {how.title}"
             columns = ["kernel", "channels", "cell", "cost %", "ms", "95 %", "%", "95 %"]
             sheets.append(Sheet(title, columns, "rrl" + "r" * 5, body, lines))
     return sheets

@@ -220,7 +220,7 @@ class Table:
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
             lines.append(f"paper: as printed in Table IV, {machines[how.device]}.")
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how)]
-        title = f"Time per {how.unit} on {machine} (profile {profile}): {how.title}"
+        title = f"Time per {how.unit_of('frame')} on {machine} (profile {profile}): {how.title}"
         return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines)
 
 

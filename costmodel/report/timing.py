@@ -1,12 +1,12 @@
 """Times as reports carry them: which machine, which clock, the median and how far it can be trusted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from costmodel.measure.estimate import Estimate
-    from costmodel.profiles import How, Profile, Run, Subject
+    from costmodel.profiles import How, Process, Profile, Run, Subject
 
 CLOCKS = {"wall": "wall clock", "cuda-events": "CUDA events", "published": "as published"}
 
@@ -30,6 +30,7 @@ class Timing:
     ratio: "Estimate | None" = None
     how: "How | None" = None
     profile: str = ""
+    throttle: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The JSON contract; the second half only for what was measured."""
@@ -47,7 +48,8 @@ class Timing:
         if self.ratio is not None:
             record["pct_interval"] = self.ratio.interval and [100 * side for side in self.ratio.interval]
             record |= _judged(self.ratio, "pct", 100)
-        return record | {"how": self.how.model_dump(exclude_none=True), "profile": self.profile}
+        held = {"throttle": list(self.throttle)} if self.device == "cuda" else {}
+        return record | held | {"how": self.how.model_dump(exclude_none=True), "profile": self.profile}
 
     def columns(self, alone: bool) -> dict[str, Any]:
         """As columns of a flat row; named after profile and way where this is not the only one of the table."""
@@ -60,15 +62,15 @@ class Timing:
                 low, high = estimate.interval or (None, None)
                 found[f"{prefix}_{unit}_low"] = None if low is None else factor * low
                 found[f"{prefix}_{unit}_high"] = None if high is None else factor * high
-                found[f"{prefix}_{unit}_verdict"] = estimate.verdict or "stable"
+                found[f"{prefix}_{unit}_verdict"] = estimate.verdict
         return found
 
 
 def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
-    """A verdict, ``stable`` where there is nothing to say, and both modes where there are two."""
+    """A verdict, and both modes where there are two."""
     prefix = "" if unit == "s" else f"{unit}_"
     modes = estimate.modes and [{f"median_{unit}": factor * m, "processes": n} for m, n in estimate.modes]
-    return {f"{prefix}verdict": estimate.verdict or "stable", f"{prefix}modes": modes}
+    return {f"{prefix}verdict": estimate.verdict, f"{prefix}modes": modes}
 
 
 def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
@@ -89,12 +91,23 @@ def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
         ratio=None if published else ratio,
         how=run.how,
         profile=name,
+        throttle=tuple(dict.fromkeys(reason for p in run.processes for reason in _held(p))),
     )
+
+
+def _held(process: "Process") -> list[str]:
+    """Why the GPU held back when the process ended."""
+    return list(process.gpu_after.throttle or ()) if process.gpu_after else []
 
 
 def timings(profile: "Profile", name: str, subject: "Subject") -> list[Timing]:
     """Every way in which a profile has timed a subject."""
     return [from_run(profile, name, run) for run in profile.runs if run.subject == subject]
+
+
+def value(estimate: "Estimate", unit: str = "ms") -> str:
+    """An estimate as one cell of a table: the value where it is stable, else the verdict."""
+    return _shown(estimate, unit)[0]
 
 
 def milliseconds(seconds: float) -> str:
@@ -116,32 +129,25 @@ def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
 
     What is not stable is not printed as if it were a result: the word and the range, or both modes.
     """
+    if estimate is None:
+        return ["", ""]
 
     def number(value: float) -> str:
         return milliseconds(value) if unit == "ms" else f"{100 * value:.2f}"
 
-    if estimate is None:
-        return ["", ""]
     if estimate.modes:
-        return ["two modes", " | ".join(number(value) for value, _ in estimate.modes)]
-    if estimate.interval is None:
-        return ["unstable", number(estimate.value)]
-    low, high = estimate.interval
-    return ["unstable" if estimate.remedy else number(estimate.value), f"{number(low)}-{number(high)}"]
+        return [estimate.verdict, " | ".join(number(value) for value, _ in estimate.modes)]
+    low, high = estimate.interval or (estimate.value, estimate.value)
+    value = number(estimate.value) if estimate.verdict == "stable" else estimate.verdict
+    return [value, number(low) if low == high else f"{number(low)}-{number(high)}"]
 
 
 VERDICTS = {
     "two modes": "two modes: the processes fall into two groups; the median of each is given. More --processes tell "
     "how often each comes.",
-    "unstable": "unstable: the interval is wider than 10 % (time) or 3 % (percentage) on a side, or there was only one "
-    "process. Remedy: more --processes (--resume keeps those that are there), or a quieter machine.",
+    "unstable": "unstable: the interval is wider than 10 % (time) or 3 % (percentage) on a side, or of fewer than 5 "
+    "processes. Remedy: more --processes (--resume keeps those that are there), or a quieter machine.",
 }
-
-
-def verdicts(timings: "Iterable[Timing]") -> list[str]:
-    """Notes for a table: the verdicts in it, with the remedy."""
-    found = {e.verdict for timing in timings for e in (timing.seconds, timing.ratio) if e}
-    return [note for verdict, note in VERDICTS.items() if verdict in found]
 
 
 def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
@@ -149,7 +155,10 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
     clock = CLOCKS[timings[0].clock] if timings else ""
     if all(timing.clock == "published" for timing in timings):
         return [f"ms: {clock}; %: of {of}."]
-    return [
-        f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds.",
-        *verdicts(timings),
-    ]
+    estimates = [e for timing in timings for e in (timing.seconds, timing.ratio) if e]
+    lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds."]
+    lines += [note for verdict, note in VERDICTS.items() if any(e.verdict == verdict for e in estimates)]
+    if not all(e.turns for e in estimates):
+        lines.append("Some percentages are of runs that did not take turns: the drift between the two is in them.")
+    held = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
+    return [*lines, f"The GPU was held back by: {', '.join(held)}."] if held else lines
