@@ -450,14 +450,23 @@ def profile(
         raise typer.Exit(code)
 
 
-@app.command("profiles", epilog=examples("profiles", "profiles --format json"))
-def list_profiles(form: Format = "text") -> None:
-    """List the recorded profiles: those in profiles/ here and those that come with costmodel."""
+@app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
+def list_profiles(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Show the runs of this one.", show_default=False)
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
     find_format(form)
     from costmodel import profiles
     from costmodel.report import profile as report
 
-    print(report.listing(profiles.available(), form))
+    if name is None:
+        print(report.listing(profiles.available(), form))
+    else:
+        found = profiles.read(name)
+        print(report.text(found, name, found.by_key, form))
 
 
 @app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --relative"))

@@ -376,6 +376,10 @@ def test_profiles_are_listed_even_damaged_ones(
     records = {each["name"]: each for each in json.loads(run(capsys, "profiles", "--format", "json")[1])}
     assert (records["mine"]["machine"], records["mine"]["runs"]) == ("c", 1)
     assert records["paper"]["machine"] == "Intel Core i5-6300U, NVIDIA TITAN X"
+    code, out, _ = run(capsys, "profiles", "mine")
+    assert (code, "Time per step on c (profile mine): float32" in out, "sep cell 3x3 4 5x6" in out) == (0, True, True)
+    paper = json.loads(run(capsys, "profiles", "paper", "--format", "json")[1])
+    assert (len(paper["runs"]), paper["runs"][-1]["median_s"]) == (26, 0.07268)
 
 
 # ---- in the child ----------------------------------------------------------------------------------------------------
