@@ -72,7 +72,12 @@ Measure = Annotated[
 ]
 Save = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="With --measure: keep it, as profiles/NAME.json.")]
 Processes = Annotated[
-    str | None, typer.Option(metavar="N", help="Fresh processes of each subject.  [default: 5]", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Fresh processes of each subject.  [default: 5, up to 12 where it is not stable]",
+        show_default=False,
+    ),
 ]
 Rounds = Annotated[
     str | None, typer.Option(metavar="N", help="Timed rounds in each process.  [default: 5]", show_default=False)

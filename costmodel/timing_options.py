@@ -118,9 +118,9 @@ def effort(processes: str | None, rounds: str | None, budget: str | None) -> dic
     """How much to measure, for `costmodel.measure.runner.Runner`."""
     if budget is not None and (processes is not None or rounds is not None):
         raise InvalidInput("--budget decides on --processes and --rounds: give it alone")
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"most": 12}  # as `costmodel.measure.runner.MOST_PROCESSES`
     if processes is not None:
-        found["processes"] = arguments.whole(processes, "--processes")
+        found = {"processes": arguments.whole(processes, "--processes")}
     if rounds is not None:
         found["rounds"] = arguments.whole(rounds, "--rounds")
     if budget is not None:

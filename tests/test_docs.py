@@ -62,6 +62,23 @@ def test_a_cell_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert run(capsys, monkeypatch, "sweep --cell grouped --channels 126")[0] == 2  # 126 is not a multiple of 4
 
 
+def test_the_findings_of_the_readme_are_those_of_the_profile() -> None:
+    from costmodel.profiles import read
+    from costmodel.report.table import table
+
+    words = " ".join(README.split())
+    timed = table(["v6"]).timed("recorded", read("amd-epyc-2-cores"))
+    standard, depth, sep = ({t.how: t for t in timed.rows[row].timings if t.how} for row in (1, 3, 4))
+    assert len(standard) == 4  # contiguous or channels_last, eager or compiled
+    for how in standard:
+        assert f"{depth[how].pct:.0f} and {sep[how].pct:.0f} %" in words
+    seconds = [timing.median_s for timing in standard.values()]
+    assert f"from {1e3 * max(seconds):.0f} to {1e3 * min(seconds):.0f} ms" in words
+    assert f"{timed.rows[3].flops_pct:.0f} and {timed.rows[4].flops_pct:.0f} %" in words
+    verdicts = [claim["result"] for claim in timed.record()["claims"] if "halves" in claim["claim"]]
+    assert verdicts == ["holds"] * 8
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)# ]+)\)", page.read_text()):

@@ -113,6 +113,23 @@ def test_only_what_lacks_is_measured() -> None:
     assert [list(block) for block in world.kept] == [["standard5", "depth5"]]
 
 
+def test_what_is_not_settled_gets_more_processes() -> None:
+    world = World()
+    first, second = groups(KERNELS, LARGE)
+
+    def settled(group: list[Job]) -> bool:
+        return group != second or len(world.kept) >= 7
+
+    world.runner(processes=2, most=9, settled=settled, rounds=1).run([(first, 0), (second, 0)])
+    assert [next(iter(block)) for block in world.kept] == [*["standard3", "standard5"] * 2, *["standard5"] * 3]
+    world = World()
+    world.runner(processes=2, most=4, settled=lambda group: False, rounds=1).run([(JOBS, 3)])
+    assert len(world.kept) == 1  # three were there
+    world = World(start=200.0)  # a block of two takes 400 s, the first one 800
+    world.runner(processes=1, most=9, settled=lambda group: False, rounds=1).run([(JOBS, 0)])
+    assert len(world.kept) == 1  # ten minutes are over
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), OSError("disk full")])
 def test_what_interrupts_keeps_whole_rounds(interrupt: BaseException) -> None:
     world = World(fail={6: interrupt})  # standard, depth; standard, depth; standard and then this

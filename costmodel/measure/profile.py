@@ -11,8 +11,9 @@ from costmodel.describe.cells import Cell, describe_cell, find_cells
 from costmodel.describe.errors import InvalidInput, MeasuringFailed
 from costmodel.describe.ops import Pair
 from costmodel.describe.size import as_size, int_pair
+from costmodel.measure.estimate import ratio
 from costmodel.measure.host import cores, host, physical_memory, refuse_without_gpu
-from costmodel.measure.runner import PROCESSES, ROUNDS, Job, Runner, groups, refuse_impossible
+from costmodel.measure.runner import MOST_PROCESSES, ROUNDS, Job, Runner, groups, refuse_impossible
 from costmodel.profiles import How, Process, Profile, Run, Subject, destination, load, locked
 
 
@@ -81,6 +82,8 @@ def choose(
     jobs: list[Job] = []
     wanted = [models] if isinstance(models, str) else models if models is None else list(models)
     if models is None and cells is not None:
+        if sites:
+            raise InvalidInput("sites are of networks: name models, too")
         area = int_pair("size", (128, 256) if size is None else size)
         for how, sides, widths, cell in product(hows, kernels, channels, find_cells(cells, recurrence)):
             where: dict[str, Any] = {"kernel": int_pair("kernel", sides), "size": area}
@@ -149,7 +152,15 @@ def record(
 
         # A group takes turns as a whole, so what one of its runs lacks is measured for all of them.
         work = [(group, min(len(measured[job]) for job in group)) for group in groups(jobs, memory)]
-        timing = Runner(keep, **runner)
+
+        def settled(group: Sequence[Job]) -> bool:
+            """Whether the percentages of a group are stable."""
+            known = result.by_key
+            standard = known.get((group[0].subject.standard, group[0].how, group[0].clock))
+            runs = [known[job.key] for job in group if job.key in known]
+            return standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
+
+        timing = Runner(keep, settled=settled, **runner)
         timing.run(work)
     if timing.failed:
         raise MeasuringFailed("; ".join(timing.failed.values()))
@@ -170,7 +181,7 @@ def profile(
     out: "str | Path | None" = None,
     resume: bool = False,
     replace: bool = False,
-    processes: int = PROCESSES,
+    processes: int | None = None,
     rounds: int = ROUNDS,
     budget: float | None = None,
     **how: Any,
@@ -178,8 +189,9 @@ def profile(
     """Time single cells (``cells`` alone) or networks in fresh processes that take turns; raw seconds per call.
 
     ``how``: of `ways`, such as ``memory_format=["contiguous", "channels_last"]`` or ``threads=1``. ``out``: a name or a
-    file that grows with every block; see `record` for ``resume`` and ``replace``. ``budget``: seconds for all of it,
-    instead of ``processes`` and ``rounds``. Needs POSIX.
+    file that grows with every block; see `record` for ``resume`` and ``replace``. ``processes``: of each
+    subject; without it 5, and up to 12 where percentages are not stable by then and ten minutes are not over.
+    ``budget``: seconds for all of it instead. Needs POSIX.
 
     >>> import costmodel
     >>> seen = costmodel.profile(cells=["depth"], channels=[4], size=(5, 6), processes=1, rounds=2)
@@ -197,5 +209,7 @@ def profile(
         sites=sites,
         recurrence=recurrence,
     )
+    effort: dict[str, Any] = {"rounds": rounds, "budget": budget}
+    effort |= {"most": MOST_PROCESSES} if processes is None else {"processes": processes}
     path = None if out is None else destination(str(out))
-    return record(jobs, path, resume=resume, replace=replace, processes=processes, rounds=rounds, budget=budget)
+    return record(jobs, path, resume=resume, replace=replace, **effort)

@@ -27,7 +27,9 @@ from costmodel.describe.program import Program
 from costmodel.measure.host import ENVIRONMENT, INHERITED_NOT, cores
 from costmodel.profiles import Clock, How, Process, Subject
 
-PROCESSES = 5  # of each subject: enough to see that there are two modes
+PROCESSES = 5  # of each subject; and for groups that are not settled then,
+MOST_PROCESSES = 12  # up to so many,
+MORE_SECONDS = 600  # while the whole takes no longer than this
 ROUNDS = 5  # of a block
 FEWEST_ROUNDS = 3
 TORCH_BYTES = 400_000_000  # that a process holds for torch alone
@@ -224,12 +226,15 @@ def _uninterrupted() -> Iterator[None]:
 class Runner:
     """Times jobs; ``keep`` gets the processes of every block when it ends, however it ends.
 
-    ``budget``: seconds from now on; the number of blocks and of rounds in each follows from it. ``tick`` hears which
-    part of the whole is done, from 0 to 1, and what is at work. ``start`` and ``now`` are handed in by tests.
+    Every group gets ``processes`` blocks, and up to ``most`` while it is not ``settled``. ``budget``: seconds from now
+    on; the number of blocks and of rounds in each follows from it. ``tick`` hears which part of the whole is done, from
+    0 to 1, and what is at work. ``start`` and ``now`` are handed in by tests.
     """
 
     keep: Callable[[Mapping[Job, Process]], None]
     processes: int = PROCESSES
+    most: int = 0
+    settled: Callable[[Sequence[Job]], bool] = lambda group: True
     rounds: int = ROUNDS
     budget: float | None = None
     tick: Callable[[float, str], object] = lambda done, what: None
@@ -255,13 +260,19 @@ class Runner:
         if self.budget is not None:
             self._run_budget([group for group, _ in work])
             return
-        work = [(group, have) for group, have in work if have < self.processes]
-        done, total = 0, sum(self.processes - have for _, have in work)
-        for number in range(self.processes):
+        blocks = [have for _, have in work]
+        done, total = 0, sum(max(0, self.processes - have) for have in blocks)
+        for _ in range(max(self.processes, self.most)):
             for index, (group, have) in enumerate(work):
-                if number < self.processes - have:
-                    self._try(index, group, lambda n: n < self.rounds, first=number == 0, done=(done, total))
-                    done += 1
+                if blocks[index] >= self.processes:
+                    more = blocks[index] < self.most and self.now() - self.begun < MORE_SECONDS
+                    if not more or self.settled(group):
+                        continue
+                    total += 1
+                first = blocks[index] == have
+                self._try(index, group, lambda n: n < self.rounds, first=first, done=(done, total))
+                blocks[index] += 1
+                done += 1
 
     def _run_budget(self, work: list[Sequence[Job]]) -> None:
         """As many blocks, and rounds in each, as the time allows; every group gets the same."""
