@@ -23,7 +23,8 @@ FORMAT: Literal[1] = 1
 SHIPPED = Path(__file__).parent / "recorded"  # in a wheel; in a checkout they are in profiles/
 Sides = tuple[int, int]
 Side = tuple[Count, Count]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]  # a line, without what would steer a terminal
 Clock = Literal["wall", "cuda-events", "published"]
 
 
@@ -37,10 +38,10 @@ class Subject(_Data):
     Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: cells other than ``cell`` there.
     """
 
-    network: str | None = None
-    cell: str | None = None
-    sites: tuple[tuple[str, str], ...] = ()
-    recurrence: str = "convlstm"
+    network: Text | None = None
+    cell: Text | None = None
+    sites: tuple[tuple[Text, Text], ...] = ()
+    recurrence: Text = "convlstm"
     kernel: Side | None = None
     channels: Side | None = None
     classes: Count | None = None
@@ -76,6 +77,8 @@ class Subject(_Data):
             raise ValueError("a kernel goes with a cell")
         if (self.network is None) != (self.channels is not None):
             raise ValueError("channels are of a single cell")
+        if self.network is None and self.sites:
+            raise ValueError("sites are of a network")
         if (self.network is None) != (self.classes is None):
             raise ValueError("classes are of a network")
         return self
@@ -155,7 +158,7 @@ class GpuState(_Data):
     memory_mhz: NonNegativeInt | None = None
     power_w: float | None = None
     temperature_c: int | None = None
-    throttle: tuple[str, ...] | None = None
+    throttle: tuple[Text, ...] | None = None
 
 
 class Process(_Data):
@@ -171,7 +174,7 @@ class Process(_Data):
     calls: Count = 1
     seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     warmup_seconds: tuple[Seconds, ...] = ()
-    deviation: float | None = None
+    deviation: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     peak_memory: NonNegativeInt | None = None
     peak_gpu_memory: NonNegativeInt | None = None
     minor_faults: NonNegativeInt | None = None
@@ -211,29 +214,29 @@ class Run(_Data):
 class Gpu(_Data):
     """A GPU and what drives it; memory in bytes."""
 
-    name: str
+    name: Text
     memory: Count | None = None
-    driver: str | None = None
-    cuda: str | None = None
-    cudnn: str | None = None
+    driver: Text | None = None
+    cuda: Text | None = None
+    cudnn: Text | None = None
 
 
 class Host(_Data):
     """The machine and the software; memory in bytes. ``environment``: what was set for the child processes."""
 
-    cpu: str
+    cpu: Text
     cores: Count | None = None
     memory: Count | None = None
-    os: str | None = None
-    python: str | None = None
-    torch: str | None = None
-    costmodel: str | None = None
-    commit: str | None = None
+    os: Text | None = None
+    python: Text | None = None
+    torch: Text | None = None
+    costmodel: Text | None = None
+    commit: Text | None = None
     cudnn_benchmark: bool | None = None
-    environment: dict[str, str] = {}
+    environment: dict[Text, Text] = {}
     gpu: Gpu | None = None
     date: AwareDatetime | None = None
-    source: str | None = None
+    source: Text | None = None
 
     def name(self, device: str) -> str:
         return self.gpu.name if device == "cuda" and self.gpu else self.cpu
@@ -311,8 +314,10 @@ def _umask() -> int:
 
 def load(path: Path) -> Profile:
     """Read and validate; `InvalidInput` names the file, the run and the field."""
+    if path.exists() and not path.is_file():
+        raise InvalidInput(f"{path}: not a file that holds a profile")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors may put a mark in front
     except FileNotFoundError:
         raise InvalidInput(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -388,7 +393,8 @@ def destination(name: str) -> Path:
     """Where a new profile goes: a path as it is, a name to ``profiles/NAME.json`` here."""
     if not name or name.endswith(("/", os.sep)) or Path(name).is_dir():
         raise InvalidInput(f"{name!r} is no name of a profile: expected NAME or a path such as profiles/NAME.json")
-    return Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
+    path = Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
+    return path.resolve() if path.is_symlink() else path  # the file is replaced, not what points to it
 
 
 @contextmanager
@@ -396,7 +402,14 @@ def locked(path: Path) -> Iterator[None]:
     """Hold a profile for writing; a second writer is refused."""
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):  # can a new file be put there?
+            pass
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from None
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InvalidInput(f"{path} cannot be written: it is read-only")
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         lock.acquire()

@@ -154,7 +154,7 @@ def time_jobs(
         latest = profile
 
     def tell(what: str, code: int) -> "tuple[Profile | None, int]":
-        kept = f"; {path} keeps what was timed" if path and latest else ""
+        kept = f"; {path} keeps what was timed" if path and latest and latest.runs else ""
         print(f"costmodel: {what}{kept}", file=sys.stderr)
         return latest, code
 

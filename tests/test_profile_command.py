@@ -1,5 +1,7 @@
 """`costmodel profile` and what is made of its files: real processes, real kills, tiny subjects."""
 
+import csv
+import io
 import json
 import os
 import random
@@ -380,6 +382,15 @@ def test_profiles_are_listed_even_damaged_ones(
     assert (code, "Time per step on c (profile mine): float32" in out, "sep cell 3x3 4 5x6" in out) == (0, True, True)
     paper = json.loads(run(capsys, "profiles", "paper", "--format", "json")[1])
     assert (len(paper["runs"]), paper["runs"][-1]["median_s"]) == (26, 0.07268)
+    rows = list(csv.DictReader(io.StringIO(run(capsys, "profiles", "paper", "--format", "csv")[1])))
+    assert (rows[0]["published_cpu_s"], rows[-1]["published_cuda_s"], rows[-1]["published_cpu_s"]) == (
+        "1.388",
+        "0.07268",
+        "",
+    )
+    Profile(host=Host(cpu="c")).save(tmp_path / "profiles" / "empty.json")
+    code, out, err = run(capsys, "profiles", "empty")
+    assert (code, out, err) == (2, "", "costmodel: empty: no runs to show\n")
 
 
 # ---- in the child ----------------------------------------------------------------------------------------------------

@@ -123,6 +123,10 @@ def damaged(**changes: object) -> str:
         (damaged(subject__cell="sep"), "sep cell 3x5 4 5x6, float32, contiguous, eager, 2 threads, state carried is"),
         (damaged(subject__kernel=[3, 0]), "run 2: runs[1].subject.kernel[1]: Input should be greater than 0, not 0"),
         (damaged(subject__classes=19), "run 2: runs[1].subject: classes are of a network"),
+        (damaged(subject__sites=[["final", "sep"]]), "run 2: runs[1].subject: sites are of a network"),
+        (damaged(subject__recurrence="a\x1b[31m"), "run 2: runs[1].subject.recurrence: String should match"),
+        (damaged(processes__0__seconds=[1e300]), "seconds[0]: Input should be less than or equal to 1000000"),
+        (damaged(processes__0__deviation=-1.0), "deviation: Input should be greater than or equal to 0"),
     ],
 )
 def test_a_damaged_file_is_refused_in_words(text: str, message: str, tmp_path: Path) -> None:
@@ -154,11 +158,31 @@ def test_a_file_cut_anywhere_is_refused(length: int) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no such file"):
         load(tmp_path / "none.json")
-    with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
-        load(tmp_path)
+    for special in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(InvalidInput, match="not a file that holds a profile"):
+            load(special)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="cannot be read: not text"):
         load(tmp_path / "bytes.json")
+
+
+def test_a_mark_in_front_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "bom.json").write_bytes(b"\xef\xbb\xbf" + PROFILE.text().encode())
+    assert load(tmp_path / "bom.json") == PROFILE
+
+
+def test_places_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match=r"x\.json cannot be written: "), locked(tmp_path / "file" / "x.json"):
+        pass
+    with pytest.raises(InvalidInput, match=r"x\.json cannot be written: "), locked(Path("/proc/x.json")):
+        pass
+
+
+def test_a_link_leads_to_the_file_that_is_replaced_and_locked(tmp_path: Path) -> None:
+    PROFILE.save(tmp_path / "real.json")
+    (tmp_path / "link.json").symlink_to("real.json")
+    assert destination(str(tmp_path / "link.json")) == tmp_path / "real.json"
 
 
 def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:

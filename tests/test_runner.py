@@ -244,6 +244,13 @@ def test_subjects_too_large_to_be_in_memory_together_are_timed_apart() -> None:
         refuse_impossible(JOBS, JOBS[0].memory - 1)
 
 
+def test_a_window_of_frames_takes_memory() -> None:
+    one, many = (choose(ways(threads=1, frames=n), None, ["sep"], channels=[(4, 4)], size=(5, 6))[0] for n in (1, 101))
+    assert many.memory - one.memory == 100 * 4 * 4 * 5 * 6  # bytes of a frame
+    with pytest.raises(InvalidInput, match="needs at least"):
+        refuse_impossible(choose(ways(frames=10**9), None, ["sep"], channels=[(4, 4)], size=(5, 6)), LARGE // 8)
+
+
 def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: [0, 1])
     jobs = choose(ways(threads=3), None, ["sep"], channels=[(4, 4)], size=(5, 6))

@@ -67,7 +67,8 @@ class Job:
     def memory(self) -> int:
         """Bytes that its process needs at least."""
         per_item = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[self.how.dtype or "float32"]
-        return TORCH_BYTES + self.program.memory * per_item // 4 * self.how.batch
+        window = (self.how.frames - 1) * sum(int(value.map.bytes) for value in self.program.inputs)
+        return TORCH_BYTES + (self.program.memory + window) * per_item // 4 * self.how.batch
 
 
 class Worker(Protocol):

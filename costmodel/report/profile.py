@@ -20,6 +20,8 @@ def text(profile: Profile, name: str, keys: "Collection[tuple[Subject, How, Cloc
     """Runs of a profile, by key, as a sheet for every way to run; or as ``json``, ``csv``."""
     find_format(form)
     runs = [run for run in profile.runs if run.key in keys]
+    if not runs and form != "json":
+        raise InvalidInput(f"{name}: no runs to show")
     if form == "json":
         host = profile.host.model_dump(mode="json", exclude_none=True)
         return render_json({"profile": name, "host": host, "runs": [_record(profile, name, run) for run in runs]})

@@ -58,9 +58,9 @@ def _block(sheet: Sheet, form: str, tabulate: Callable[..., str]) -> str:
 
 
 def render_csv(records: Sequence[dict[str, Any]]) -> str:
-    """Records with equal keys as CSV with a header."""
+    """Records as CSV with a header: a column for every key that one of them has."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return out.getvalue().rstrip("\n")

@@ -47,9 +47,7 @@ def text(
         return render_json(whole | claims.records(profiles or {}))
     if form == "csv":
         alone = len({(t.profile, t.how) for found in times for t in found}) == 1
-        flat = [_flat(sweep, row, found, alone) for row, found in zip(rows, times, strict=True)]
-        keys = dict.fromkeys(key for record in flat for key in record)
-        return render_csv([{key: record.get(key) for key in keys} for record in flat])
+        return render_csv([_flat(sweep, row, found, alone) for row, found in zip(rows, times, strict=True)])
     return render([_sheet(sweep, rows), *_time_sheets(rows, times, profiles or {})], form)
 
 

@@ -110,8 +110,7 @@ class Table:
             for timing in row.timings:
                 record |= timing.columns(alone=ways == 1)
             flat.append(record)
-        keys = dict.fromkeys(key for record in flat for key in record)
-        return [{key: record.get(key) for key in keys} for record in flat]
+        return flat
 
     def subject(self, row: TableRow) -> "Subject":
         """What is timed for a row: the network without its training heads."""
