@@ -118,9 +118,9 @@ def effort(processes: str | None, rounds: str | None, budget: str | None) -> dic
     """How much to measure, for `costmodel.measure.runner.Runner`."""
     if budget is not None and (processes is not None or rounds is not None):
         raise InvalidInput("--budget decides on --processes and --rounds: give it alone")
-    found: dict[str, Any] = {"most": 12}  # as `costmodel.measure.runner.MOST_PROCESSES`
+    found: dict[str, Any] = {}
     if processes is not None:
-        found = {"processes": arguments.whole(processes, "--processes")}
+        found["processes"] = arguments.whole(processes, "--processes")
     if rounds is not None:
         found["rounds"] = arguments.whole(rounds, "--rounds")
     if budget is not None:
@@ -146,7 +146,10 @@ def time_jobs(
 ) -> "tuple[Profile | None, int]":
     """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed."""
     from costmodel.measure.profile import record
+    from costmodel.measure.runner import MOST_PROCESSES
 
+    if "processes" not in effort:
+        effort = effort | {"most": MOST_PROCESSES}
     latest: Profile | None = None
 
     def hear(profile: "Profile") -> None:

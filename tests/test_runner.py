@@ -156,6 +156,13 @@ def test_what_fails_is_left_out_and_the_others_go_on() -> None:
     assert world.alive == 0
 
 
+def test_a_budget_ends_where_nothing_can_be_timed() -> None:
+    world = World(fail={n: JobFailed(job, "it died") for n, job in enumerate(JOBS, 1)})
+    timing = world.runner(budget=60.0)
+    timing.run([(JOBS, 0)])
+    assert (set(timing.failed), world.kept, world.alive) == (set(JOBS), [], 0)
+
+
 def test_ctrl_c_waits_while_a_block_is_kept() -> None:
     world, kept = World(), []
 

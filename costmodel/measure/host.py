@@ -115,10 +115,11 @@ def _nvml() -> Any:
     """NVML, started; None where it is not to be had."""
     try:
         import pynvml
-
+    except ImportError:
+        return None
+    try:
         pynvml.nvmlInit()
-    except Exception:
-        # Missing library, no driver, no permission: a measurement goes on without these facts, and the file shows that.
+    except pynvml.NVMLError:  # no driver, no permission: a measurement goes on, and the file shows what is missing
         return None
     return pynvml
 

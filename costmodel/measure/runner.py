@@ -287,7 +287,7 @@ class Runner:
                     goes_on = partial(self._goes_on, index, rounds, later, final=final)
                     self._try(index, group, goes_on, first=passes == 0)
                 passes += 1
-                if last:
+                if last or not self.round:  # or nothing could be timed
                     return
                 rounds, last = self._plan(passes)
 
