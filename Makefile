@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: table test bench bench-profile clean
+.PHONY: table test docs bench bench-profile clean
 
 table: $(VENV)/ready
 	@$(BIN)/costmodel table --model v6
 
 test: $(VENV)/ready
 	$(BIN)/pytest
+
+# What the README and the notebooks show: run again, and written back.
+docs: $(VENV)/ready
+	$(BIN)/python docs/regenerate.py
 
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/table_start.py

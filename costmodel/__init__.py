@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from costmodel.price.sweep import sweep as sweep
     from costmodel.profiles import Profile as Profile
     from costmodel.profiles import read as read_profile  # noqa: F401  (likewise)
+    from costmodel.report import figures as figures
+    from costmodel.report.profile import estimates as estimates
     from costmodel.report.table import table as table
 
 _FACE = {
@@ -38,6 +40,8 @@ _FACE = {
     "cell": ("describe.cells", "describe_cell"),
     "check": ("measure.check", "check"),
     "equation": ("price.formula", "equation"),
+    "estimates": ("report.profile", "estimates"),
+    "figures": ("report", "figures"),
     "network": ("describe.networks", "describe_network"),
     "observe": ("measure.observe", "observe"),
     "profile": ("measure.profile", "profile"),
@@ -51,8 +55,9 @@ __all__ = ["__version__", *_FACE]
 def __getattr__(name: str) -> Any:
     if name not in _FACE:
         raise AttributeError(f"module 'costmodel' has no attribute {name!r}")
-    module, attribute = _FACE[name]
-    return getattr(import_module(f"costmodel.{module}"), attribute)
+    module, attribute = f"costmodel.{_FACE[name][0]}", _FACE[name][1]
+    found = import_module(module)
+    return getattr(found, attribute) if hasattr(found, attribute) else import_module(f"{module}.{attribute}")
 
 
 def __dir__() -> list[str]:

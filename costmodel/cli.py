@@ -1,11 +1,15 @@
 """The command line. Each command opens what it needs inside its body, so that a table never waits for torch."""
 
 import os
+import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from costmodel import __version__, arguments, published
 from costmodel.describe.cells import CELLS, RECURRENCES
@@ -30,7 +34,23 @@ if TYPE_CHECKING:
     from costmodel.measure.runner import Job
     from costmodel.profiles import How
 
+
+class Interrupted(Exception):
+    """Ctrl-C while a command ran, unless the command itself told what it kept."""
+
+
+class Commands(typer.core.TyperGroup):
+    """All commands. Left alone, typer would make a silent exit code of Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -92,6 +112,9 @@ Implementation = Annotated[
     typer.Option(metavar=listed(IMPLEMENTATIONS), help="Plain torch or torch.compile.  [default: eager]"),
 ]
 Threads = Annotated[str | None, typer.Option(metavar="N,...", help="CPU threads timed.  [default: all cores]")]
+Plot = Annotated[
+    str | None, typer.Option("--plot", metavar="FILE", help="Draw it as well, into a file: .svg, .png or .pdf.")
+]
 Sites = Annotated[
     list[str] | None,
     typer.Option("--site", metavar="SITE=CELL", help="Another cell at one site (low, medium, high, final)."),
@@ -99,6 +122,22 @@ Sites = Annotated[
 FrameSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of a frame.")]
 MapSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of the feature map.")]
 FRAME = "x".join(map(str, published.SIZE))
+
+
+def eighth(frame: tuple[int, int]) -> tuple[int, int]:
+    """The feature map where the paper's last cell stands has an eighth of the frame's rows and columns."""
+    return -(-frame[0] // 8), -(-frame[1] // 8)
+
+
+# What `plot` draws: the functions of `costmodel.report.figures`, which opens too much for --help.
+PLOTS = {
+    "overview": "parameters, FLOPs, time of every network relative to the first: the paper's Fig. 1",
+    "time": "time per frame against FLOPs",
+    "quality": "published quality (Tables II and III) against cost, with the Pareto front",
+    "layers": "FLOPs per layer of a network",
+    "kernels": "what remains of the standard cell's cost, by kernel or channels; the approximation",
+    "promise": "measured speed-up of the cells against the one that FLOPs promise",
+}
 
 
 def examples(*lines: str) -> str:
@@ -112,6 +151,7 @@ def examples(*lines: str) -> str:
         "table --model v5,v6 --cell depth,sep --size 512x1024 --format markdown",
         "table --model v6 --cell sep --site final=standard",
         "table --convention fvcore --no-heads --format json",
+        "table --profile amd-epyc-2-cores --plot time.svg",
     )
 )
 def table(
@@ -125,6 +165,7 @@ def table(
     recurrence: Recurrence = "convlstm",
     heads: Annotated[bool, typer.Option(help="Count the auxiliary training heads, as Table IV does.")] = True,
     form: Format = "text",
+    plot: Plot = None,
     profile: Profiles = None,
     measure: Measure = None,
     save: Save = None,
@@ -136,10 +177,14 @@ def table(
     implementation: Implementation = None,
     threads: Threads = None,
 ) -> None:
-    """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell."""
+    """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell.
+
+    --plot draws times against FLOPs where there are times, else parameters and FLOPs relative to ICNet.
+    """
     from costmodel.report import table as tables
 
     find_format(form)
+    picture = plotted(plot)
     times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     chosen: dict[str, Any] = {
         "models": arguments.names(model, "--model", list(NETWORKS)),
@@ -165,6 +210,11 @@ def table(
             result = result.timed(name, found, times.keep)
         times.miss([result.subject(row) for row in result.rows])
     print(result.text(form))
+    if picture:
+        from costmodel.report import figures
+
+        kind = figures.time if result.times() else figures.overview
+        figures.save(partial(kind, result), picture)
     if times.code:
         raise typer.Exit(times.code)
 
@@ -192,6 +242,7 @@ def sweep(
     convention: ConventionName = "paper",
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
+    plot: Plot = None,
     profile: Profiles = None,
     measure: Measure = None,
     save: Save = None,
@@ -203,8 +254,12 @@ def sweep(
     implementation: Implementation = None,
     threads: Threads = None,
 ) -> None:
-    """Cost of the cells at every combination of kernels and channels, beside the paper's approximation."""
+    """Cost of the cells at every combination of kernels and channels, beside the paper's approximation.
+
+    --plot draws the measured speed-up against the promised one where there are times, else cost over kernels.
+    """
     find_format(form)
+    picture = plotted(plot)
     kernels = arguments.sizes(",".join(["3,5,7"] if kernel is None else kernel), "--kernel")
     widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
     area = arguments.rectangle(size, "--size")
@@ -232,6 +287,14 @@ def sweep(
         times.gather(jobs)
         times.miss([report.subject(result, row) for row in result.rows()])
     print(report.text(result, form, times.found, times.keep))
+    if picture:
+        from costmodel.report import figures
+
+        timed = next(iter(report.times(result, times.found, times.keep)), None)
+        if timed:
+            figures.save(partial(figures.promise, result, times.found[timed[0]], how=timed[1]), picture)
+        else:
+            figures.save(partial(figures.kernels, result), picture)
     if times.code:
         raise typer.Exit(times.code)
 
@@ -331,8 +394,7 @@ def check(
 
     programs: dict[str, Program] = {}
     if models is None:
-        # Where the paper's last cell stands, the map has an eighth of the frame's rows and columns.
-        area = frame if alone and size else (-(-frame[0] // 8), -(-frame[1] // 8))
+        area = frame if alone and size else eighth(frame)
         widths = arguments.square(channels or "128", "--channels")
         aside = "" if recurrence == "convlstm" else f" ({recurrence})"
         for name in cells or CELLS:
@@ -455,6 +517,200 @@ def profile(
         raise typer.Exit(code)
 
 
+@app.command(
+    epilog=examples(
+        "report",
+        "report --model v6 --profile amd-epyc-2-cores --out v6",
+        "report --implementation compiled --out report --force",
+        "report --size 512x1024 --cell standard,sep --kernel 3,5",
+    )
+)
+def report(
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    kernel: Annotated[
+        str, typer.Option(metavar="K,KxK,...", help="Kernels of the sweep; the networks have the first.")
+    ] = "3,5,7",
+    channels: Annotated[
+        str, typer.Option(metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.")
+    ] = "128",
+    classes: Classes = str(published.CLASSES),
+    convention: ConventionName = published.CONVENTION,
+    recurrence: Recurrence = "convlstm",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME|FILE",
+            help="Recorded times; repeat for several machines.  [default: all there are]",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to; it is written as a whole or not at all.")] = (
+        "report"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+) -> None:
+    """Write a folder with everything: Table IV and the sweep in all formats, figures, and one page, index.html.
+
+    All from descriptions and recorded profiles; nothing is measured.
+    """
+    from costmodel.report.folder import replacing
+
+    command = [*sys.argv[1:], *(["--force"] if not force else [])]
+    with replacing(Path(out), force) as folder:
+        from costmodel import profiles
+        from costmodel.price.sweep import sweep as grid
+        from costmodel.report import sweep as sweeps
+        from costmodel.report.folder import Report
+        from costmodel.report.table import table as networks
+
+        names = [*profile] if profile else [name for name, path in profiles.available().items() if readable(path)]
+        command += [] if profile else [f"--profile={name}" for name in names]
+        times = Times(names, None, None, None, None, None, dtype, memory_format, implementation, threads)
+        cells = arguments.names(cell, "--cell", list(CELLS))
+        kernels = arguments.sizes(kernel, "--kernel")
+        around: dict[str, Any] = {"recurrence": recurrence}
+        plain = networks(
+            arguments.names(model, "--model", list(NETWORKS)),
+            cells,
+            size=arguments.rectangle(size, "--size"),
+            kernel=kernels[0],
+            classes=arguments.whole(classes, "--classes"),
+            convention=convention,
+            **around,
+        )
+        widths = arguments.sizes(channels, "--channels")
+        cells_only = "paper" if convention == published.CONVENTION else convention
+        sweep = grid(kernels, widths, [eighth(plain.size)], cells, convention=cells_only, **around)
+        times.gather(lambda hows: [])
+        found = {name: each.only(times.keep) for name, each in times.found.items()}
+        if profile:
+            subjects = [plain.subject(row) for row in plain.rows]
+            times.miss(subjects + [sweeps.subject(sweep, row) for row in sweep.rows()], fatal=True)
+        whole = Report(plain, sweep, found, shlex.join(["costmodel", *command]))
+        with progress(len(whole.drawings), "drawing") as bar:
+            whole.write(folder, tick=lambda what: bar.update())
+    print(f"{Path(out) / 'index.html'}")
+
+
+@app.command(
+    help="Draw one figure, as wide as a column in print (8.5 cm).\n\n\b\n"
+    + "\n".join(f"{kind:<9} {what}" for kind, what in PLOTS.items()),
+    epilog=examples(
+        "plot overview",
+        "plot time --profile amd-epyc-2-cores --implementation eager --out time.png",
+        "plot promise --profile amd-epyc-2-cores --kernel 3,5,7",
+        "plot quality --metric vkitti-mfp --cost time --profile amd-epyc-2-cores",
+        "plot layers --model v6 --cell sep --size 512x1024",
+        "plot kernels --kernel 3 --channels 32,64,128 --out channels.pdf",
+    ),
+)
+def plot(
+    kind: Annotated[str, typer.Argument(metavar=listed(PLOTS), help="What to draw, see below.", show_default=False)],
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    kernel: Annotated[
+        str | None,
+        typer.Option(metavar="K,KxK,...", help="Kernels.  [default: 3; 3,5,7 for cells]", show_default=False),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]")
+    ] = None,
+    classes: Classes = str(published.CLASSES),
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            metavar=listed(CONVENTIONS),
+            help="What counts as a FLOP.  [default: tf-profiler; paper for single cells]",
+            show_default=False,
+        ),
+    ] = None,
+    recurrence: Recurrence = "convlstm",
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar=listed(published.QUALITY), help="Of quality.  [default: cityscapes-miou]"),
+    ] = None,
+    cost: Annotated[
+        str | None, typer.Option(metavar="flops|params|time", help="Of quality, on the x axis.  [default: flops]")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Recorded times.  [default: those published in the paper]")
+    ] = None,
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="An .svg, .png or .pdf.  [default: KIND.svg]")] = None,
+) -> None:
+    if kind not in PLOTS:
+        raise InvalidInput(f"unknown figure {kind!r}: one of {', '.join(PLOTS)}")
+    single = kind in ("kernels", "promise")
+    for option, value, kinds in (
+        ("--channels", channels, ("kernels", "promise")),
+        ("--model", model, ("overview", "time", "quality", "layers")),
+        ("--metric", metric, ("quality",)),
+        ("--cost", cost, ("quality",)),
+        ("--profile", profile, ("overview", "time", "quality", "promise")),
+    ):
+        if value and kind not in kinds:
+            raise InvalidInput(f"{option} is for {', '.join(kinds)}: not for {kind}")
+    from costmodel.report import figures
+
+    path = figures.destination(f"{kind}.svg" if out is None else out, "--out")
+    times = Times(
+        [profile] if profile else None, None, None, None, None, None, dtype, memory_format, implementation, threads
+    )
+    times.gather(lambda hows: [])
+    found = {name: each.only(times.keep) for name, each in times.found.items()}
+    models, cells = arguments.names(model, "--model", list(NETWORKS)), arguments.names(cell, "--cell", list(CELLS))
+    frame, kernels = arguments.rectangle(size, "--size"), arguments.sizes(kernel or "3,5,7", "--kernel")
+    if not single and kernel is not None:
+        kernels = [arguments.square(kernel, "--kernel")]
+    around: dict[str, Any] = {"recurrence": recurrence}
+    draw: Callable[..., Any]
+    if single:
+        from costmodel.price.sweep import sweep as grid
+        from costmodel.report.sweep import subject
+
+        widths = arguments.sizes(channels or "128", "--channels")
+        sweep = grid(kernels, widths, [eighth(frame)], cells, convention=convention or "paper", **around)
+        if kind == "promise" and not found:
+            from costmodel.profiles import available
+
+            raise InvalidInput(f"promise needs measured times: --profile with one of {', '.join(available())}")
+        times.miss([subject(sweep, row) for row in sweep.rows()], fatal=True)
+        draw = partial(figures.kernels, sweep)
+        if kind == "promise":
+            draw = partial(figures.promise, sweep, *found.values())
+    else:
+        from costmodel.report.table import table as networks
+
+        if kind == "layers":
+            models, cells = models or ["v6"], cells or ["standard"]
+            if len(models) > 1 or len(cells) > 1:
+                raise InvalidInput("layers are of one network: one --model and one --cell")
+        around |= {"size": frame, "kernel": kernels[0], "classes": arguments.whole(classes, "--classes")}
+        table = networks(models, cells, convention=convention or published.CONVENTION, **around)
+        times.miss([table.subject(row) for row in table.rows], fatal=True)
+        for name, each in found.items():
+            table = table.timed(name, each)
+        if kind == "layers":
+            draw = partial(figures.layers, table.rows[-1].entry.program, table.convention)
+        elif kind == "quality":
+            draw = partial(figures.quality, table, metric or "cityscapes-miou", cost or "flops")
+        else:
+            draw = partial(figures.time if kind == "time" else figures.overview, table)
+    figures.save(draw, path)
+    print(path)
+
+
 @app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
 def list_profiles(
     name: Annotated[
@@ -503,6 +759,27 @@ def diff(
         raise typer.Exit(1)
 
 
+def plotted(file: str | None) -> Path | None:
+    """Where --plot goes, checked before anything is measured."""
+    if file is None:
+        return None
+    from costmodel.report.figures import destination
+
+    return destination(file, "--plot")
+
+
+def readable(path: Path) -> bool:
+    """Whether a profile can be loaded; what is wrong with it goes to stderr."""
+    from costmodel.profiles import load
+
+    try:
+        load(path)
+    except InvalidInput as error:
+        print(f"costmodel: left out: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def version(asked: bool) -> None:
     if asked:
         print(f"costmodel {__version__}")
@@ -536,7 +813,7 @@ def main() -> int:
             print(error.format_message())
             return 0
         return fail(error.format_message(), 2)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, Interrupted, typer.Abort):
         return fail("interrupted", 130)
     except BrokenPipeError:  # the reader has seen enough
         forget_output()

@@ -6,11 +6,11 @@ they are read, replaced as a whole when they are written, and locked while they 
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 from pydantic import PositiveInt as Count
@@ -18,6 +18,9 @@ from pydantic import PositiveInt as Count
 from costmodel.describe.catalogue import Entry, approach
 from costmodel.describe.cells import Cell
 from costmodel.describe.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT: Literal[1] = 1
 SHIPPED = Path(__file__).parent / "recorded"  # in a wheel; in a checkout they are in profiles/
@@ -210,6 +213,23 @@ class Run(_Data):
     def title(self) -> str:
         return f"{self.subject.title}, {self.how.title}"
 
+    def columns(self) -> dict[str, Any]:
+        """What was timed, how and by which clock, as columns of a frame; sizes under the names that sweeps use."""
+        subject, how = self.subject.model_dump(), self.how.model_dump()
+        flat: dict[str, Any] = {"subject": self.subject.title, "network": subject["network"], "cell": subject["cell"]}
+        flat["sites"] = ",".join(f"{site}={cell}" for site, cell in self.subject.sites)
+        flat |= {"recurrence": subject["recurrence"], "classes": subject["classes"]}
+        for key, names in SIDES.items():
+            flat |= dict(zip(names, subject[key] or (None, None), strict=True))
+        return flat | how | {"clock": self.clock}
+
+
+SIDES = {
+    "kernel": ("kernel_x", "kernel_y"),
+    "channels": ("in_channels", "out_channels"),
+    "size": ("rows", "columns"),
+}
+
 
 class Gpu(_Data):
     """A GPU and what drives it; memory in bytes."""
@@ -282,6 +302,26 @@ class Profile(_Data):
         """This profile with ``run`` in the place of the one with the same subject, way and clock, or at the end."""
         runs = self.by_key | {run.key: run}
         return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs.values()))
+
+    def only(self, keep: Callable[[How], bool]) -> "Profile":
+        """This profile with the runs in the ways that ``keep`` wants."""
+        runs = tuple(run for run in self.runs if keep(run.how))
+        return Profile.model_construct(format=self.format, host=self.host, runs=runs)
+
+    def frame(self) -> "pd.DataFrame":
+        """A pandas frame of the raw samples, a row each: what was timed and how, number of the process and of the
+        round in it, seconds per call. ``attrs`` carries the machine."""
+        import pandas as pd
+
+        samples = [
+            run.columns() | {"process": number, "started": process.started, "round": round_, "seconds": seconds}
+            for run in self.runs
+            for number, process in enumerate(run.processes)
+            for round_, seconds in enumerate(process.seconds)
+        ]
+        frame = pd.DataFrame(samples)
+        frame.attrs.update(machine=self.host.cpu, gpu=self.host.gpu and self.host.gpu.name)
+        return frame
 
     def text(self) -> str:
         """The file: one run a line."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel import arguments
 from costmodel.describe.errors import InvalidInput, MeasuringFailed
+from costmodel.report.timing import recording
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -101,17 +102,21 @@ class Times:
             if measured:
                 self.found[name] = measured
 
-    def miss(self, subjects: "list[Subject]") -> None:
-        """Say which rows a profile does not have, if nothing was measured for them."""
+    def miss(self, subjects: "list[Subject]", fatal: bool = False) -> None:
+        """Say which rows a profile does not have, and what records them, if nothing was measured for them; ``fatal``:
+        `InvalidInput` where it has none of them."""
         for name, profile in self.found.items() if self.measure is None else ():
             there = {run.subject for run in profile.runs if self.keep(run.how)}
-            lacking = [subject.title for subject in subjects if subject not in there]
-            if len(lacking) == len(subjects):
-                print(
-                    f"costmodel: profile {name} has none of these rows; costmodel profile records them", file=sys.stderr
-                )
-            elif lacking:
-                print(f"costmodel: profile {name} has no {', no '.join(lacking)}", file=sys.stderr)
+            lacking = [subject for subject in subjects if subject not in there]
+            if not lacking:
+                continue
+            whole = len(lacking) == len(subjects)
+            rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
+            into = "NAME" if profile.host.source else name  # nobody can add to what was published
+            text = f"profile {name} {rows}; to record them: {recording(lacking, self.ways, into)}"
+            if whole and fatal:
+                raise InvalidInput(text)
+            print(f"costmodel: {text}", file=sys.stderr)
 
 
 def effort(processes: str | None, rounds: str | None, budget: str | None) -> dict[str, Any]:

@@ -46,11 +46,14 @@ def test_the_installed_script() -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "costmodel")
 
 
-COMMANDS = ["table", "sweep", "equation", "check", "profile", "profiles", "diff"]
+COMMANDS = ["table", "sweep", "equation", "check", "profile", "report", "plot", "profiles", "diff"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)
-def test_help_has_examples_that_work(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_has_examples_that_work(
+    command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     code, out, err = run(capsys, *command, "--help")
     assert (code, err) == (0, "")
     shown = [line.strip() for line in out.splitlines() if line.startswith("    costmodel ")]
@@ -58,7 +61,7 @@ def test_help_has_examples_that_work(command: list[str], capsys: pytest.CaptureF
         assert len(shown) >= 2
     for line in shown:
         # Those take seconds, or need profiles of one's own; they have tests of their own.
-        if not re.search("check|--measure|costmodel profile |diff", line):
+        if not re.search("check|--measure|costmodel profile |diff|report", line):
             assert run(capsys, *line.split()[1:])[0] == 0, line
 
 
@@ -86,7 +89,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("table --model v7", "--model 'v7': one of icnet, v2, v5, v6"),
         ("table --cell gated", "--cell 'gated': one of standard, spatial, depth, sep"),
         ("table --convention mine", "unknown convention 'mine': one of paper, tf-profiler, fvcore, torch"),
-        ("table --format pdf", "unknown format 'pdf': one of text, markdown, latex, csv, json"),
+        ("table --format pdf", "unknown format 'pdf': one of text, markdown, latex, html, csv, json"),
         ("sweep --format pdf", "unknown format 'pdf'"),
         ("check --format pdf", "unknown format 'pdf'"),
         ("table --classes 0", "--classes '0': expected a whole number from 1"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from costmodel import cli
@@ -15,6 +16,10 @@ from costmodel.describe.ops import Conv
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n\$ costmodel (.*?)\n(.*?)```", README, re.DOTALL)
+sys.path.insert(0, str(ROOT / "docs"))  # what `make docs` runs
+import regenerate  # noqa: E402  (needs the line above)
+
+FIGURES = list(regenerate.figures())
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str) -> tuple[int, str]:
@@ -34,8 +39,52 @@ def test_commands_of_the_readme_print_what_it_shows(
     assert out.startswith(head) if dots else out == shown
 
 
-def test_the_readme_shows_four_commands() -> None:
-    assert [command.split()[0] for command, _ in CONSOLE] == ["table", "equation", "check", "table"]
+def test_the_readme_shows_three_commands_and_two_figures() -> None:
+    assert [command.split()[0] for command, _ in CONSOLE] == ["table", "equation", "check"]
+    assert [command.split()[1] for command, _ in FIGURES] == ["time", "promise"]
+
+
+@pytest.mark.parametrize(("command", "file"), FIGURES, ids=[file.name for _, file in FIGURES])
+def test_the_figures_of_the_readme_are_fresh(command: str, file: Path, tmp_path: Path) -> None:
+    regenerate.run(f"{command} --out {tmp_path / file.name}")
+    assert (tmp_path / file.name).read_text() == file.read_text(), "stale: make docs"
+
+
+def texts(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """What each cell prints, without pictures."""
+    return [
+        [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])]
+        for cell in notebook.cells
+    ]
+
+
+@pytest.mark.parametrize("path", regenerate.NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_and_show_what_they_print(path: Path) -> None:
+    kept = nbformat.read(path, as_version=4)
+    nbformat.validate(kept)
+    assert texts(regenerate.executed(path)) == texts(kept), "stale: make docs"
+    checks = "".join(texts(kept)[-1])
+    assert checks.count("match: True") >= 4
+    assert "match: False" not in checks
+    pictures = [out for cell in kept.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    assert pictures
+    assert path.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("path", regenerate.NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_use_the_public_face_alone(path: Path) -> None:
+    import costmodel
+
+    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    assert set(re.findall(r"costmodel\.(\w+)", code)) <= set(costmodel.__all__)
+    imported = set(re.findall(r"^(?:from|import) (\S+)", code, re.M))
+    assert imported <= {"costmodel", "matplotlib.pyplot", "pandas"}
+
+
+def test_there_are_three_notebooks_which_say_what_one_learns() -> None:
+    assert [path.stem for path in regenerate.NOTEBOOKS] == ["flops_versus_time", "sweep_kernels", "table_iv"]
+    for path in regenerate.NOTEBOOKS:
+        assert "What you learn here" in nbformat.read(path, as_version=4).cells[0].source
 
 
 def test_a_cell_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +126,45 @@ def test_the_findings_of_the_readme_are_those_of_the_profile() -> None:
     assert f"{timed.rows[3].flops_pct:.0f} and {timed.rows[4].flops_pct:.0f} %" in words
     verdicts = [claim["result"] for claim in timed.record()["claims"] if "halves" in claim["claim"]]
     assert verdicts == ["holds"] * 8
+    plain = timed.rows[2].timings[2]  # spatial, after the two published times
+    assert plain.how
+    assert (plain.how.memory_format, plain.how.implementation) == ("contiguous", "eager")
+    assert f"{plain.pct:.0f} % of the time for {timed.rows[2].flops_pct:.0f} % of the FLOPs" in words
+
+
+def test_the_findings_about_single_cells_are_those_of_the_profile() -> None:
+    import costmodel
+
+    times = costmodel.estimates(costmodel.read_profile("amd-epyc-2-cores"))
+    times = times[(times.memory_format == "contiguous") & (times.implementation == "eager") & (times.threads == 2)]
+    both = times.merge(costmodel.sweep().frame(), on=["cell", "kernel_x", "in_channels"]).set_index(
+        ["cell", "kernel_x"]
+    )
+    promised, given, verdict = 1 / both.cost_ratio, 100 / both.pct, both.pct_verdict
+    words = " ".join(README.split())
+    for kernel, said in ((3, "promises {:.2f}x and gives {:.2f}x at K = 3"), (7, ", {:.2f}x and {:.2f}x at K = 7")):
+        assert said.format(promised["spatial", kernel], given["spatial", kernel]) in words
+    assert f"promises {promised['depth', 3]:.0f}x at K = 3 and {promised['depth', 7]:.0f}x at K = 7" in words
+    assert f"about {given['depth', 3]:.0f}x (in two modes) and about {given['depth', 7]:.0f}x (unstable)" in words
+    assert [verdict["depth", 3], verdict["depth", 7]] == ["two modes", "unstable"]
+    assert (given < promised)[both.index.get_level_values("cell") != "standard"].all()
+
+
+def test_the_finding_about_quality_is_that_of_the_tables() -> None:
+    from costmodel import published
+    from costmodel.report.figures import pareto
+    from costmodel.report.table import table
+
+    flops = {row.approach: row.flops for row in table().rows}
+    gains = []
+    for metric in ("cityscapes-miou", "vkitti-miou"):
+        values = published.QUALITY[metric].values
+        points = {name: (flops[name], values[name]) for name in flops}
+        assert points["depth-LSTM-ICNet v2"] in pareto(list(points.values()), more_is_better=True)
+        gains.append(values["depth-LSTM-ICNet v2"] - values["ICNet"])
+    more = 100 * (flops["depth-LSTM-ICNet v2"] / flops["ICNet"] - 1)
+    words = " ".join(README.split())
+    assert f"{more:.1f} % more FLOPs than ICNet and {gains[0]:.2f} and {gains[1]:.2f} points more mIoU" in words
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)

@@ -280,7 +280,8 @@ def test_a_table_measures_what_no_profile_has(
     code, out, _ = run(capsys, *table[:-2], "--profile", "mine", "--implementation", "compiled")
     assert "Time per" not in out
     code, out, err = run(capsys, "table", "--model", "v2", "--size", "193x193", "--profile", "mine")
-    assert (code, err) == (0, "costmodel: profile mine has none of these rows; costmodel profile records them\n")
+    command = "costmodel profile --model icnet,v2 --cell standard,spatial,depth,sep --size 193x193 --out mine --resume"
+    assert (code, err) == (0, f"costmodel: profile mine has none of these rows; to record them: {command}\n")
 
 
 def test_a_sweep_measures_what_no_profile_has(capsys: pytest.CaptureFixture[str], quick: list[str]) -> None:

@@ -31,9 +31,9 @@ THIRD_PARTY = {
     "published": set(),
     "arguments": set(),
     "price": {"numpy", "sympy", "pandas"},
-    "profiles": {"pydantic", "filelock"},
+    "profiles": {"pydantic", "filelock", "pandas"},
     "measure": {"torch", "fvcore", "numpy", "pynvml"},
-    "report": {"tabulate", "pandas"},
+    "report": {"tabulate", "pandas", "matplotlib", "jinja2"},
     "timing_options": {"tqdm"},
     "cli": {"typer"},
     "__init__": set(),
@@ -72,6 +72,10 @@ def test_imports_go_one_way(path: Path) -> None:
 
 def test_formulas_alone_open_sympy() -> None:
     assert [p.name for p in FILES if "sympy" in imports(p)] == ["formula.py"]
+
+
+def test_figures_alone_open_matplotlib() -> None:
+    assert [p.name for p in FILES if any(name.startswith("matplotlib") for name in imports(p))] == ["figures.py"]
 
 
 def test_importing_the_package_opens_nothing() -> None:

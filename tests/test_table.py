@@ -221,11 +221,13 @@ def test_measured_times_stand_beside_the_published_ones() -> None:
     assert wall.pct == pytest.approx(43.75)
     assert len(timed.rows[0].timings) == 2  # ICNet was not timed
     text = timed.text()
-    assert "Time per frame on this machine (profile mine): float32, contiguous, eager, 2 threads" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2") and "1616" in line]
-    # FLOPs %, not a number where it is not stable, the ranges, and the published time.
-    assert line.split()[2:] == ["43.49", "unstable", "750.0-1500", "unstable", "37.50-50.00", "1616", "64.56"]
+    title = "Time per frame on this machine (profile mine): float32, contiguous, eager, 2 threads"
+    assert title in " ".join(text.split())
+    lines = [line.split()[2:] for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2")]
+    # FLOPs %, not a number where it is not stable, the ranges; below, as 80 columns are full, the published time.
+    assert lines[1:] == [["43.49", "unstable", "750-1500", "unstable", "37.5-50.0"], ["1616", "64.56"]]
     assert "Remedy: more --processes" in text
+    assert "Timed on 2026-01-01." in text
     frame = timed.frame()
     assert frame.wall_cpu_s.tolist()[2] == 1.125
     assert frame.wall_cpu_pct_verdict.tolist()[2] == "unstable"
@@ -245,6 +247,7 @@ def test_measured_times_in_json() -> None:
     }
     assert (published_gpu["machine"], published_gpu["median_s"]) == ("NVIDIA TITAN X", 0.06062)
     assert (wall["median_s"], wall["pct"], wall["verdict"]) == (1.0, 50.0, "two modes")
+    assert wall["dates"] == ["2026-01-01"]
     assert wall["modes"] == [{"median_s": 1.0, "processes": 3}, {"median_s": 1.5, "processes": 2}]
     assert wall["pct_modes"] == [{"median_pct": 50.0, "processes": 3}, {"median_pct": 75.0, "processes": 2}]
     assert (wall["profile"], wall["how"]["threads"]) == ("mine", 2)

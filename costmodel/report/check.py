@@ -14,7 +14,7 @@ COLUMNS = ("events", "unknown ops", "launches", "parameters", "FlopCounterMode",
 
 
 def text(checks: "Sequence[Check]", form: str) -> str:
-    """The checks as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+    """The checks as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
     find_format(form)
     if form == "json":
         return render_json({"ok": all(c.ok for c in checks), "checks": [_record(c) for c in checks]})
@@ -24,7 +24,7 @@ def text(checks: "Sequence[Check]", form: str) -> str:
     rows, differences = [], []
     for c in checks:
         findings = {finding.what: finding for finding in c.findings}
-        rows.append([c.subject, *(_cell(findings.get(what)) for what in COLUMNS), "ok" if c.ok else "MISMATCH"])
+        rows.append([c.subject, "ok" if c.ok else "MISMATCH", *(_cell(findings.get(what)) for what in COLUMNS)])
         differences += [f"{c.subject}, {f.what}: {f.difference}" for f in c.findings if not f.ok]
     bad = sum(not c.ok for c in checks)
     notes = [
@@ -38,8 +38,8 @@ def text(checks: "Sequence[Check]", form: str) -> str:
     ]
     sheet = Sheet(
         "Description against running torch modules and foreign counters",
-        ["subject", *COLUMNS, "result"],
-        "llrrrrrrl",
+        ["subject", "result", *COLUMNS],
+        "lllrrrrrr",
         rows,
         notes,
     )

@@ -1,10 +1,12 @@
 """What the paper says about time, against what was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
+from costmodel.report.render import Sheet
+from costmodel.report.timing import percentage, verdicts
 
 if TYPE_CHECKING:
     from costmodel.measure.estimate import Estimate
@@ -51,8 +53,8 @@ class Verdict:
         }
 
 
-def judge(profile: "Profile", how: "How") -> list[Verdict]:
-    """The claims about this device that the profile has both sides of, run in this way."""
+def judge(profile: "Profile", how: "How", about: "Collection[Subject] | None" = None) -> list[Verdict]:
+    """The claims about this device (and about these subjects) that the profile has both sides of, run in this way."""
     from costmodel.measure import estimate
 
     found = []
@@ -61,7 +63,7 @@ def judge(profile: "Profile", how: "How") -> list[Verdict]:
             continue
         subject = _subject(claim)
         runs = {run.subject: run for run in profile.runs if run.how == how and run.clock != "published"}
-        if subject in runs and subject.standard in runs:
+        if subject in runs and subject.standard in runs and (about is None or subject in about):
             found.append(Verdict(claim, estimate.ratio(runs[subject], runs[subject.standard])))
     return found
 
@@ -91,3 +93,28 @@ def records(profiles: "Mapping[str, Profile]") -> dict[str, Any]:
             }
             found += [where | verdict.record() for verdict in judge(profile, how)]
     return {"claims": found}
+
+
+def sheet(profiles: "Mapping[str, Profile]") -> Sheet | None:
+    """All verdicts, a row a claim, machine and way to run; None where there are none."""
+    found = [
+        (profile.host.name(how.device), how.title, verdict)
+        for profile in profiles.values()
+        for how in dict.fromkeys(run.how for run in profile.runs)
+        for verdict in judge(profile, how)
+    ]
+    if not found:
+        return None
+    rows = []
+    for machine, way, verdict in sorted(found, key=lambda each: published.CLAIMS.index(each[2].claim)):
+        claim, ratio = verdict.claim, verdict.ratio
+        printed = f"{claim.printed:.2f}" if claim.printed else ""
+        rows.append([claim.text, machine, way, printed, *percentage(ratio), verdict.word])
+    notes = [
+        "%: time in per cent of the standard cell in the same network; paper: as printed in Table IV; 95 %: bootstrap "
+        "interval over processes.",
+        "holds, does not hold: the whole interval says so; undecided: it does not, or there are too few processes.",
+    ]
+    notes += verdicts([verdict.ratio for _, _, verdict in found])
+    columns = ["claim", "machine", "run as", "paper", "%", "95 %", "result"]
+    return Sheet("Claims of the paper", columns, "lllrrrl", rows, notes)

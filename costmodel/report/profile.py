@@ -3,15 +3,18 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.errors import InvalidInput
 from costmodel.measure import estimate
 from costmodel.measure.estimate import FEWEST, Estimate
-from costmodel.profiles import Clock, How, Profile, Run, Subject, load
+from costmodel.profiles import SIDES, Clock, How, Profile, Run, Subject, load
 from costmodel.report import claims
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
 from costmodel.report.timing import cells, from_run, notes, value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # ---- one profile -----------------------------------------------------------------------------------------------------
 
@@ -29,6 +32,36 @@ def text(profile: Profile, name: str, keys: "Collection[tuple[Subject, How, Cloc
         return render_csv([_flat(profile, name, run) for run in runs])
     ways = dict.fromkeys((run.how, run.clock) for run in runs)
     return render([_sheet(profile, name, [r for r in runs if (r.how, r.clock) == way]) for way in ways], form)
+
+
+def estimates(profile: Profile) -> "pd.DataFrame":
+    """A pandas frame, a row a run: what was timed and how, the median in seconds, the percentage of the standard cell,
+    the 95 % interval and the verdict of each. The names of sizes are those of ``sweep(...).frame()``, to merge with.
+
+    >>> import costmodel
+    >>> frame = costmodel.estimates(costmodel.read_profile("paper"))
+    >>> frame[frame.device == "cuda"][["subject", "median_s", "pct"]].round(2).iloc[2]
+    subject     spatial-LSTM-ICNet v2 3x3 1024x2048
+    median_s                                   0.07
+    pct                                      104.83
+    Name: 15, dtype: object
+    """
+    import pandas as pd
+
+    rows = []
+    for run in profile.runs:
+        timing = from_run(profile, "", run)
+        row = run.columns() | {"machine": timing.machine, "date": " ".join(timing.dates), "median_s": timing.median_s}
+        row["pct"] = timing.pct
+        for estimated, unit, factor in ((timing.seconds, "s", 1), (timing.ratio, "pct", 100)):
+            low, high = (estimated.interval if estimated else None) or (None, None)
+            row[f"{unit}_low"] = None if low is None else factor * low
+            row[f"{unit}_high"] = None if high is None else factor * high
+            row[f"{unit}_verdict"] = estimated.verdict if estimated else None
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    sizes = [name for names in SIDES.values() for name in names]
+    return frame.astype(dict.fromkeys(sizes, "Int64"))  # whole numbers, or missing
 
 
 def _record(profile: Profile, name: str, run: Run) -> dict[str, Any]:

@@ -1,60 +1,134 @@
-"""One layout for every table: titles, cells that are already strings, notes; as text, Markdown, LaTeX or CSV."""
+"""One layout for every table: titles, cells that are already strings, notes; in every format."""
 
 import csv
 import io
 import json
+import re
+import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from costmodel.describe.errors import InvalidInput
 
-FORMATS = ("text", "markdown", "latex", "csv", "json")
-WIDTH = 80  # columns that notes are wrapped to
-_TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
+FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
+WIDEST_NOTE = 100  # columns; longer lines are hard to read
+# Columns that say something about the one to their left, and stay with it.
+ATTACHED = ("%", "95 %", "dev.")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table to read: ``align`` has one of ``l``, ``r`` per column."""
+    """A table to read: ``align`` has one of ``l``, ``r`` per column; the first ``keys`` columns name a row."""
 
     title: str
     columns: Sequence[str]
     align: str
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    keys: int = 1
 
 
 def render(sheets: Iterable[Sheet], form: str) -> str:
-    """Sheets as ``text``, ``markdown`` or ``latex``."""
+    """Sheets as ``text`` (as wide as the terminal, 80 columns elsewhere), ``markdown``, ``latex`` or ``html``."""
+    sheets = list(sheets)
+    if form == "html":
+        from costmodel import __version__
+        from costmodel.report.page import Section, page
+
+        return page(sheets[0].title, [Section(sheets=sheets)], footer=[f"costmodel {__version__}"])
+    return "\n\n".join({"text": _text, "markdown": _markdown, "latex": _latex}[form](sheet) for sheet in sheets)
+
+
+def _tabulate(sheet: Sheet, form: str, columns: Sequence[int] | None = None) -> str:
+    """The body of a table, of some of its columns."""
     import tabulate as module
 
+    chosen = range(len(sheet.columns)) if columns is None else columns
+    sides = ["left" if sheet.align[n] == "l" else "right" for n in chosen]
     padding = module.MIN_PADDING
     module.MIN_PADDING = 0  # its columns would be two wider than they need, and 80 are soon full
     try:
-        return "\n\n".join(_block(sheet, form, module.tabulate) for sheet in sheets)
+        body: str = module.tabulate(
+            [[row[n] for n in chosen] for row in sheet.rows],
+            [sheet.columns[n] for n in chosen],
+            tablefmt=form,
+            colalign=sides,
+            headersalign=sides,
+            disable_numparse=True,
+        )
     finally:
         module.MIN_PADDING = padding
+    return body
 
 
-def _block(sheet: Sheet, form: str, tabulate: Callable[..., str]) -> str:
-    sides = ["left" if side == "l" else "right" for side in sheet.align]
-    body = tabulate(
-        sheet.rows,
-        list(sheet.columns),
-        tablefmt=_TABULATE[form],
-        colalign=sides,
-        headersalign=sides,
-        disable_numparse=True,
-    )
-    if form == "latex":
-        return "\n".join([*(f"% {line}" for line in (sheet.title, *sheet.notes)), body])
-    if form == "markdown":
-        parts = [f"**{sheet.title}**", body, "\n".join(f"- {note}" for note in sheet.notes)]
-        return "\n\n".join(part for part in parts if part)
-    notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ", break_long_words=False) for note in sheet.notes]
-    return "\n".join([sheet.title, "", body, *([""] if notes else []), *notes])
+def _text(sheet: Sheet) -> str:
+    width = shutil.get_terminal_size().columns
+    notes = [_wrap(note, width, indent="  ") for note in sheet.notes]
+    bodies = [_tabulate(sheet, "simple", columns) for columns in _blocks(sheet, width)]
+    return "\n".join([_wrap(sheet.title, width), "", "\n\n".join(bodies), *([""] if notes else []), *notes])
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    return textwrap.fill(text, min(width, WIDEST_NOTE), subsequent_indent=indent, break_long_words=False)
+
+
+def _blocks(sheet: Sheet, width: int) -> list[list[int]]:
+    """The columns, in as many blocks as it takes to fit the width; each begins with the keys."""
+    sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
+
+    def fits(columns: list[int]) -> bool:
+        return sum(sizes[n] + 2 for n in columns) - 2 <= width
+
+    keys = list(range(sheet.keys))
+    groups: list[list[int]] = []
+    for n in range(sheet.keys, len(sizes)):
+        if groups and sheet.columns[n] in ATTACHED and fits([*keys, *groups[-1], n]):
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    blocks = [keys]
+    for group in groups:
+        if blocks[-1] != keys and not fits([*blocks[-1], *group]):
+            blocks.append(keys)
+        blocks[-1] = [*blocks[-1], *group]
+    return blocks
+
+
+def _markdown(sheet: Sheet) -> str:
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in [sheet.columns, *sheet.rows]]
+    body = _tabulate(replace(sheet, columns=rows[0], rows=rows[1:]), "github")
+    parts = [f"**{sheet.title}**", body, "\n".join(f"- {note}" for note in sheet.notes)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _latex(sheet: Sheet) -> str:
+    """A float over both columns of a paper; it needs the package booktabs."""
+    notes = [
+        r"\par\smallskip\begin{minipage}{0.9\textwidth}\raggedright",
+        *(f"{_tex(note)}\\par" for note in sheet.notes),
+        r"\end{minipage}",
+    ]
+    lines = [
+        r"\begin{table*}",
+        r"\centering\footnotesize",
+        f"\\caption{{{_tex(sheet.title)}.}}",
+        _tabulate(sheet, "latex_booktabs"),
+        *(notes if sheet.notes else []),
+        r"\end{table*}",
+    ]
+    # pdflatex knows no more without further packages.
+    return "\n".join(lines).encode("latin-1", "replace").decode("latin-1")
+
+
+def _tex(text: str) -> str:
+    """Plain text for LaTeX."""
+    from tabulate import LATEX_ESCAPE_RULES
+
+    rules = LATEX_ESCAPE_RULES | {"|": r"\textbar{}"}
+    escaped = "".join(rules.get(character, character) for character in text)
+    return re.sub(r'"([^"]*)"', r"``\1''", escaped)
 
 
 def render_csv(records: Sequence[dict[str, Any]]) -> str:

@@ -30,8 +30,8 @@ def text(
     profiles: "Mapping[str, Profile] | None" = None,
     keep: "Callable[[How], bool]" = lambda how: True,
 ) -> str:
-    """The sweep as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``, with what profiles say about its points, as
-    far as ``keep`` wants it."""
+    """The sweep as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``, with what profiles say about its
+    points, as far as ``keep`` wants it."""
     find_format(form)
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
@@ -48,7 +48,20 @@ def text(
     if form == "csv":
         alone = len({(t.profile, t.how) for found in times for t in found}) == 1
         return render_csv([_flat(sweep, row, found, alone) for row, found in zip(rows, times, strict=True)])
-    return render([_sheet(sweep, rows), *_time_sheets(rows, times, profiles or {})], form)
+    return render([_sheet(sweep, rows), *_time_sheets(sweep, rows, times, profiles or {}).values()], form)
+
+
+def costs(sweep: Sweep) -> Sheet:
+    """What every cell costs at every point."""
+    return _sheet(sweep, list(sweep.rows()))
+
+
+def times(
+    sweep: Sweep, profiles: "Mapping[str, Profile]", keep: "Callable[[How], bool]" = lambda how: True
+) -> "dict[tuple[str, How], Sheet]":
+    """A sheet for every profile and way to run."""
+    rows = list(sweep.rows())
+    return _time_sheets(sweep, rows, [_timings(sweep, row, profiles, keep) for row in rows], profiles)
 
 
 def _recurrences(sweep: Sweep) -> dict[str, str]:
@@ -129,14 +142,20 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
         lines.append(f"recurrence: {named}; cost %: of a standard cell with it.")
     size = "x".join(map(str, sweep.sizes[0]))
     return Sheet(
-        f"ConvLSTM cells, one step on a {size} feature map", columns, "rrl" + "r" * (len(columns) - 3), body, lines
+        f"ConvLSTM cells, one step on a {size} feature map",
+        columns,
+        "rrl" + "r" * (len(columns) - 3),
+        body,
+        lines,
+        keys=3,
     )
 
 
-def _time_sheets(rows: list[Row], times: list[list[Timing]], profiles: "Mapping[str, Profile]") -> list[Sheet]:
-    """A sheet for every profile and way to run."""
+def _time_sheets(
+    sweep: Sweep, rows: list[Row], times: list[list[Timing]], profiles: "Mapping[str, Profile]"
+) -> "dict[tuple[str, How], Sheet]":
     ways = {(t.profile, t.how): t.machine for found in times for t in found}
-    sheets = []
+    sheets = {}
     for (name, how), machine in ways.items():
         body, seen = [], []
         for row, found in zip(rows, times, strict=True):
@@ -144,8 +163,9 @@ def _time_sheets(rows: list[Row], times: list[list[Timing]], profiles: "Mapping[
             seen += [timing] if timing else []
             body.append([*_point(row), f"{100 * row.cost_ratio:.2f}", *cells(timing)])
         if how:
-            lines = [*notes(seen, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how))]
+            about = [subject(sweep, row) for row in rows]
+            lines = [*notes(seen, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how, about))]
             title = f"Time per {how.unit_of('step')} on {machine} (profile {name}): {how.title}"
             columns = ["kernel", "channels", "cell", "cost %", "ms", "95 %", "%", "95 %"]
-            sheets.append(Sheet(title, columns, "rrl" + "r" * 5, body, lines))
+            sheets[name, how] = Sheet(title, columns, "rrl" + "r" * 5, body, lines, keys=3)
     return sheets

@@ -137,15 +137,16 @@ class Table:
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
     def text(self, form: str = "text") -> str:
-        """The table as ``text``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+        """The table as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
         find_format(form)
         if form == "json":
             return render_json(self.record())
         if form == "csv":
             return render_csv(self._flat())
-        return render([self._costs(), *self._times()], form)
+        return render([self.costs(), *self.times().values()], form)
 
-    def _costs(self) -> Sheet:
+    def costs(self) -> Sheet:
+        """Parameters and FLOPs, beside the printed ones."""
         unit = f"G{self.convention.unit}s"
         height, width = self.size
         title = (
@@ -195,10 +196,10 @@ class Table:
         # As printed: the lost digit stays lost.
         return [f"{row.paper.params_k}k", f"{row.paper.gflops}" if erratum else f"{row.paper.gflops:.2f}", deviation]
 
-    def _times(self) -> list[Sheet]:
+    def times(self) -> "dict[tuple[str, How], Sheet]":
         """A sheet for every profile and way to run."""
         ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
-        return [self._time(name, how, machine) for (name, how), machine in ways.items() if how]
+        return {(name, how): self._time(name, how, machine) for (name, how), machine in ways.items() if how}
 
     def _time(self, profile: str, how: "How", machine: str) -> Sheet:
         printed = how.dtype is not None and any(
@@ -211,14 +212,15 @@ class Table:
             paper = next((t for t in row.timings if t.clock == "published" and t.device == how.device), None)
             beside = [milliseconds(paper.median_s), f"{paper.pct:.2f}"] if paper else ["", ""]
             rows.append([row.approach, f"{row.flops_pct:.2f}", *cells(timing), *beside[: 2 * printed]])
-        head = ["approach", f"{self.convention.unit}s %", "ms", "95 %", "%", "95 %", *["paper ms", "%"][: 2 * printed]]
+        head = ["approach", f"{self.convention.unit}s %", "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
         lines = notes(found, "the standard cell in the same network")
         if how.dtype:
             lines.append("Timed without the training heads.")
         if printed:
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
-            lines.append(f"paper: as printed in Table IV, {machines[how.device]}.")
-        lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how)]
+            lines.append(f"paper: ms as printed in Table IV, {machines[how.device]}.")
+        about = [self.subject(row) for row in self.rows]
+        lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
         title = f"Time per {how.unit_of('frame')} on {machine} (profile {profile}): {how.title}"
         return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines)
 

@@ -1,6 +1,7 @@
 """Times as reports carry them: which machine, which clock, the median and how far it can be trusted."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ class Timing:
 
     ``interval_s`` is the 95 % bootstrap interval of the median over processes (None: one process, or published).
     ``pct`` is relative to the standard cell of the same network, or at the same point of a sweep (None: not timed).
-    ``seconds``, ``ratio``, ``how`` and ``profile`` belong to what was measured; published times have none.
+    ``seconds``, ``ratio``, ``how``, ``profile`` and ``dates`` (the days on which it was timed) belong to what was
+    measured; published times have none.
     """
 
     machine: str
@@ -31,6 +33,7 @@ class Timing:
     how: "How | None" = None
     profile: str = ""
     throttle: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The JSON contract; the second half only for what was measured."""
@@ -49,14 +52,17 @@ class Timing:
             record["pct_interval"] = self.ratio.interval and [100 * side for side in self.ratio.interval]
             record |= _judged(self.ratio, "pct", 100)
         held = {"throttle": list(self.throttle)} if self.device == "cuda" else {}
-        return record | held | {"how": self.how.model_dump(exclude_none=True), "profile": self.profile}
+        where = {"how": self.how.model_dump(exclude_none=True), "profile": self.profile, "dates": list(self.dates)}
+        return record | held | where
 
     def columns(self, alone: bool) -> dict[str, Any]:
         """As columns of a flat row; named after profile and way where this is not the only one of the table."""
         prefix = f"{self.clock}_{self.device}"
         if self.how and not alone:
             prefix += f"_{self.profile}_" + self.how.title.replace(", ", "_").replace(" ", "-")
-        found: dict[str, Any] = {f"{prefix}_s": self.median_s, f"{prefix}_pct": self.pct}
+        found: dict[str, Any] = {f"{prefix}_machine": self.machine}
+        found |= {f"{prefix}_date": " ".join(self.dates)} if self.seconds else {}
+        found |= {f"{prefix}_s": self.median_s, f"{prefix}_pct": self.pct}
         for estimate, unit, factor in ((self.seconds, "s", 1), (self.ratio, "pct", 100)):
             if estimate:
                 low, high = estimate.interval or (None, None)
@@ -92,7 +98,16 @@ def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
         how=run.how,
         profile=name,
         throttle=tuple(dict.fromkeys(reason for p in run.processes for reason in _held(p))),
+        dates=() if published else _dates(profile, run),
     )
+
+
+def _dates(profile: "Profile", run: "Run") -> tuple[str, ...]:
+    """The days on which its processes ran, or that of the profile."""
+    moments = [process.started for process in run.processes if process.started]
+    if not moments and profile.host.date:
+        moments = [profile.host.date]
+    return tuple(sorted({moment.date().isoformat() for moment in moments}))
 
 
 def _held(process: "Process") -> list[str]:
@@ -105,14 +120,73 @@ def timings(profile: "Profile", name: str, subject: "Subject") -> list[Timing]:
     return [from_run(profile, name, run) for run in profile.runs if run.subject == subject]
 
 
+def recording(
+    subjects: "Iterable[Subject]", ways: "Mapping[str, Sequence[Any]] | None" = None, name: str = "NAME"
+) -> str:
+    """The commands that time subjects (and perhaps some more) into a profile; ``ways``: values of fields of `How`."""
+    groups: dict[tuple[Any, ...], list[Subject]] = {}
+    for subject in subjects:
+        about = subject.sites, subject.recurrence, subject.classes, subject.size
+        # A network without cells has neither sites nor a recurrence: it joins those of its size that do.
+        alike = next((key for key in groups if subject.cell is None and key[2:] == about[2:]), about)
+        groups.setdefault(alike, []).append(subject)
+    return " && ".join(_command(group, ways or {}, name) for group in groups.values())
+
+
+_USUAL = {
+    "kernel": "3",
+    "channels": "128",
+    "classes": "19",
+    "recurrence": "convlstm",
+    "device": "cpu",
+    "dtype": "float32",
+    "memory_format": "contiguous",
+    "implementation": "eager",
+    "batch": "1",
+    "frames": "1",
+}
+_FLAGS = {"tf32": (True, "--tf32"), "cuda_graph": (True, "--cuda-graph"), "flush": (False, "--no-flush")}
+
+
+def _command(subjects: "Sequence[Subject]", ways: "Mapping[str, Sequence[Any]]", name: str) -> str:
+    first = next((subject for subject in subjects if subject.cell), subjects[0])
+    fields = {"model": "network", "cell": "cell", "kernel": "kernel", "channels": "channels", "classes": "classes"}
+    options = {
+        option: ",".join(dict.fromkeys(_typed(getattr(s, field)) for s in subjects if getattr(s, field)))
+        for option, field in fields.items()
+    }
+    options["size"] = "x".join(map(str, first.size))
+    options["site"] = ",".join(f"{site}={cell}" for site, cell in first.sites)
+    options["recurrence"] = first.recurrence
+    options |= {field: ",".join(map(str, values)) for field, values in ways.items() if field not in _FLAGS}
+    usual = _USUAL | {"size": "1024x2048" if first.network else "128x256"}
+    given = [
+        f"--{field.replace('_', '-')} {value}"
+        for field, value in options.items()
+        if value and value != usual.get(field)
+    ]
+    given += [flag for field, (value, flag) in _FLAGS.items() if value in ways.get(field, ())]
+    return " ".join(["costmodel profile", *given, f"--out {shlex.quote(name)} --resume"])
+
+
+def _typed(value: Any) -> str:
+    """A size as it is typed: ``3``, ``3x5``."""
+    return (
+        "x".join(map(str, dict.fromkeys(value) if len(set(value)) == 1 else value))
+        if isinstance(value, tuple)
+        else str(value)
+    )
+
+
 def value(estimate: "Estimate", unit: str = "ms") -> str:
     """An estimate as one cell of a table: the value where it is stable, else the verdict."""
     return _shown(estimate, unit)[0]
 
 
-def milliseconds(seconds: float) -> str:
-    """Four significant digits, trailing zeros kept: ``68.60``, ``1388``."""
-    return f"{1e3 * seconds:#.4g}".rstrip(".")
+def milliseconds(seconds: float, digits: int = 4) -> str:
+    """Significant digits, trailing zeros kept: ``68.60``, ``1388``."""
+    text = f"{1e3 * seconds:#.{digits}g}".rstrip(".")
+    return f"{1e3 * seconds:.0f}" if "e+" in text else text
 
 
 def cells(timing: "Timing | None") -> list[str]:
@@ -121,7 +195,12 @@ def cells(timing: "Timing | None") -> list[str]:
         return [""] * 4
     if timing.seconds is None:  # published: no samples
         return [milliseconds(timing.median_s), "", "" if timing.pct is None else f"{timing.pct:.2f}", ""]
-    return [*_shown(timing.seconds, "ms"), *_shown(timing.ratio, "%")]
+    return [*_shown(timing.seconds, "ms"), *percentage(timing.ratio)]
+
+
+def percentage(ratio: "Estimate | None") -> list[str]:
+    """A ratio in per cent and its interval, as cells of a table."""
+    return _shown(ratio, "%")
 
 
 def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
@@ -132,13 +211,13 @@ def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
     if estimate is None:
         return ["", ""]
 
-    def number(value: float) -> str:
-        return milliseconds(value) if unit == "ms" else f"{100 * value:.2f}"
+    def number(value: float, fewer: int = 1) -> str:
+        return milliseconds(value, 4 - fewer) if unit == "ms" else f"{100 * value:.{2 - fewer}f}"
 
     if estimate.modes:
-        return [estimate.verdict, " | ".join(number(value) for value, _ in estimate.modes)]
+        return [estimate.verdict, " / ".join(number(value) for value, _ in estimate.modes)]
     low, high = estimate.interval or (estimate.value, estimate.value)
-    value = number(estimate.value) if estimate.verdict == "stable" else estimate.verdict
+    value = number(estimate.value, fewer=0) if estimate.verdict == "stable" else estimate.verdict
     return [value, number(low) if low == high else f"{number(low)}-{number(high)}"]
 
 
@@ -150,6 +229,12 @@ VERDICTS = {
 }
 
 
+def verdicts(estimates: "Iterable[Estimate]") -> list[str]:
+    """What the verdicts that occur mean."""
+    occurring = {estimate.verdict for estimate in estimates}
+    return [note for verdict, note in VERDICTS.items() if verdict in occurring]
+
+
 def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
     """What the columns of measured times mean; ``of``: what percentages are relative to."""
     clock = CLOCKS[timings[0].clock] if timings else ""
@@ -157,8 +242,10 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
         return [f"ms: {clock}; %: of {of}."]
     estimates = [e for timing in timings for e in (timing.seconds, timing.ratio) if e]
     lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds."]
-    lines += [note for verdict, note in VERDICTS.items() if any(e.verdict == verdict for e in estimates)]
+    lines += verdicts(estimates)
     if not all(e.turns for e in estimates):
         lines.append("Some percentages are of runs that did not take turns: the drift between the two is in them.")
     held = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
-    return [*lines, f"The GPU was held back by: {', '.join(held)}."] if held else lines
+    lines += [f"The GPU was held back by: {', '.join(held)}."] if held else []
+    days = sorted({date for timing in timings for date in timing.dates})
+    return [*lines, f"Timed on {days[0]}{f' to {days[-1]}' if days[1:] else ''}."] if days else lines

@@ -1,0 +1,259 @@
+"""Figures: what they show is what the tables say, nothing is cut off, and one column of print is enough."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from references import rows
+
+import costmodel
+from costmodel import published
+from costmodel.describe.cells import CELLS
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import describe_network
+from costmodel.describe.ops import Conv
+from costmodel.profiles import How, Profile, Run, Subject, read
+from costmodel.report import figures
+from costmodel.report.table import table
+from costmodel.report.timing import recording
+
+RECORDED = read("amd-epyc-2-cores")
+PLAIN = table()
+TIMED = PLAIN.timed("amd-epyc-2-cores", RECORDED)
+GRID = costmodel.sweep([3, 5], [128], (128, 256))
+V6 = describe_network("v6", cell="standard", size=(1024, 2048))
+KINDS: dict[str, Callable[..., Any]] = {
+    "overview": partial(figures.overview, TIMED),
+    "overview as published": partial(figures.overview, PLAIN),
+    "overview without times": partial(figures.overview, table(size=(97, 97))),
+    "time": partial(figures.time, TIMED),
+    "time of one row": partial(figures.time, table(["icnet"]).timed("amd", RECORDED)),
+    **{f"quality {metric}": partial(figures.quality, TIMED, metric) for metric in published.QUALITY},
+    "quality by time": partial(figures.quality, TIMED, cost="time"),
+    "layers": partial(figures.layers, V6),
+    "layers of ICNet": partial(figures.layers, describe_network("icnet", size=(97, 97)), most=20),
+    "kernels": partial(figures.kernels, GRID),
+    "kernels, oblong": partial(figures.kernels, costmodel.sweep([(3, 5), (5, 3), (7, 1)], [64, (64, 96)])),
+    "channels": partial(figures.kernels, costmodel.sweep(3, [8, 64, 512])),
+    "promise": partial(figures.promise, GRID, RECORDED),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_is_inside_a_column_of_print(kind: str) -> None:
+    figure = figures.drawn(KINDS[kind])
+    assert figure.get_figwidth() == pytest.approx(8.5 / 2.54)
+    with matplotlib.rc_context(figures.STYLE):
+        figure.canvas.draw()
+    drawn = figure.get_tightbbox()  # inches, of everything that is drawn
+    assert -0.01 <= drawn.x0 <= drawn.x1 <= figure.get_figwidth() + 0.01
+    assert -0.01 <= drawn.y0 <= drawn.y1 <= figure.get_figheight() + 0.01
+    texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert min(text.get_fontsize() for text in texts) >= 5.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_carry_units_and_where_they_are_from(kind: str) -> None:
+    (ax,) = figures.drawn(KINDS[kind]).axes
+    told = " ".join(" ".join([ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)]).split())
+    assert re.search("convention|promised by FLOPs|million parameters|ms per frame", told)
+    if kind in ("time", "overview", "promise", "quality by time"):
+        assert "time: AMD EPYC, float32, contiguous, eager, 2 threads, state carried, 2026-11-20" in told
+    if kind == "overview as published":
+        assert "time: NVIDIA TITAN X, as published" in told
+
+
+def points(figure: Figure, marker: str) -> list[tuple[float, float]]:
+    """The places of single markers; those of legends have none."""
+    lines = [line for line in figure.axes[0].lines if line.get_marker() == marker]
+    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def test_the_overview_is_fig_1() -> None:
+    """The introduction, of v2: 133 % more FLOPs, 18 % more parameters, and 65 ms instead of 48."""
+    figure = figures.drawn(KINDS["overview as published"])
+    v2 = 13 - 2  # the second of 13 rows, counted from below
+    at = {marker: {y: x for x, y in points(figure, marker)} for marker in "svD"}
+    assert at["s"][v2] == pytest.approx(7887 / 6707, abs=1e-3)
+    assert at["v"][v2] == pytest.approx(135.74 / 58.38, abs=1e-3)
+    assert at["D"][v2] == pytest.approx(65.01 / 48.19)
+    assert [len(places) for places in at.values()] == [13, 13, 13]
+
+
+def test_time_stands_over_flops() -> None:
+    figure = figures.drawn(KINDS["time"])
+    shown = sorted(point for marker in "*osvD" for point in points(figure, marker))
+    for point, row in zip(shown, sorted(TIMED.rows, key=lambda row: row.flops), strict=True):
+        (timing,) = [timing for timing in row.timings if timing.how == eager().runs[0].how]
+        assert point == pytest.approx((row.flops / 1e9, 1e3 * timing.median_s))
+
+
+def eager() -> Profile:
+    return RECORDED.only(lambda how: how.implementation == "eager" and how.memory_format == "contiguous")
+
+
+def test_a_promise_and_what_became_of_it() -> None:
+    """depth at K = 3 promises 18469/181 = 102.04; measured: the medians of its processes' rounds."""
+    figure = figures.drawn(partial(figures.promise, GRID, eager()))
+    depth = points(figure, "v")
+    assert {round(x, 2) for x, _ in depth} == {102.04, 117.25}  # at K = 5: (16*25*128 + 37) / (16*25 + 37)
+    subject = Subject(cell="spatial", kernel=(3, 3), channels=(128, 128), size=(128, 256))
+    (timing,) = [t for t in costmodel.estimates(eager()).itertuples() if t.subject == subject.title and t.threads == 2]
+    assert (12_325 / 18_469, 100 / timing.pct) == pytest.approx(
+        (1 / points(figure, "s")[0][0], points(figure, "s")[0][1])
+    )
+
+
+def test_what_is_not_stable_is_hollow() -> None:
+    figure = figures.drawn(partial(figures.promise, GRID, eager()))
+    faces = {
+        str(line.get_markerfacecolor())
+        for line in figure.axes[0].lines
+        if line.get_marker() == "v" and len(line.get_xdata())
+    }
+    assert faces == {figures.PAPER}
+    solid = [line for line in figure.axes[0].lines if line.get_marker() == "s" and len(line.get_xdata())]
+    assert {str(line.get_markerfacecolor()) for line in solid} == {figures.COLOURS[0]}
+
+
+def test_layers_add_up_to_the_network() -> None:
+    (ax,) = figures.drawn(KINDS["layers"]).axes
+    assert sum(bar.get_width() for bar in ax.patches) == pytest.approx(
+        251.343772492
+    )  # Table IV, exact: 251,343,772,492
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[:4] == ["high (recurrent)", "final (recurrent)", "medium (recurrent)", "low (recurrent)"]
+    assert names[-1] == "88 others"
+
+
+def test_quality_is_typed_as_printed() -> None:
+    columns = {name: f"{name.replace('-', '_')}_{'permille' if 'mf' in name else 'pct'}" for name in published.QUALITY}
+    for row in rows("paper_quality.csv"):
+        for name, column in columns.items():
+            assert published.QUALITY[name].values[row["approach"]] == float(row[column])
+    assert list(published.QUALITY["cityscapes-miou"].values) == list(published.TABLE_IV)
+
+
+PLANE = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1)
+
+
+@given(PLANE, st.booleans())
+def test_the_pareto_front_is_what_nothing_beats(plane: list[tuple[int, int]], more: bool) -> None:
+    def beats(a: tuple[int, int], b: tuple[int, int]) -> bool:
+        good = a[1] >= b[1] if more else a[1] <= b[1]
+        return a != b and a[0] <= b[0] and good
+
+    front = figures.pareto(plane, more)
+    assert set(front) == {a for a in plane if not any(beats(b, a) for b in plane)}
+    assert front == sorted(set(front))
+
+
+def test_a_new_cell_gets_a_colour_and_marker_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = figures._styles(CELLS)
+    monkeypatch.setitem(CELLS, "grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
+    after = figures._styles(CELLS)
+    assert {name: after[name] for name in before} == before
+    assert after["grouped"] not in before.values()
+
+
+def test_the_same_figure_gives_the_same_file() -> None:
+    once, again = (figures.export(figures.drawn(KINDS["kernels"]), "svg") for _ in range(2))
+    assert once == again
+
+
+def test_axes_can_be_given_and_come_back() -> None:
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert figures.time(TIMED, ax=left) is left
+    assert figures.promise(GRID, RECORDED, ax=right) is right
+    figure.canvas.draw()
+
+
+def test_inline_figures_share_no_names() -> None:
+    svg = figures.export(figures.drawn(KINDS["kernels"]), "svg")
+    one, two = (figures.inline(svg, name, 'a "label"') for name in ("one", "two"))
+    ids = [set(re.findall(r'\bid="(.*?)"', text)) for text in (one, two)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for text, own in zip((one, two), ids, strict=True):
+        assert set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', text)) <= own
+    assert 'aria-label="a &quot;label&quot;"' in one
+    assert figures.INK not in one
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (partial(figures.quality, PLAIN, "speed"), "unknown metric 'speed': one of cityscapes-acc"),
+        (partial(figures.quality, PLAIN, cost="bytes"), "unknown cost 'bytes': one of flops, params, time"),
+        (partial(figures.quality, table(size=(97, 97))), "not published"),
+        (
+            partial(figures.time, table(["v2"], ["sep"], size=(97, 97))),
+            "costmodel profile --model icnet,v2 --cell sep --size 97x97 ",
+        ),
+        (partial(figures.promise, costmodel.sweep(9, 64), RECORDED), "--kernel 9 --channels 64 --out NAME"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(draw: Callable[..., Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(message)):
+        figures.drawn(draw)
+
+
+SUBJECTS = st.one_of(
+    st.builds(
+        Subject,
+        cell=st.sampled_from(["standard", "sep"]),
+        kernel=st.sampled_from([(3, 3), (3, 5)]),
+        channels=st.sampled_from([(128, 128), (64, 96)]),
+        size=st.sampled_from([(128, 256), (8, 8)]),
+        recurrence=st.sampled_from(["convlstm", "peephole"]),
+    ),
+    st.builds(
+        Subject,
+        network=st.sampled_from(["v2", "v6"]),
+        cell=st.sampled_from(["standard", "depth"]),
+        sites=st.sampled_from([(), (("final", "sep"),)]),
+        kernel=st.sampled_from([(3, 3), (5, 5)]),
+        classes=st.sampled_from([19, 4]),
+        size=st.sampled_from([(1024, 2048), (97, 97)]),
+    ),
+    st.builds(Subject, network=st.just("icnet"), classes=st.sampled_from([19, 4]), size=st.just((1024, 2048))),
+)
+
+
+@given(
+    st.lists(
+        SUBJECTS.filter(lambda s: (s.cell, s.channels) != ("depth", (64, 96))), min_size=1, max_size=5, unique=True
+    ),
+    st.sampled_from([{}, {"implementation": ["compiled"], "threads": [1, 2], "batch": [4]}]),
+)
+def test_the_command_that_records_rows_records_them(subjects: list[Subject], ways: dict[str, list[Any]]) -> None:
+    """What it says, read as the command line does, is what was asked for (and perhaps more)."""
+    from costmodel import cli
+
+    jobs: list[Run] = []
+
+    def kept(found: Any, path: Path, effort: Any, **how: bool) -> tuple[None, int]:
+        assert (str(path), how) == ("profiles/my own.json", {"resume": True, "replace": False})
+        jobs.extend(found)
+        return None, 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "time_jobs", kept)
+        for command in recording(subjects, ways, "my own").split(" && "):
+            patch.setattr(sys, "argv", shlex.split(command))
+            assert cli.main() == 0
+    assert set(subjects) <= {job.subject for job in jobs}
+    hows: set[How] = {job.how for job in jobs}
+    assert {how.implementation for how in hows} == {"compiled" if ways else "eager"}
+    if ways:
+        assert {(how.threads, how.batch) for how in hows} == {(1, 4), (2, 4)}

@@ -1,0 +1,141 @@
+"""The layout of sheets: nothing is lost, whatever the width; Markdown and LaTeX take any text."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costmodel.price.sweep import sweep
+from costmodel.profiles import read
+from costmodel.report import sweep as sweeps
+from costmodel.report.render import ATTACHED, FORMATS, Sheet, _blocks, render
+from costmodel.report.table import table
+
+RECORDED = read("amd-epyc-2-cores")
+CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
+
+
+@st.composite
+def sheets(draw: st.DrawFn) -> Sheet:
+    count = draw(st.integers(2, 12))
+    keys = draw(st.integers(1, min(3, count - 1)))
+    columns = draw(st.lists(st.one_of(CELLS, st.sampled_from(ATTACHED)), min_size=count, max_size=count))
+    rows = draw(st.lists(st.lists(CELLS, min_size=count, max_size=count), min_size=1, max_size=4))
+    return Sheet("title", columns, "l" * keys + "r" * (count - keys), rows, ["note"], keys)
+
+
+@given(sheets(), st.integers(20, 200))
+def test_columns_are_split_into_blocks_that_fit_and_lose_nothing(sheet: Sheet, width: int) -> None:
+    blocks = _blocks(sheet, width)
+    keys = list(range(sheet.keys))
+    assert all(block[: sheet.keys] == keys for block in blocks)
+    assert keys + [n for block in blocks for n in block[sheet.keys :]] == list(range(len(sheet.columns)))
+    sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
+    for block in blocks:
+        own = block[sheet.keys :]
+        wide = sum(sizes[n] + 2 for n in block) - 2
+        assert wide <= width or len(own) == 1  # wider than asked for only where a single column is
+
+
+def test_what_belongs_to_a_column_stays_with_it() -> None:
+    """approach 8 + FLOPs 5 + ms 2 + 95 % 4, two blanks between: ms would fit 19 columns, but not its interval."""
+    sheet = Sheet("title", ["approach", "FLOPs", "ms", "95 %", "paper"], "lrrrr", [["a", "1", "2", "3", "4"]])
+    assert _blocks(sheet, 25) == [[0, 1, 2, 3], [0, 4]]
+    assert _blocks(sheet, 24) == [[0, 1], [0, 2, 3], [0, 4]]
+    assert _blocks(sheet, 15) == [[0, 1], [0, 2], [0, 3], [0, 4]]  # 8 + 2 + 4 and their blanks are 18
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+@pytest.mark.parametrize("what", ["table", "sweep", "check"])
+def test_text_fits_the_terminal_and_uses_it(what: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    if what == "check":
+        from costmodel.describe.cells import describe_cell
+        from costmodel.measure.check import check
+        from costmodel.report.check import text as checks
+
+        text = checks([check(describe_cell("sep", kernel=3, channels=8, size=(6, 9)), "sep cell")], "text")
+    elif what == "table":
+        text = table().timed("amd-epyc-2-cores", RECORDED).text()
+    else:
+        text = sweeps.text(sweep(), "text", {"amd-epyc-2-cores": RECORDED})
+    widest = max(map(len, text.splitlines()))
+    assert widest <= columns
+    assert text.isascii()
+    if what == "table" and columns >= 120:  # 21 + 8 numbers of up to 11, two blanks between
+        assert "95 %  paper" in text
+
+
+def test_markdown_pastes_cleanly() -> None:
+    """As many cells in every line of a table as in its head: two modes have no bar in them."""
+    text = table().timed("amd-epyc-2-cores", RECORDED).text("markdown")
+    assert "two modes" in text
+    bars = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert bars == {9}  # 8 columns: costs, and measured times beside the published ones
+
+
+def test_markdown_escapes_bars() -> None:
+    sheet = Sheet("a|b", ["x", "y"], "lr", [["1|2", "3"]], ["n|m"])
+    assert "| 1\\|2 |" in render([sheet], "markdown")
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("csv", "json")])
+def test_every_format_has_every_number(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = table(["v5"]).text(form)
+    for number in ("10247", "173.98", "77.87", "135.4", "+0.07 [1]"):
+        assert number in text
+
+
+def test_html_is_escaped() -> None:
+    sheet = Sheet("<b>", ["<script>", "&"], "lr", [["<img src=x>", '"']], ["<i>"])
+    page = render([sheet], "html")
+    assert "&lt;img src=x&gt;" in page
+    assert not re.search("<b>|<img|<i>", page)
+
+
+PAPER = r"""\documentclass[twocolumn]{article}
+\usepackage{booktabs}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+def compiled(folder: Path, *files: str) -> str:
+    """The log of a two-column paper that includes some files."""
+    if not shutil.which("pdflatex"):
+        pytest.skip("needs pdflatex (Debian: texlive-latex-recommended)")
+    (folder / "paper.tex").write_text(PAPER % "\n".join(rf"\input{{{file}}}" for file in files))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return (folder / "paper.log").read_text(errors="replace")
+
+
+def test_latex_compiles_in_a_two_column_paper_and_fits(tmp_path: Path) -> None:
+    timed = table().timed("amd-epyc-2-cores", RECORDED).timed("paper", read("paper"))
+    (tmp_path / "table.tex").write_text(timed.text("latex"))
+    (tmp_path / "sweep.tex").write_text(sweeps.text(sweep(), "latex", {"amd-epyc-2-cores": RECORDED}))
+    log = compiled(tmp_path, "table.tex", "sweep.tex")
+    assert "Overfull" not in log
+    assert "Float too large" not in log
+
+
+def test_latex_takes_every_character(tmp_path: Path) -> None:
+    every = "".join(map(chr, range(32, 127)))
+    sheet = Sheet(every, [every, "y"], "lr", [[every, "1"]], [every, 'prints "135.4"'])
+    text = render([sheet], "latex")
+    assert "prints ``135.4''" in text
+    (tmp_path / "sheet.tex").write_text(text)
+    compiled(tmp_path, "sheet.tex")
+
+
+def test_latex_of_names_outside_ascii_compiles(tmp_path: Path) -> None:
+    sheet = Sheet("Gerät 机器", ["Prüfstand", "y"], "lr", [["机器 — 日", "1"]], ["é"])
+    (tmp_path / "sheet.tex").write_text(render([sheet], "latex"))
+    compiled(tmp_path, "sheet.tex")
