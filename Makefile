@@ -18,6 +18,7 @@ docs: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/table_start.py
 	$(BIN)/python benchmarks/sweep_speed.py
+	$(BIN)/python benchmarks/report_time.py
 
 # Half an hour, on a machine that does nothing else.
 bench-profile: $(VENV)/ready

@@ -112,6 +112,14 @@ Implementation = Annotated[
     typer.Option(metavar=listed(IMPLEMENTATIONS), help="Plain torch or torch.compile.  [default: eager]"),
 ]
 Threads = Annotated[str | None, typer.Option(metavar="N,...", help="CPU threads timed.  [default: all cores]")]
+OnlyDtype = Annotated[str | None, typer.Option("--dtype", metavar=listed(DTYPES), help="Only times in these.")]
+OnlyMemoryFormat = Annotated[
+    str | None, typer.Option("--memory-format", metavar=listed(MEMORY_FORMATS), help="Only times in these.")
+]
+OnlyImplementation = Annotated[
+    str | None, typer.Option("--implementation", metavar=listed(IMPLEMENTATIONS), help="Only times of these.")
+]
+OnlyThreads = Annotated[str | None, typer.Option("--threads", metavar="N,...", help="Only times with so many.")]
 Plot = Annotated[
     str | None, typer.Option("--plot", metavar="FILE", help="Draw it as well, into a file: .svg, .png or .pdf.")
 ]
@@ -129,6 +137,7 @@ def eighth(frame: tuple[int, int]) -> tuple[int, int]:
     return -(-frame[0] // 8), -(-frame[1] // 8)
 
 
+TIMED = ("overview", "time", "quality", "promise")  # of the following
 # What `plot` draws: the functions of `costmodel.report.figures`, which opens too much for --help.
 PLOTS = {
     "overview": "parameters, FLOPs, time of every network relative to the first: the paper's Fig. 1",
@@ -211,10 +220,10 @@ def table(
         times.miss([result.subject(row) for row in result.rows])
     print(result.text(form))
     if picture:
-        from costmodel.report import figures
+        from costmodel.report import drawing, figures
 
         kind = figures.time if result.times() else figures.overview
-        figures.save(partial(kind, result), picture)
+        drawing.save(partial(kind, result), picture)
     if times.code:
         raise typer.Exit(times.code)
 
@@ -288,13 +297,11 @@ def sweep(
         times.miss([report.subject(result, row) for row in result.rows()])
     print(report.text(result, form, times.found, times.keep))
     if picture:
-        from costmodel.report import figures
+        from costmodel.report import drawing, figures
 
-        timed = next(iter(report.times(result, times.found, times.keep)), None)
-        if timed:
-            figures.save(partial(figures.promise, result, times.found[timed[0]], how=timed[1]), picture)
-        else:
-            figures.save(partial(figures.kernels, result), picture)
+        kept = [each.only(times.keep) for each in times.found.values()]
+        timed = next((each for each in kept if figures.speedups(result, each)), None)
+        drawing.save(partial(figures.promise, result, timed) if timed else partial(figures.kernels, result), picture)
     if times.code:
         raise typer.Exit(times.code)
 
@@ -536,7 +543,14 @@ def report(
         str, typer.Option(metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.")
     ] = "128",
     classes: Classes = str(published.CLASSES),
-    convention: ConventionName = published.CONVENTION,
+    convention: Annotated[
+        str,
+        typer.Option(
+            metavar=listed(CONVENTIONS),
+            help="What counts as a FLOP.  [default: tf-profiler, and paper for single cells]",
+            show_default=False,
+        ),
+    ] = published.CONVENTION,
     recurrence: Recurrence = "convlstm",
     profile: Annotated[
         list[str] | None,
@@ -547,10 +561,10 @@ def report(
             show_default=False,
         ),
     ] = None,
-    dtype: Dtype = None,
-    memory_format: MemoryFormat = None,
-    implementation: Implementation = None,
-    threads: Threads = None,
+    dtype: OnlyDtype = None,
+    memory_format: OnlyMemoryFormat = None,
+    implementation: OnlyImplementation = None,
+    threads: OnlyThreads = None,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to; it is written as a whole or not at all.")] = (
         "report"
     ),
@@ -560,42 +574,38 @@ def report(
 
     All from descriptions and recorded profiles; nothing is measured.
     """
-    from costmodel.report.folder import replacing
+    from costmodel.report.folder import refuse_to_replace
 
-    command = [*sys.argv[1:], *(["--force"] if not force else [])]
-    with replacing(Path(out), force) as folder:
-        from costmodel import profiles
-        from costmodel.price.sweep import sweep as grid
-        from costmodel.report import sweep as sweeps
-        from costmodel.report.folder import Report
-        from costmodel.report.table import table as networks
+    refuse_to_replace(Path(out), force)
+    from costmodel import profiles
+    from costmodel.price.sweep import sweep as grid
+    from costmodel.report import sweep as sweeps
+    from costmodel.report.folder import Report, replacing
+    from costmodel.report.table import table as networks
 
-        names = [*profile] if profile else [name for name, path in profiles.available().items() if readable(path)]
-        command += [] if profile else [f"--profile={name}" for name in names]
-        times = Times(names, None, None, None, None, None, dtype, memory_format, implementation, threads)
-        cells = arguments.names(cell, "--cell", list(CELLS))
-        kernels = arguments.sizes(kernel, "--kernel")
-        around: dict[str, Any] = {"recurrence": recurrence}
-        plain = networks(
-            arguments.names(model, "--model", list(NETWORKS)),
-            cells,
-            size=arguments.rectangle(size, "--size"),
-            kernel=kernels[0],
-            classes=arguments.whole(classes, "--classes"),
-            convention=convention,
-            **around,
-        )
-        widths = arguments.sizes(channels, "--channels")
-        cells_only = "paper" if convention == published.CONVENTION else convention
-        sweep = grid(kernels, widths, [eighth(plain.size)], cells, convention=cells_only, **around)
-        times.gather(lambda hows: [])
-        found = {name: each.only(times.keep) for name, each in times.found.items()}
-        if profile:
-            subjects = [plain.subject(row) for row in plain.rows]
-            times.miss(subjects + [sweeps.subject(sweep, row) for row in sweep.rows()], fatal=True)
-        whole = Report(plain, sweep, found, shlex.join(["costmodel", *command]))
-        with progress(len(whole.drawings), "drawing") as bar:
-            whole.write(folder, tick=lambda what: bar.update())
+    cells, kernels = arguments.names(cell, "--cell", list(CELLS)), arguments.sizes(kernel, "--kernel")
+    widths, frame = arguments.sizes(channels, "--channels"), arguments.rectangle(size, "--size")
+    around: dict[str, Any] = {"recurrence": recurrence}
+    own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.whole(classes, "--classes")}
+    plain = networks(
+        arguments.names(model, "--model", list(NETWORKS)), cells, size=frame, convention=convention, **own, **around
+    )
+    cells_only = "paper" if convention == published.CONVENTION else convention
+    sweep = grid(kernels, widths, [eighth(frame)], cells, convention=cells_only, **around)
+    if sweep.left_out:
+        print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
+    recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []
+    times = recorded_times(profile or recorded, dtype, memory_format, implementation, threads)
+    found = {name: each.only(times.keep) for name, each in times.found.items()}
+    about = [plain.subject(row) for row in plain.rows] + [sweeps.subject(sweep, row) for row in sweep.rows()]
+    if profile:
+        times.miss(about, fatal=True)
+    found = {name: each for name, each in found.items() if any(run.subject in about for run in each.runs)}
+    command = ["costmodel", *sys.argv[1:], *([] if force else ["--force"])]
+    command += [] if profile else [f"--profile={name}" for name in found]
+    whole = Report(plain, sweep, found, shlex.join(command))
+    with replacing(Path(out), force) as folder, progress(len(whole.drawings), "drawing") as bar:
+        whole.write(folder, tick=lambda what: bar.update())
     print(f"{Path(out) / 'index.html'}")
 
 
@@ -623,7 +633,10 @@ def plot(
     channels: Annotated[
         str | None, typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]")
     ] = None,
-    classes: Classes = str(published.CLASSES),
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="N", help=f"Classes of the segmentation.  [default: {published.CLASSES}]"),
+    ] = None,
     convention: Annotated[
         str | None,
         typer.Option(
@@ -643,31 +656,33 @@ def plot(
     profile: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Recorded times.  [default: those published in the paper]")
     ] = None,
-    dtype: Dtype = None,
-    memory_format: MemoryFormat = None,
-    implementation: Implementation = None,
-    threads: Threads = None,
+    dtype: OnlyDtype = None,
+    memory_format: OnlyMemoryFormat = None,
+    implementation: OnlyImplementation = None,
+    threads: OnlyThreads = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="An .svg, .png or .pdf.  [default: KIND.svg]")] = None,
 ) -> None:
     if kind not in PLOTS:
         raise InvalidInput(f"unknown figure {kind!r}: one of {', '.join(PLOTS)}")
     single = kind in ("kernels", "promise")
+    ways = {"--profile": profile, "--dtype": dtype, "--memory-format": memory_format}
+    ways |= {"--implementation": implementation, "--threads": threads}
     for option, value, kinds in (
         ("--channels", channels, ("kernels", "promise")),
         ("--model", model, ("overview", "time", "quality", "layers")),
         ("--metric", metric, ("quality",)),
         ("--cost", cost, ("quality",)),
-        ("--profile", profile, ("overview", "time", "quality", "promise")),
+        ("--classes", classes, ("overview", "time", "quality", "layers")),
+        *((option, value, TIMED) for option, value in ways.items()),
     ):
-        if value and kind not in kinds:
+        if value is not None and kind not in kinds:
             raise InvalidInput(f"{option} is for {', '.join(kinds)}: not for {kind}")
-    from costmodel.report import figures
+    if kind == "quality" and cost != "time" and profile is not None:
+        raise InvalidInput("--profile is for --cost time: the other costs of quality need none")
+    from costmodel.report import drawing, figures
 
-    path = figures.destination(f"{kind}.svg" if out is None else out, "--out")
-    times = Times(
-        [profile] if profile else None, None, None, None, None, None, dtype, memory_format, implementation, threads
-    )
-    times.gather(lambda hows: [])
+    path = drawing.destination(f"{kind}.svg" if out is None else out, "--out")
+    times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
     models, cells = arguments.names(model, "--model", list(NETWORKS)), arguments.names(cell, "--cell", list(CELLS))
     frame, kernels = arguments.rectangle(size, "--size"), arguments.sizes(kernel or "3,5,7", "--kernel")
@@ -681,10 +696,13 @@ def plot(
 
         widths = arguments.sizes(channels or "128", "--channels")
         sweep = grid(kernels, widths, [eighth(frame)], cells, convention=convention or "paper", **around)
+        if sweep.left_out:
+            print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
         if kind == "promise" and not found:
-            from costmodel.profiles import available
+            from costmodel.profiles import available, load
 
-            raise InvalidInput(f"promise needs measured times: --profile with one of {', '.join(available())}")
+            names = [name for name, path in available().items() if readable(path) and not load(path).host.source]
+            raise InvalidInput(f"promise needs measured times: --profile with one of {', '.join(names) or 'none'}")
         times.miss([subject(sweep, row) for row in sweep.rows()], fatal=True)
         draw = partial(figures.kernels, sweep)
         if kind == "promise":
@@ -696,18 +714,23 @@ def plot(
             models, cells = models or ["v6"], cells or ["standard"]
             if len(models) > 1 or len(cells) > 1:
                 raise InvalidInput("layers are of one network: one --model and one --cell")
-        around |= {"size": frame, "kernel": kernels[0], "classes": arguments.whole(classes, "--classes")}
+        around |= {
+            "size": frame,
+            "kernel": kernels[0],
+            "classes": arguments.whole(classes or str(published.CLASSES), "--classes"),
+        }
         table = networks(models, cells, convention=convention or published.CONVENTION, **around)
         times.miss([table.subject(row) for row in table.rows], fatal=True)
         for name, each in found.items():
             table = table.timed(name, each)
         if kind == "layers":
-            draw = partial(figures.layers, table.rows[-1].entry.program, table.convention)
+            row = table.rows[-1]
+            draw = partial(figures.layers, row.entry.program, table.convention, name=row.approach)
         elif kind == "quality":
             draw = partial(figures.quality, table, metric or "cityscapes-miou", cost or "flops")
         else:
             draw = partial(figures.time if kind == "time" else figures.overview, table)
-    figures.save(draw, path)
+    drawing.save(draw, path)
     print(path)
 
 
@@ -763,9 +786,22 @@ def plotted(file: str | None) -> Path | None:
     """Where --plot goes, checked before anything is measured."""
     if file is None:
         return None
-    from costmodel.report.figures import destination
+    from costmodel.report.drawing import destination
 
     return destination(file, "--plot")
+
+
+def recorded_times(
+    names: list[str] | None,
+    dtype: str | None,
+    memory_format: str | None,
+    implementation: str | None,
+    threads: str | None,
+) -> Times:
+    """Profiles that are read, in the ways that the options want; nothing is measured."""
+    times = Times(names, None, None, None, None, None, dtype, memory_format, implementation, threads)
+    times.gather(lambda hows: [])
+    return times
 
 
 def readable(path: Path) -> bool:
@@ -802,6 +838,8 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 def main() -> int:
     """Run the command line; the exit code. Bad input is one line on stderr and 2."""
     try:
+        if sys.stdout is None:  # closed: what is printed goes nowhere
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (for as long as the process lives)
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()
     except InvalidInput as error:

@@ -213,17 +213,23 @@ class Run(_Data):
     def title(self) -> str:
         return f"{self.subject.title}, {self.how.title}"
 
+    @staticmethod
+    def column_names() -> list[str]:
+        """The keys of `columns`."""
+        sizes = [name for names in SIDES.values() for name in names]
+        return [*_ABOUT, *sizes, *How.model_fields, "clock"]
+
     def columns(self) -> dict[str, Any]:
         """What was timed, how and by which clock, as columns of a frame; sizes under the names that sweeps use."""
-        subject, how = self.subject.model_dump(), self.how.model_dump()
-        flat: dict[str, Any] = {"subject": self.subject.title, "network": subject["network"], "cell": subject["cell"]}
-        flat["sites"] = ",".join(f"{site}={cell}" for site, cell in self.subject.sites)
-        flat |= {"recurrence": subject["recurrence"], "classes": subject["classes"]}
-        for key, names in SIDES.items():
-            flat |= dict(zip(names, subject[key] or (None, None), strict=True))
-        return flat | how | {"clock": self.clock}
+        about = self.subject
+        sites = ",".join(f"{site}={cell}" for site, cell in about.sites)
+        values = [about.title, about.network, about.cell, sites, about.recurrence, about.classes]
+        for field in SIDES:
+            values += getattr(about, field) or (None, None)
+        return dict(zip(self.column_names(), [*values, *dict(self.how).values(), self.clock], strict=True))
 
 
+_ABOUT = ("subject", "network", "cell", "sites", "recurrence", "classes")
 SIDES = {
     "kernel": ("kernel_x", "kernel_y"),
     "channels": ("in_channels", "out_channels"),
@@ -319,7 +325,7 @@ class Profile(_Data):
             for number, process in enumerate(run.processes)
             for round_, seconds in enumerate(process.seconds)
         ]
-        frame = pd.DataFrame(samples)
+        frame = pd.DataFrame(samples, columns=[*Run.column_names(), "process", "started", "round", "seconds"])
         frame.attrs.update(machine=self.host.cpu, gpu=self.host.gpu and self.host.gpu.name)
         return frame
 
@@ -396,7 +402,8 @@ def _run_in_words(place: Sequence[int | str], text: str) -> str:
 def folders() -> list[Path]:
     """Where profiles are looked for by name: ``profiles/`` here, then those that come with costmodel."""
     own = Path(__file__).parent.parent / "profiles"
-    return list(dict.fromkeys([Path("profiles").resolve(), SHIPPED if SHIPPED.is_dir() else own]))
+    here = Path(os.path.realpath("profiles"))  # also of links that lead to themselves
+    return list(dict.fromkeys([here, SHIPPED if SHIPPED.is_dir() else own]))
 
 
 def available() -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """What the timing options of the commands do: read profiles, measure what they lack, show progress."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class Times:
             raise InvalidInput(f"--measure {self.measure!r}: one of {', '.join(DEVICES)}")
         self.effort = effort(self.processes, self.rounds, self.budget)
         self.found: dict[str, Profile] = {}
+        self.given: dict[str, str] = {}  # as they were typed
         self.code = 0
 
     @property
@@ -69,7 +71,10 @@ class Times:
 
         for name in self.profile or []:
             file = profiles.locate(name)
-            self.found[str(file) if file.stem in self.found else file.stem] = profiles.load(file)
+            if os.path.realpath(file) in (os.path.realpath(profiles.locate(given)) for given in self.given.values()):
+                continue  # the same one again
+            shown = str(file) if file.stem in self.found else file.stem
+            self.found[shown], self.given[shown] = profiles.load(file), name
         if self.measure is None:
             return
         from costmodel.measure import profile as measuring
@@ -112,7 +117,7 @@ class Times:
                 continue
             whole = len(lacking) == len(subjects)
             rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
-            into = "NAME" if profile.host.source else name  # nobody can add to what was published
+            into = "NAME" if profile.host.source else self.given.get(name, name)  # nobody adds to what was published
             text = f"profile {name} {rows}; to record them: {recording(lacking, self.ways, into)}"
             if whole and fatal:
                 raise InvalidInput(text)

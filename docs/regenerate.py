@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jupyter_client
 import nbclient
 import nbformat
 
@@ -30,9 +29,10 @@ def figures() -> Iterator[tuple[str, Path]]:
 def executed(path: Path) -> nbformat.NotebookNode:
     """A notebook with the outputs of running it, without what differs from run to run."""
     notebook = nbformat.read(path, as_version=4)
-    kernel = jupyter_client.AsyncKernelManager(kernel_name="python3", transport="ipc")  # TCP would warn
     where = {"metadata": {"path": ROOT}}
-    nbclient.NotebookClient(notebook, km=kernel, timeout=300, record_timing=False, resources=where).execute()
+    client = nbclient.NotebookClient(notebook, timeout=300, record_timing=False, resources=where)
+    client.create_kernel_manager().transport = "ipc"  # TCP would warn
+    client.execute()
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 

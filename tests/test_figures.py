@@ -21,8 +21,8 @@ from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Conv
-from costmodel.profiles import How, Profile, Run, Subject, read
-from costmodel.report import figures
+from costmodel.profiles import Host, How, Process, Profile, Run, Subject, read
+from costmodel.report import drawing, figures
 from costmodel.report.table import table
 from costmodel.report.timing import recording
 
@@ -39,18 +39,29 @@ KINDS: dict[str, Callable[..., Any]] = {
     "time of one row": partial(figures.time, table(["icnet"]).timed("amd", RECORDED)),
     **{f"quality {metric}": partial(figures.quality, TIMED, metric) for metric in published.QUALITY},
     "quality by time": partial(figures.quality, TIMED, cost="time"),
+    "time of peepholes": partial(figures.time, table(recurrence="peephole")),
+    "overview of peepholes": partial(figures.overview, table(recurrence="channel-peephole")),
+    "overview with a site": partial(
+        figures.overview, table(["v6"], ["sep"], recurrence="peephole", sites={"final": "standard"})
+    ),
+    "time in MACs": partial(figures.time, table(convention="fvcore")),
     "layers": partial(figures.layers, V6),
     "layers of ICNet": partial(figures.layers, describe_network("icnet", size=(97, 97)), most=20),
     "kernels": partial(figures.kernels, GRID),
     "kernels, oblong": partial(figures.kernels, costmodel.sweep([(3, 5), (5, 3), (7, 1)], [64, (64, 96)])),
     "channels": partial(figures.kernels, costmodel.sweep(3, [8, 64, 512])),
+    "kernels, many": partial(figures.kernels, costmodel.sweep(range(1, 17, 2), [8, 16, 32, 64, 128, 256])),
+    "one kernel": partial(figures.kernels, costmodel.sweep(3, 128)),
+    "the standard cell alone": partial(figures.kernels, costmodel.sweep(cells="standard")),
     "promise": partial(figures.promise, GRID, RECORDED),
+    "promise of depth": partial(figures.promise, costmodel.sweep(3, cells=["depth"]), RECORDED),
+    "promise on one thread": partial(figures.promise, GRID, RECORDED.only(lambda how: how.threads == 1)),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_inside_a_column_of_print(kind: str) -> None:
-    figure = figures.drawn(KINDS[kind])
+    figure = drawing.drawn(KINDS[kind])
     assert figure.get_figwidth() == pytest.approx(8.5 / 2.54)
     with matplotlib.rc_context(figures.STYLE):
         figure.canvas.draw()
@@ -63,7 +74,7 @@ def test_everything_is_inside_a_column_of_print(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_carry_units_and_where_they_are_from(kind: str) -> None:
-    (ax,) = figures.drawn(KINDS[kind]).axes
+    (ax,) = drawing.drawn(KINDS[kind]).axes
     told = " ".join(" ".join([ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)]).split())
     assert re.search("convention|promised by FLOPs|million parameters|ms per frame", told)
     if kind in ("time", "overview", "promise", "quality by time"):
@@ -80,7 +91,7 @@ def points(figure: Figure, marker: str) -> list[tuple[float, float]]:
 
 def test_the_overview_is_fig_1() -> None:
     """The introduction, of v2: 133 % more FLOPs, 18 % more parameters, and 65 ms instead of 48."""
-    figure = figures.drawn(KINDS["overview as published"])
+    figure = drawing.drawn(KINDS["overview as published"])
     v2 = 13 - 2  # the second of 13 rows, counted from below
     at = {marker: {y: x for x, y in points(figure, marker)} for marker in "svD"}
     assert at["s"][v2] == pytest.approx(7887 / 6707, abs=1e-3)
@@ -90,7 +101,7 @@ def test_the_overview_is_fig_1() -> None:
 
 
 def test_time_stands_over_flops() -> None:
-    figure = figures.drawn(KINDS["time"])
+    figure = drawing.drawn(KINDS["time"])
     shown = sorted(point for marker in "*osvD" for point in points(figure, marker))
     for point, row in zip(shown, sorted(TIMED.rows, key=lambda row: row.flops), strict=True):
         (timing,) = [timing for timing in row.timings if timing.how == eager().runs[0].how]
@@ -103,7 +114,7 @@ def eager() -> Profile:
 
 def test_a_promise_and_what_became_of_it() -> None:
     """depth at K = 3 promises 18469/181 = 102.04; measured: the medians of its processes' rounds."""
-    figure = figures.drawn(partial(figures.promise, GRID, eager()))
+    figure = drawing.drawn(partial(figures.promise, GRID, eager()))
     depth = points(figure, "v")
     assert {round(x, 2) for x, _ in depth} == {102.04, 117.25}  # at K = 5: (16*25*128 + 37) / (16*25 + 37)
     subject = Subject(cell="spatial", kernel=(3, 3), channels=(128, 128), size=(128, 256))
@@ -114,19 +125,57 @@ def test_a_promise_and_what_became_of_it() -> None:
 
 
 def test_what_is_not_stable_is_hollow() -> None:
-    figure = figures.drawn(partial(figures.promise, GRID, eager()))
+    figure = drawing.drawn(partial(figures.promise, GRID, eager()))
     faces = {
         str(line.get_markerfacecolor())
         for line in figure.axes[0].lines
         if line.get_marker() == "v" and len(line.get_xdata())
     }
-    assert faces == {figures.PAPER}
+    assert faces == {drawing.PAPER}
     solid = [line for line in figure.axes[0].lines if line.get_marker() == "s" and len(line.get_xdata())]
-    assert {str(line.get_markerfacecolor()) for line in solid} == {figures.COLOURS[0]}
+    assert {str(line.get_markerfacecolor()) for line in solid} == {drawing.COLOURS[0]}
+
+
+def machine(name: str, seconds: float, **host: Any) -> Profile:
+    """A profile of v6 and ICNet, every process the same."""
+    how = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
+    networks = [Subject(network="icnet", classes=19, size=(1024, 2048))]
+    for cell in ("standard", "sep"):
+        networks.append(Subject(network="v6", cell=cell, kernel=(3, 3), classes=19, size=(1024, 2048)))
+    processes = (Process(seconds=(seconds,)),) * 5
+    runs = tuple(Run(subject=each, how=how, clock="wall", processes=processes) for each in networks)
+    return Profile(host=Host(cpu=name, **host), runs=runs)
+
+
+@pytest.mark.parametrize("draw", [figures.time, figures.overview, partial(figures.quality, cost="time")])
+def test_two_machines_are_not_mixed(draw: Callable[..., Any]) -> None:
+    """Both run in the same way: each figure has the numbers, and the name, of its own."""
+    both = table(["v6"], ["standard", "sep"]).timed("one", machine("First", 0.1)).timed("two", machine("Second", 0.7))
+    for (profile, how), name, seconds in zip(both.times(), ("First", "Second"), (0.1, 0.7), strict=True):
+        figure = drawing.drawn(partial(draw, both, way=(profile, how)))
+        assert f"time: {name}, " in " ".join(text.get_text() for text in figure.axes[0].texts)
+        if draw is figures.time:
+            assert {round(y) for _, y in points(figure, "o") + points(figure, "D")} == {round(1e3 * seconds)}
+    first = drawing.drawn(partial(draw, both))  # by default the first one
+    assert "time: First, " in " ".join(text.get_text() for text in first.axes[0].texts)
+
+
+def test_names_with_dollars_and_profiles_without_dates() -> None:
+    odd = table(["v6"], ["standard"]).timed("odd", machine("Foo $\\bar$ X", 0.1))
+    figure = drawing.drawn(partial(figures.time, odd))
+    drawing.export(figure, "svg")
+    assert "time: Foo $\\bar$ X, float32" in " ".join(text.get_text() for text in figure.axes[0].texts)
+
+
+def test_times_of_batches_say_so() -> None:
+    profile = machine("X", 0.1)
+    runs = tuple(run.model_copy(update={"how": run.how.model_copy(update={"batch": 8})}) for run in profile.runs)
+    timed = table(["v6"], ["standard"]).timed("x", profile.model_copy(update={"runs": runs}))
+    assert drawing.drawn(partial(figures.time, timed)).axes[0].get_ylabel() == "ms per batch"
 
 
 def test_layers_add_up_to_the_network() -> None:
-    (ax,) = figures.drawn(KINDS["layers"]).axes
+    (ax,) = drawing.drawn(KINDS["layers"]).axes
     assert sum(bar.get_width() for bar in ax.patches) == pytest.approx(
         251.343772492
     )  # Table IV, exact: 251,343,772,492
@@ -158,16 +207,24 @@ def test_the_pareto_front_is_what_nothing_beats(plane: list[tuple[int, int]], mo
 
 
 def test_a_new_cell_gets_a_colour_and_marker_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = figures._styles(CELLS)
+    before = drawing.styles(CELLS)
     monkeypatch.setitem(CELLS, "grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
-    after = figures._styles(CELLS)
+    after = drawing.styles(CELLS)
     assert {name: after[name] for name in before} == before
     assert after["grouped"] not in before.values()
+    many = drawing.styles([f"cell {n}" for n in range(30)])
+    assert len(set(many.values())) == 30
 
 
 def test_the_same_figure_gives_the_same_file() -> None:
-    once, again = (figures.export(figures.drawn(KINDS["kernels"]), "svg") for _ in range(2))
+    once, again = (drawing.export(drawing.drawn(KINDS["kernels"]), "svg") for _ in range(2))
     assert once == again
+
+
+def test_a_users_settings_do_not_change_figures() -> None:
+    ours = drawing.export(drawing.drawn(KINDS["kernels"]), "svg")
+    with matplotlib.rc_context({"text.usetex": True, "font.family": "serif", "figure.figsize": (1, 1)}):
+        assert drawing.export(drawing.drawn(KINDS["kernels"]), "svg") == ours
 
 
 def test_axes_can_be_given_and_come_back() -> None:
@@ -179,15 +236,15 @@ def test_axes_can_be_given_and_come_back() -> None:
 
 
 def test_inline_figures_share_no_names() -> None:
-    svg = figures.export(figures.drawn(KINDS["kernels"]), "svg")
-    one, two = (figures.inline(svg, name, 'a "label"') for name in ("one", "two"))
+    svg = drawing.export(drawing.drawn(KINDS["kernels"]), "svg")
+    one, two = (drawing.inline(svg, name, 'a "label"') for name in ("one", "two"))
     ids = [set(re.findall(r'\bid="(.*?)"', text)) for text in (one, two)]
     assert ids[0]
     assert not ids[0] & ids[1]
     for text, own in zip((one, two), ids, strict=True):
         assert set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', text)) <= own
     assert 'aria-label="a &quot;label&quot;"' in one
-    assert figures.INK not in one
+    assert drawing.INK not in one
 
 
 @pytest.mark.parametrize(
@@ -201,11 +258,16 @@ def test_inline_figures_share_no_names() -> None:
             "costmodel profile --model icnet,v2 --cell sep --size 97x97 ",
         ),
         (partial(figures.promise, costmodel.sweep(9, 64), RECORDED), "--kernel 9 --channels 64 --out NAME"),
+        (
+            partial(figures.promise, costmodel.sweep(cells="standard"), RECORDED),
+            "of another cell than the standard one",
+        ),
+        (partial(figures.overview, TIMED, way=("amd-epyc-2-cores", RECORDED.runs[-1].how)), "times of none of these"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(draw: Callable[..., Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=re.escape(message)):
-        figures.drawn(draw)
+        drawing.drawn(draw)
 
 
 SUBJECTS = st.one_of(

@@ -239,3 +239,17 @@ def test_hosts_that_differ_are_told_apart() -> None:
     gpu = HOST.model_copy(update={"gpu": Gpu(name="G")})
     assert HOST.differences(gpu) == []  # the GPU was only not asked for
     assert HOST.merged(gpu) == gpu
+
+
+def test_frames_of_samples_and_estimates() -> None:
+    import costmodel
+
+    paper = costmodel.read_profile("paper")
+    samples, estimates = paper.frame(), costmodel.estimates(paper)
+    assert len(samples) == len(estimates) == 26
+    assert samples.attrs == {"machine": "Intel Core i5-6300U", "gpu": "NVIDIA TITAN X"}
+    gpu = estimates[(estimates.device == "cuda") & (estimates.network == "v6")].set_index("cell")
+    assert gpu.pct["depth"] == pytest.approx(100 * 68.60 / 80.16)
+    empty = Profile(host=paper.host)
+    assert list(empty.frame().columns) == list(samples.columns)
+    assert list(costmodel.estimates(empty).columns) == list(estimates.columns)

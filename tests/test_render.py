@@ -1,5 +1,6 @@
 """The layout of sheets: nothing is lost, whatever the width; Markdown and LaTeX take any text."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -79,8 +80,10 @@ def test_markdown_pastes_cleanly() -> None:
 
 
 def test_markdown_escapes_bars() -> None:
-    sheet = Sheet("a|b", ["x", "y"], "lr", [["1|2", "3"]], ["n|m"])
-    assert "| 1\\|2 |" in render([sheet], "markdown")
+    sheet = Sheet("a|b", ["x", "y"], "lr", [["1|2", "<b> *c* _d_ e_f"]], ["n|m"])
+    text = render([sheet], "markdown")
+    assert "| 1\\|2 |" in text
+    assert r"\<b> \*c\* \_d\_ e_f" in text
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("csv", "json")])
@@ -89,6 +92,16 @@ def test_every_format_has_every_number(form: str, monkeypatch: pytest.MonkeyPatc
     text = table(["v5"]).text(form)
     for number in ("10247", "173.98", "77.87", "135.4", "+0.07 [1]"):
         assert number in text
+
+
+def test_several_map_sizes_are_told_apart() -> None:
+    grid = sweep(3, 8, [(8, 8), (16, 16)], ["standard"])
+    text = sweeps.text(grid, "text")
+    assert [line.split()[:4] for line in text.splitlines()[4:6]] == [
+        ["8x8", "3x3", "8", "standard"],
+        ["16x16", "3x3", "8", "standard"],
+    ]
+    assert [row["size"] for row in json.loads(sweeps.text(grid, "json"))["rows"]] == [[8, 8], [16, 16]]
 
 
 def test_html_is_escaped() -> None:
@@ -124,6 +137,20 @@ def test_latex_compiles_in_a_two_column_paper_and_fits(tmp_path: Path) -> None:
     log = compiled(tmp_path, "table.tex", "sweep.tex")
     assert "Overfull" not in log
     assert "Float too large" not in log
+
+
+def test_long_tables_are_continued_in_latex(tmp_path: Path) -> None:
+    grid = sweep(range(1, 14), [16, 32])  # 104 rows: 45 + 45 + 14
+    text = sweeps.text(grid, "latex")
+    assert [text.count(r"\begin{table*}"), text.count("(continued)"), text.count("convention paper")] == [3, 2, 1]
+    (tmp_path / "sweep.tex").write_text(text)
+    log = compiled(tmp_path, "sweep.tex")
+    assert "Float too large" not in log
+    assert "multiply defined" not in log
+
+
+def test_options_keep_their_dashes_in_latex() -> None:
+    assert "-{}-resume" in render([Sheet("t", ["x"], "l", [["y"]], ["--resume"])], "latex")
 
 
 def test_latex_takes_every_character(tmp_path: Path) -> None:

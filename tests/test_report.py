@@ -21,6 +21,8 @@ from test_cli import process, run
 from test_render import compiled
 
 from costmodel.describe.errors import InvalidInput
+from costmodel.profiles import locate as read_path
+from costmodel.profiles import read
 from costmodel.report.folder import replacing
 
 REPORT = ["report", "--model", "v6", "--kernel", "3,5", "--profile", "amd-epyc-2-cores", "--implementation", "eager"]
@@ -95,6 +97,34 @@ def test_the_footer_writes_the_report_again(report: Path, tmp_path: Path) -> Non
     assert before == after  # in every byte
 
 
+def test_what_profiles_do_not_have_is_left_out(tmp_path: Path) -> None:
+    """Without --profile all are taken that have something; the footer names those alone, so that it works again."""
+    for name in ("other", "amd-epyc-2-cores"):  # the first one has no runs
+        profile = read(name) if name != "other" else read("paper").only(lambda how: False)
+        profile.save(tmp_path / "profiles" / f"{name}.json")
+    done = process("report", "--model", "v2", "--cell", "standard", "--kernel", "5", "--out", "r", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (command,) = re.findall(r'"command": "(.*)"', (tmp_path / "r" / "report.json").read_text())
+    assert "--profile=amd-epyc-2-cores --profile=paper" in command
+    assert "other" not in command
+    assert not [path.name for path in (tmp_path / "r" / "figures").iterdir() if path.name.startswith("promise")]
+    assert process(*shlex.split(command)[1:], cwd=tmp_path).returncode == 0
+
+
+def test_profiles_of_the_same_name_have_figures_of_their_own(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(read_path("amd-epyc-2-cores"), tmp_path / folder / "mine.json")
+    both = ["--profile", "one/mine.json", "--profile", "two/mine.json", "--profile", "one/mine.json"]
+    eager = ["--implementation", "eager", "--memory-format", "contiguous"]
+    done = process("report", "--model", "v6", "--kernel", "3", *both, *eager, "--out", "r", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "r" / "index.html").read_text()
+    ids = re.findall(r'<figure id="(.*?)"', page)
+    assert len(ids) == len(set(ids)) == len(list((tmp_path / "r" / "figures").glob("*.svg")))
+    assert len([name for name in ids if name.startswith("time-")]) == 2  # the third one is the first one again
+
+
 # ---- in a browser ----------------------------------------------------------------------------------------------------
 
 
@@ -131,10 +161,25 @@ BOXES = """return [...document.querySelectorAll(arguments[0])].map(each => {
 })"""
 
 
+LABELS = "return [...arguments[0].cells].map(cell => cell.getAttribute('data-label'))"
+
+
+def test_paper_has_tables_not_cards(report: Path, browser: Any) -> None:
+    """A4 is narrower than the window in which tables become cards on a screen."""
+    opened(browser, report / "index.html", 700, media="print")
+    assert browser.execute_script("return getComputedStyle(document.querySelector('tbody tr')).display") == "table-row"
+    opened(browser, report / "index.html", 700)
+    assert browser.execute_script("return getComputedStyle(document.querySelector('tbody tr')).display") == "grid"
+
+
 @pytest.mark.parametrize("name", ["index.html", "table_iv.html", "sweep.html"])
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_fits_a_phone_and_a_desk(report: Path, browser: Any, name: str, width: int) -> None:
     opened(browser, report / name, width)
+    if width == 390 and name != "sweep.html":  # a card says what its numbers are
+        first = browser.find_elements("css selector", "table:has(caption) tbody tr")
+        card = browser.execute_script(LABELS, first[-1])
+        assert len(card) == len(set(card))
     assert browser.get_log("browser") == []  # no errors, no warnings
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
@@ -250,6 +295,44 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sigterm_leaves_nothing_either(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "costmodel", *REPORT, "--out", str(tmp_path / "report")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob(".report.*/new/figures/*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.terminate()
+    child.communicate(timeout=30)
+    assert (child.returncode, list(tmp_path.iterdir())) == (128 + signal.SIGTERM, [])
+
+
+@pytest.mark.parametrize("out", ["loop", "loop/below", "a" * 300, "/"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_places_that_are_none(
+    out: str, force: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    code, _, err = run(capsys, *REPORT, "--out", out, *force)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("costmodel: --out ")
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+def test_a_folder_of_profiles_that_leads_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "profiles").symlink_to("profiles")
+    assert process("profiles", cwd=tmp_path).returncode == 0
+
+
+def test_odd_environments_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    done = process("plot", "kernels", cwd=tmp_path, env=os.environ | {"MPLBACKEND": "nonsense"})
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "kernels.svg\n")
+    command = f"{sys.executable} -m costmodel table >&-"
+    closed = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
 def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -287,7 +370,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
         ("plot time --out nowhere/time.svg", "'nowhere/time.svg' cannot be written: there is no folder nowhere"),
         ("plot time --metric vkitti-acc", "--metric is for quality: not for time"),
         ("plot layers --model v5,v6", "layers are of one network"),
-        ("plot promise", "promise needs measured times: --profile with one of "),
+        ("plot promise", "promise needs measured times: --profile with one of amd-epyc-2-cores"),
+        ("plot time --profile paper --size 97x97", "--size 97x97 --out NAME"),
+        ("plot kernels --classes 5", "--classes is for overview, time, quality, layers: not for kernels"),
+        ("plot layers --dtype float32", "--dtype is for overview, time, quality, promise: not for layers"),
+        ("plot quality --profile amd-epyc-2-cores", "--profile is for --cost time"),
+        ("plot promise --profile amd-epyc-2-cores --cell standard", "of another cell than the standard one"),
         (
             "plot promise --profile paper",
             "profile paper has none of these rows; to record them: costmodel profile --cell",

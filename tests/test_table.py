@@ -221,7 +221,7 @@ def test_measured_times_stand_beside_the_published_ones() -> None:
     assert wall.pct == pytest.approx(43.75)
     assert len(timed.rows[0].timings) == 2  # ICNet was not timed
     text = timed.text()
-    title = "Time per frame on this machine (profile mine): float32, contiguous, eager, 2 threads"
+    title = "Time per 1024x2048 frame on this machine (profile mine): float32, contiguous, eager, 2 threads"
     assert title in " ".join(text.split())
     lines = [line.split()[2:] for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2")]
     # FLOPs %, not a number where it is not stable, the ranges; below, as 80 columns are full, the published time.
@@ -281,5 +281,5 @@ def test_the_papers_own_profile_shows_its_times_once() -> None:
     timed = table(["v6"], ["sep"]).timed("paper", load(locate("paper")))
     assert [t.pct for t in timed.rows[1].timings] == [51.55, 90.66]  # as printed, not 2127 / 4125
     text = timed.text()
-    assert "Time per frame on NVIDIA TITAN X (profile paper): as published" in text
+    assert "Time per 1024x2048 frame on NVIDIA TITAN X (profile paper): as published" in text
     assert timed.record()["claims"] == []

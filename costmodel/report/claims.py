@@ -79,8 +79,8 @@ def _subject(claim: published.Claim) -> "Subject":
     )
 
 
-def records(profiles: "Mapping[str, Profile]") -> dict[str, Any]:
-    """All verdicts under ``claims``, for JSON; nothing where no profile was given."""
+def records(profiles: "Mapping[str, Profile]", about: "Collection[Subject]") -> dict[str, Any]:
+    """All verdicts about some subjects under ``claims``, for JSON; nothing where no profile was given."""
     if not profiles:
         return {}
     found = []
@@ -91,17 +91,17 @@ def records(profiles: "Mapping[str, Profile]") -> dict[str, Any]:
                 "machine": profile.host.name(how.device),
                 "how": how.model_dump(exclude_none=True),
             }
-            found += [where | verdict.record() for verdict in judge(profile, how)]
+            found += [where | verdict.record() for verdict in judge(profile, how, about)]
     return {"claims": found}
 
 
-def sheet(profiles: "Mapping[str, Profile]") -> Sheet | None:
-    """All verdicts, a row a claim, machine and way to run; None where there are none."""
+def sheet(profiles: "Mapping[str, Profile]", about: "Collection[Subject]") -> Sheet | None:
+    """All verdicts about some subjects, a row a claim, machine and way to run; None where there are none."""
     found = [
         (profile.host.name(how.device), how.title, verdict)
         for profile in profiles.values()
         for how in dict.fromkeys(run.how for run in profile.runs)
-        for verdict in judge(profile, how)
+        for verdict in judge(profile, how, about)
     ]
     if not found:
         return None

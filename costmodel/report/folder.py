@@ -1,21 +1,26 @@
 """The folder that `costmodel report` writes: tables in every format, figures, and one page with all of them."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import costmodel
 from costmodel import published
 from costmodel.describe.errors import InvalidInput
-from costmodel.report import claims, figures
+from costmodel.report import claims, drawing, figures
 from costmodel.report import sweep as sweeps
 from costmodel.report.page import Figure, Section, page
 
@@ -57,22 +62,23 @@ class Report:
 
     @property
     def title(self) -> str:
-        return f"What {', '.join(row.approach for row in self.plain.rows if row.approach == row.base)} cost"
+        return f"What {', '.join(dict.fromkeys(row.base for row in self.plain.rows))} cost"
 
     @cached_property
     def drawings(self) -> list[Drawing]:
-        """All figures, in the order in which they are shown."""
+        """All figures, in the order in which they are shown; no two have the same name."""
         plain, known = self.plain, any(row.paper for row in self.plain.rows)
-        beside = " and published time on a GPU" if known else ""
+        unit = f"{plain.convention.unit}s"
+        beside = f", {unit} and published time on a GPU" if known else f" and {unit}"
         found = [
             Drawing(
                 "overview",
-                f"Parameters, FLOPs{beside} relative to the first row, as in Fig. 1 of the paper.",
+                f"Parameters{beside} relative to the first row, as in Fig. 1 of the paper.",
                 partial(figures.overview, plain),
             )
         ]
         for metric in ("cityscapes-miou", "vkitti-miou") if known else ():
-            what = "Published quality against FLOPs, and the Pareto front: what nothing else beats in both."
+            what = f"Published quality against {unit}, and the Pareto front: what nothing else beats in both."
             if metric == "cityscapes-miou":
                 what += f" {published.ERRATA['miou'].place} {published.ERRATA['miou'].text}"
             found.append(Drawing(f"quality-{metric}", what, partial(figures.quality, plain, metric)))
@@ -80,23 +86,26 @@ class Report:
         for row in plain.rows:
             networks.setdefault(row.base, row)  # with the first of its cells: the standard one, if that is shown
         for row in networks.values():
-            what = f"The most expensive layers of {row.approach}."
-            draw = partial(figures.layers, row.entry.program, plain.convention)
-            found.append(Drawing(f"layers-{slug(row.approach)}", what, draw))
+            draw = partial(figures.layers, row.entry.program, plain.convention, name=row.approach)
+            found.append(Drawing(f"layers-{row.approach}", f"The most expensive layers of {row.approach}.", draw))
         what = "What remains of the standard cell's cost, and the paper's approximation of it."
         found.append(Drawing("kernels", what, partial(figures.kernels, self.sweep)))
         for way in self.table.times():
-            what = "Time per frame against FLOPs; dotted: time in proportion to FLOPs."
-            found.append(Drawing(f"time-{key(*way)}", what, partial(figures.time, self.table, how=way[1]), way))
-            if way[1].dtype is not None:  # the published one is the first of all
-                what = "Parameters, FLOPs and time relative to the first row."
-                draw = partial(figures.overview, self.table, how=way[1])
-                found.append(Drawing(f"overview-{key(*way)}", what, draw, way))
-        for name, how in sweeps.times(self.sweep, self.profiles):
-            what = "Speed-up of single cells as promised by FLOPs and as measured; on the line the promise is kept."
-            draw = partial(figures.promise, self.sweep, self.profiles[name], how=how)
-            found.append(Drawing(f"promise-{key(name, how)}", what, draw, (name, how)))
-        return found
+            what = f"Time against the {unit} of a frame; dotted: in proportion to them."
+            found.append(Drawing(f"time-{called(*way)}", what, partial(figures.time, self.table, way=way), way))
+            timed = [row for row in self.table.rows if way in {(t.profile, t.how) for t in row.timings}]
+            # The published one is the first of all; others need the row that all are relative to.
+            if way[1].dtype is not None and self.table.rows[0] in timed[: len(timed) - 1]:
+                what = f"Parameters, {unit} and time relative to the first row."
+                draw = partial(figures.overview, self.table, way=way)
+                found.append(Drawing(f"overview-{called(*way)}", what, draw, way))
+        for name, profile in self.profiles.items():
+            for how in dict.fromkeys(t.how for _, t in figures.speedups(self.sweep, profile) if t.how):
+                what = "Speed-up of single cells, promised and measured; on the line the promise is kept."
+                draw = partial(figures.promise, self.sweep, profile, how=how)
+                found.append(Drawing(f"promise-{called(name, how)}", what, draw, (name, how)))
+        names = unique([slug(each.name) for each in found])
+        return [replace(each, name=name) for each, name in zip(found, names, strict=True)]
 
     def page(self, drawn: Mapping[str, str]) -> str:
         """One page with everything; ``drawn``: inline figures by name."""
@@ -109,11 +118,14 @@ class Report:
             ]
 
         networks, cells = self.table.times(), sweeps.times(self.sweep, self.profiles)
+        units = [f"{convention.unit}s" for convention in (self.plain.convention, self.sweep.convention)]
         sections = [
-            Section("Parameters and FLOPs of the networks", [self.plain.costs()], shown(None, but="kernels")),
-            Section("FLOPs of single cells", [sweeps.costs(self.sweep)], shown(None, only="kernels")),
+            Section(f"Parameters and {units[0]} of the networks", [self.plain.costs()], shown(None, but="kernels")),
+            Section(f"{units[1]} of single cells", [sweeps.costs(self.sweep)], shown(None, only="kernels")),
         ]
-        if judged := claims.sheet(self.profiles):
+        about = [self.plain.subject(row) for row in self.plain.rows]
+        about += [sweeps.subject(self.sweep, row) for row in self.sweep.rows()]
+        if judged := claims.sheet(self.profiles, about):
             sections.insert(0, Section("What the paper says about time, and what was measured", [judged]))
         for way in dict.fromkeys([*networks, *cells]):
             name, how = way
@@ -146,13 +158,13 @@ class Report:
         """Write all files into a folder; ``tick`` hears of each figure."""
         drawn = {}
         (folder / "figures").mkdir()
-        for drawing in self.drawings:
-            tick(drawing.name)
-            figure = figures.drawn(drawing.draw)
-            files = {suffix: figures.export(figure, suffix) for suffix in FIGURES}
+        for each in self.drawings:
+            tick(each.name)
+            figure = drawing.drawn(each.draw)
+            files = {suffix: drawing.export(figure, suffix) for suffix in FIGURES}
             for suffix, data in files.items():
-                (folder / "figures" / f"{drawing.name}.{suffix}").write_bytes(data)
-            drawn[drawing.name] = figures.inline(files["svg"], drawing.name, drawing.caption)
+                (folder / "figures" / f"{each.name}.{suffix}").write_bytes(data)
+            drawn[each.name] = drawing.inline(files["svg"], each.name, each.caption)
         for form, suffix in TABLES.items():
             texts = {"table_iv": self.table.text(form), "sweep": sweeps.text(self.sweep, form, self.profiles)}
             for name, text in texts.items():
@@ -168,10 +180,22 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
 
 
-def key(name: str, how: "How") -> str:
-    """A profile and a way to run in the name of a file."""
-    run = how.title.removesuffix(", state carried") if how.dtype else f"{how.device} {how.title}"
-    return f"{slug(name)}-{slug(run)}"
+def called(name: str, how: "How") -> str:
+    """A profile and a way to run, without what is as usual."""
+    return f"{name} {how.title.removesuffix(', state carried') if how.dtype else f'{how.device} {how.title}'}"
+
+
+def unique(names: list[str]) -> list[str]:
+    """The same names, a number behind those that come again.
+
+    >>> unique(["time-a", "time-b", "time-a"])
+    ['time-a', 'time-b', 'time-a-2']
+    """
+    found: list[str] = []
+    for name in names:
+        others = (f"{name}-{number}" for number in count(2))
+        found.append(next(each for each in chain([name], others) if each not in found))
+    return found
 
 
 # ---- the place on disk -----------------------------------------------------------------------------------------------
@@ -184,13 +208,14 @@ def replacing(out: Path, force: bool) -> Iterator[Path]:
     `InvalidInput` where ``out`` cannot be written, or is there already: with ``force`` a report is replaced, other
     files never are.
     """
-    out = out.resolve()  # a link is followed
     refuse_to_replace(out, force)
+    out = Path(os.path.realpath(out))  # a link is followed
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", dir=out.parent))
     except OSError as error:
         raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from None
+    before = _end_at_sigterm()
     try:
         new, old = temporary / "new", temporary / "old"
         new.mkdir()
@@ -206,20 +231,34 @@ def replacing(out: Path, force: bool) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _end_at_sigterm() -> Any:
+    """Let SIGTERM, too, clean up on its way out; the handler before. Only the main thread may ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def refuse_to_replace(out: Path, force: bool) -> None:
-    if not out.exists():
+    """`InvalidInput` where ``out`` is neither new nor empty nor, with ``force``, a report and nothing else."""
+    try:
+        out = Path(os.path.realpath(out, strict=True))
+        if not out.is_dir():
+            raise InvalidInput(f"--out {out} is a file: give the name of a folder")
+        if not any(out.iterdir()):
+            return
+    except FileNotFoundError:
         return
-    if not out.is_dir():
-        raise InvalidInput(f"--out {out} is a file: give the name of a folder")
-    there = {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir() or path.is_symlink()}
-    if not there:
-        return
+    except OSError as error:  # a link to itself, a name that is too long, a file for a folder
+        raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from None
     try:
         known = set(json.loads((out / MANIFEST).read_text())["files"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InvalidInput(f"--out {out} has files and is no report: give another folder") from None
+    there = {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir() or path.is_symlink()}
     if foreign := sorted(there - known):
         more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
         raise InvalidInput(f"--out {out} also has {foreign[0]}{more}, which no report wrote: give another folder")

@@ -59,7 +59,8 @@ def estimates(profile: Profile) -> "pd.DataFrame":
             row[f"{unit}_high"] = None if high is None else factor * high
             row[f"{unit}_verdict"] = estimated.verdict if estimated else None
         rows.append(row)
-    frame = pd.DataFrame(rows)
+    judged = [f"{unit}_{part}" for unit in ("s", "pct") for part in ("low", "high", "verdict")]
+    frame = pd.DataFrame(rows, columns=[*Run.column_names(), "machine", "date", "median_s", "pct", *judged])
     sizes = [name for names in SIDES.values() for name in names]
     return frame.astype(dict.fromkeys(sizes, "Int64"))  # whole numbers, or missing
 
@@ -121,7 +122,9 @@ def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
         "faults: minor page faults a call.",
         *(verdict.text for verdict in claims.judge(profile, how)),
     ]
-    return Sheet(title, ["subject", "ms", "95 %", "%", "95 %", "MB", "faults"], "lrrrrrr", rows, lines)
+    columns = ["subject", "ms", "95 %", "%", "95 %", "MB", "faults"]
+    labels = ["subject", "ms", "ms 95 %", "time %", "time % 95 %", "MB", "faults"]
+    return Sheet(title, columns, "lrrrrrr", rows, lines, labels=labels).without(["95 %", "MB", "faults"])
 
 
 # ---- many ------------------------------------------------------------------------------------------------------------

@@ -14,13 +14,15 @@ from costmodel.describe.errors import InvalidInput
 
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
 WIDEST_NOTE = 100  # columns; longer lines are hard to read
+ROWS_A_PAGE = 45  # of a paper
 # Columns that say something about the one to their left, and stay with it.
-ATTACHED = ("%", "95 %", "dev.")
+ATTACHED = ("%", "95 %", "dev.", "error")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table to read: ``align`` has one of ``l``, ``r`` per column; the first ``keys`` columns name a row."""
+    """A table to read: ``align`` has one of ``l``, ``r`` per column; the first ``keys`` columns name a row; ``labels``
+    are names of the columns that can stand alone, where those are short."""
 
     title: str
     columns: Sequence[str]
@@ -28,6 +30,18 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
     keys: int = 1
+    labels: Sequence[str] = ()
+
+    def without(self, names: Sequence[str]) -> "Sheet":
+        """Without those of the named columns that are empty in every row."""
+        kept = [n for n, name in enumerate(self.columns) if name not in names or any(row[n] for row in self.rows)]
+        return replace(
+            self,
+            columns=[self.columns[n] for n in kept],
+            align="".join(self.align[n] for n in kept),
+            rows=[[row[n] for n in kept] for row in self.rows],
+            labels=[self.labels[n] for n in kept] if self.labels else (),
+        )
 
 
 def render(sheets: Iterable[Sheet], form: str) -> str:
@@ -97,29 +111,44 @@ def _blocks(sheet: Sheet, width: int) -> list[list[int]]:
 
 
 def _markdown(sheet: Sheet) -> str:
-    rows = [[cell.replace("|", r"\|") for cell in row] for row in [sheet.columns, *sheet.rows]]
+    rows = [[_md(cell) for cell in row] for row in [sheet.columns, *sheet.rows]]
     body = _tabulate(replace(sheet, columns=rows[0], rows=rows[1:]), "github")
-    parts = [f"**{sheet.title}**", body, "\n".join(f"- {note}" for note in sheet.notes)]
+    parts = [f"**{_md(sheet.title)}**", body, "\n".join(f"- {_md(note)}" for note in sheet.notes)]
     return "\n\n".join(part for part in parts if part)
 
 
+def _md(text: str) -> str:
+    """Plain text for Markdown; an underscore inside a word is one anyway."""
+    return re.sub(r"([\\`*<|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
 def _latex(sheet: Sheet) -> str:
-    """A float over both columns of a paper; it needs the package booktabs."""
+    """Floats over both columns of a paper, as many as the rows take; they need the package booktabs."""
+    parts = [sheet.rows[n : n + ROWS_A_PAGE] for n in range(0, len(sheet.rows), ROWS_A_PAGE)] or [[]]
+    floats = [_float(replace(sheet, rows=rows), n, n == len(parts)) for n, rows in enumerate(parts, 1)]
+    # pdflatex knows no more without further packages.
+    return "\n\n".join(floats).encode("latin-1", "replace").decode("latin-1")
+
+
+def _float(sheet: Sheet, number: int, last: bool) -> str:
     notes = [
-        r"\par\smallskip\begin{minipage}{0.9\textwidth}\raggedright",
+        r"\par\smallskip\begin{minipage}{0.8\textwidth}\raggedright",
         *(f"{_tex(note)}\\par" for note in sheet.notes),
         r"\end{minipage}",
     ]
+    more = "" if number == 1 else " (continued)"
+    name = re.sub(r"[^a-z0-9]+", "-", sheet.title.lower()).strip("-")
     lines = [
         r"\begin{table*}",
         r"\centering\footnotesize",
-        f"\\caption{{{_tex(sheet.title)}.}}",
+        f"\\caption{{{_tex(sheet.title)}{more}.}}",
+        f"\\label{{tab:{name}{'' if number == 1 else f'-{number}'}}}",
+        r"\smallskip",
         _tabulate(sheet, "latex_booktabs"),
-        *(notes if sheet.notes else []),
+        *(notes if sheet.notes and last else []),
         r"\end{table*}",
     ]
-    # pdflatex knows no more without further packages.
-    return "\n".join(lines).encode("latin-1", "replace").decode("latin-1")
+    return "\n".join(lines)
 
 
 def _tex(text: str) -> str:
@@ -128,6 +157,7 @@ def _tex(text: str) -> str:
 
     rules = LATEX_ESCAPE_RULES | {"|": r"\textbar{}"}
     escaped = "".join(rules.get(character, character) for character in text)
+    escaped = escaped.replace("--", "-{}-")  # of an option, not a dash
     return re.sub(r'"([^"]*)"', r"``\1''", escaped)
 
 

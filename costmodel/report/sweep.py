@@ -8,7 +8,7 @@ from costmodel.describe.errors import InvalidInput
 from costmodel.price.sweep import Row, Sweep
 from costmodel.report import claims
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import Timing, cells, notes, timings
+from costmodel.report.timing import Timing, cells, flat, notes, timings
 
 if TYPE_CHECKING:
     from costmodel.profiles import How, Profile, Subject
@@ -40,14 +40,13 @@ def text(
     rows = list(sweep.rows())
     times = [_timings(sweep, row, profiles or {}, keep) for row in rows]
     if form == "json":
-        size = list(sweep.sizes[0])
-        records = [_record(row, found) for row, found in zip(rows, times, strict=True)]
+        size = {"size": list(sweep.sizes[0])} if len(sweep.sizes) == 1 else {}
+        records = [_record(sweep, row, found) for row, found in zip(rows, times, strict=True)]
         named = {"recurrence": recurrences} if (recurrences := _recurrences(sweep)) else {}
-        whole = {"convention": sweep.convention.name, "size": size, **named, "rows": records}
-        return render_json(whole | claims.records(profiles or {}))
+        whole = {"convention": sweep.convention.name, **size, **named, "rows": records}
+        return render_json(whole | claims.records(profiles or {}, [subject(sweep, row) for row in rows]))
     if form == "csv":
-        alone = len({(t.profile, t.how) for found in times for t in found}) == 1
-        return render_csv([_flat(sweep, row, found, alone) for row, found in zip(rows, times, strict=True)])
+        return render_csv([_flat(sweep, row) | found for row, found in zip(rows, flat(times), strict=True)])
     return render([_sheet(sweep, rows), *_time_sheets(sweep, rows, times, profiles or {}).values()], form)
 
 
@@ -77,8 +76,9 @@ def _timings(sweep: Sweep, row: Row, profiles: "Mapping[str, Profile]", keep: "C
     return [timing for timing in found if timing.how and keep(timing.how)]
 
 
-def _record(row: Row, found: list[Timing]) -> dict[str, Any]:
-    return {
+def _record(sweep: Sweep, row: Row, found: list[Timing]) -> dict[str, Any]:
+    size = {"size": list(row.size)} if len(sweep.sizes) > 1 else {}
+    return size | {
         "kernel": list(row.kernel),
         "channels": list(row.channels),
         "cell": row.cell,
@@ -90,8 +90,8 @@ def _record(row: Row, found: list[Timing]) -> dict[str, Any]:
     }
 
 
-def _flat(sweep: Sweep, row: Row, found: list[Timing], alone: bool) -> dict[str, Any]:
-    record: dict[str, Any] = {
+def _flat(sweep: Sweep, row: Row) -> dict[str, Any]:
+    return {
         "kernel_x": row.kernel[0],
         "kernel_y": row.kernel[1],
         "in_channels": row.channels[0],
@@ -106,24 +106,40 @@ def _flat(sweep: Sweep, row: Row, found: list[Timing], alone: bool) -> dict[str,
         "cost_ratio": row.cost_ratio,
         "approximation": row.approximation,
     }
-    for timing in found:
-        record |= timing.columns(alone)
-    return record
 
 
-def _point(row: Row) -> list[str]:
-    return ["x".join(map(str, row.kernel)), "x".join(map(str, dict.fromkeys(row.channels))), row.cell]
+def _point(sweep: Sweep, row: Row) -> dict[str, str]:
+    """The columns that name a row; the size of the map only where there are several."""
+    size = {"map": "x".join(map(str, row.size))} if len(sweep.sizes) > 1 else {}
+    kernel, channels = "x".join(map(str, row.kernel)), "x".join(map(str, dict.fromkeys(row.channels)))
+    return size | {"kernel": kernel, "channels": channels, "cell": row.cell}
+
+
+def _grid(
+    title: str,
+    sweep: Sweep,
+    rows: list[Row],
+    columns: list[str],
+    body: list[list[str]],
+    notes: list[str],
+    labels: list[str] | None = None,
+) -> Sheet:
+    points = [_point(sweep, row) for row in rows]
+    names = list(points[0])
+    align = "r" * (len(names) - 1) + "l" + "r" * len(columns)
+    whole = [[*point.values(), *line] for point, line in zip(points, body, strict=True)]
+    alone = [*names, *(labels or columns)]
+    return Sheet(title, [*names, *columns], align, whole, notes, keys=len(names), labels=alone)
 
 
 def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
     unit = f"G{sweep.convention.unit}s"
-    columns = ["kernel", "channels", "cell", unit, "params", "cost %", "saves %", "approx. %", "error"]
+    columns = [unit, "params", "cost %", "saves %", "approx. %", "error"]
     body = []
     for row in rows:
         cost, approximation = 100 * row.cost_ratio, 100 * row.approximation
         body.append(
             [
-                *_point(row),
                 f"{row.flops / 1e9:.5g}",
                 f"{row.params}",
                 f"{cost:.2f}",
@@ -137,18 +153,13 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
         "cost %: what remains of the standard cell's cost. approx. %: its convolutions alone, the paper's 2/Kx, 1/I, "
         "1/I + 1/(Kx Ky) at I = O, Kx = Ky. error: approx. minus cost, in points.",
     ]
+    if sweep.left_out:
+        lines.append(f"left out: {sweep.left_out}.")
     if others := _recurrences(sweep):
         named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
         lines.append(f"recurrence: {named}; cost %: of a standard cell with it.")
-    size = "x".join(map(str, sweep.sizes[0]))
-    return Sheet(
-        f"ConvLSTM cells, one step on a {size} feature map",
-        columns,
-        "rrl" + "r" * (len(columns) - 3),
-        body,
-        lines,
-        keys=3,
-    )
+    sizes = " on a " + "x".join(map(str, sweep.sizes[0])) + " feature map" if len(sweep.sizes) == 1 else ""
+    return _grid(f"ConvLSTM cells, one step{sizes}", sweep, rows, columns, body, lines)
 
 
 def _time_sheets(
@@ -157,15 +168,22 @@ def _time_sheets(
     ways = {(t.profile, t.how): t.machine for found in times for t in found}
     sheets = {}
     for (name, how), machine in ways.items():
-        body, seen = [], []
+        body, seen, timed = [], [], []
         for row, found in zip(rows, times, strict=True):
             timing = next((t for t in found if (t.profile, t.how) == (name, how)), None)
-            seen += [timing] if timing else []
-            body.append([*_point(row), f"{100 * row.cost_ratio:.2f}", *cells(timing)])
+            if timing is None:
+                continue
+            seen.append(timing)
+            timed.append(row)
+            body.append([f"{100 * row.cost_ratio:.2f}", *cells(timing)])
         if how:
             about = [subject(sweep, row) for row in rows]
             lines = [*notes(seen, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how, about))]
+            lines.append(f"cost %: convention {sweep.convention.name}, of the same.")
+            if lacking := len(rows) - len(timed):
+                lines.append(f"The profile has no times of {lacking} more rows in this way.")
             title = f"Time per {how.unit_of('step')} on {machine} (profile {name}): {how.title}"
-            columns = ["kernel", "channels", "cell", "cost %", "ms", "95 %", "%", "95 %"]
-            sheets[name, how] = Sheet(title, columns, "rrl" + "r" * 5, body, lines, keys=3)
+            columns = ["cost %", "ms", "95 %", "%", "95 %"]
+            labels = ["cost %", "ms", "ms 95 %", "time %", "time % 95 %"]
+            sheets[name, how] = _grid(title, sweep, timed, columns, body, lines, labels).without(["95 %"])
     return sheets

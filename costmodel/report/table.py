@@ -13,7 +13,7 @@ from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.report import claims
 from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
-from costmodel.report.timing import Timing, cells, milliseconds, notes, timings
+from costmodel.report.timing import Timing, cells, flat, milliseconds, notes, timings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ class Table:
             "kernel": list(self.kernel),
             "classes": self.classes,
             "rows": [row.record() for row in self.rows],
-        } | claims.records(self.profiles)
+        } | claims.records(self.profiles, [self.subject(row) for row in self.rows])
 
     def frame(self) -> "pd.DataFrame":
         """A pandas frame, a row a network; the printed values in ``paper_params_k`` and ``paper_gflops``; ``attrs``
@@ -99,18 +99,15 @@ class Table:
 
     def _flat(self) -> list[dict[str, Any]]:
         """Records without nesting, for frames and CSV; times in columns of their own where there are any."""
-        flat = []
-        ways = len({(t.profile, t.how) for row in self.rows for t in row.timings if t.seconds})
-        for row in self.rows:
+        records = []
+        for row, times in zip(self.rows, flat([row.timings for row in self.rows]), strict=True):
             record = row.record()
             paper = record.pop("paper") or {}
             del record["timings"]
             record["convention"] = self.convention.name
             record["paper_params_k"], record["paper_gflops"] = paper.get("params_k"), paper.get("gflops")
-            for timing in row.timings:
-                record |= timing.columns(alone=ways == 1)
-            flat.append(record)
-        return flat
+            records.append(record | times)
+        return records
 
     def subject(self, row: TableRow) -> "Subject":
         """What is timed for a row: the network without its training heads."""
@@ -160,6 +157,7 @@ class Table:
             ours = [f"{row.params_k}k", f"{row.params_pct:.2f}", f"{row.gflops:.2f}", f"{row.flops_pct:.2f}"]
             rows.append([row.approach, *ours, *self._against_paper(row, errata)])
         columns = ["approach", "params", "%", unit, "%", "paper", "GFLOPs", "dev."]
+        labels = ["approach", "params", "params %", unit, f"{unit} %", "paper params", "paper GFLOPs", "deviation"]
         notes = [
             f"{unit}: convention {self.convention.name}, {self.convention.source}.",
             "%: of the standard cell in the same network" + (" with the same recurrence." if named else "."),
@@ -177,7 +175,8 @@ class Table:
                 f"not comparable with {self.convention.name}, so no deviation is given."
             )
             rows, columns = [row[:7] for row in rows], columns[:7]
-        return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, [*notes, *errata])
+        notes += errata
+        return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, notes, labels=labels[: len(columns)])
 
     def _against_paper(self, row: TableRow, errata: list[str]) -> list[str]:
         """Printed parameters and GFLOPs and the deviation of ours; an erratum of the row is added to ``errata``."""
@@ -208,21 +207,31 @@ class Table:
         rows, found = [], []
         for row in self.rows:
             timing = next((t for t in row.timings if (t.profile, t.how) == (profile, how)), None)
-            found += [timing] if timing else []
+            if timing is None:
+                continue
+            found.append(timing)
             paper = next((t for t in row.timings if t.clock == "published" and t.device == how.device), None)
             beside = [milliseconds(paper.median_s), f"{paper.pct:.2f}"] if paper else ["", ""]
             rows.append([row.approach, f"{row.flops_pct:.2f}", *cells(timing), *beside[: 2 * printed]])
-        head = ["approach", f"{self.convention.unit}s %", "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
+        share = f"{self.convention.unit}s %"
+        head = ["approach", share, "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
+        labels = ["approach", share, "ms", "ms 95 %", "time %", "time % 95 %", "paper ms", "paper %"][: len(head)]
         lines = notes(found, "the standard cell in the same network")
+        lines.append(f"{share}: convention {self.convention.name}, of the same.")
         if how.dtype:
             lines.append("Timed without the training heads.")
+        if source := self.profiles[profile].host.source:
+            lines.append(f"{profile}: {source}")
         if printed:
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
             lines.append(f"paper: ms as printed in Table IV, {machines[how.device]}.")
+        if lacking := len(self.rows) - len(rows):
+            lines.append(f"The profile has no times of {lacking} more networks in this way.")
         about = [self.subject(row) for row in self.rows]
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
-        title = f"Time per {how.unit_of('frame')} on {machine} (profile {profile}): {how.title}"
-        return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines)
+        what = how.unit_of(f"{'x'.join(map(str, self.size))} frame")
+        title = f"Time per {what} on {machine} (profile {profile}): {how.title}"
+        return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines, labels=labels).without(["95 %"])
 
 
 def _published_times(row: published.Row) -> tuple[Timing, ...]:

@@ -14,7 +14,7 @@ CLOCKS = {"wall": "wall clock", "cuda-events": "CUDA events", "published": "as p
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per frame.
+    """Seconds per call: of a frame or a step, of a batch of them, or of an output of a window (see ``how``).
 
     ``interval_s`` is the 95 % bootstrap interval of the median over processes (None: one process, or published).
     ``pct`` is relative to the standard cell of the same network, or at the same point of a sweep (None: not timed).
@@ -58,8 +58,9 @@ class Timing:
     def columns(self, alone: bool) -> dict[str, Any]:
         """As columns of a flat row; named after profile and way where this is not the only one of the table."""
         prefix = f"{self.clock}_{self.device}"
-        if self.how and not alone:
-            prefix += f"_{self.profile}_" + self.how.title.replace(", ", "_").replace(" ", "-")
+        if not alone:
+            way = f"{self.profile}_{self.how.title}" if self.how else self.machine
+            prefix += "_" + way.replace(", ", "_").replace(" ", "-")
         found: dict[str, Any] = {f"{prefix}_machine": self.machine}
         found |= {f"{prefix}_date": " ".join(self.dates)} if self.seconds else {}
         found |= {f"{prefix}_s": self.median_s, f"{prefix}_pct": self.pct}
@@ -70,6 +71,21 @@ class Timing:
                 found[f"{prefix}_{unit}_high"] = None if high is None else factor * high
                 found[f"{prefix}_{unit}_verdict"] = estimate.verdict
         return found
+
+
+def flat(rows: "Sequence[Sequence[Timing]]") -> list[dict[str, Any]]:
+    """The times of each row as columns: named after clock and device, and after profile and way where there are several
+    of those in the table."""
+    ways: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
+    for timing in (timing for row in rows for timing in row):
+        ways.setdefault((timing.clock, timing.device), set()).add((timing.machine, timing.profile, timing.how))
+    columns = []
+    for row in rows:
+        record: dict[str, Any] = {}
+        for timing in row:
+            record |= timing.columns(alone=len(ways[timing.clock, timing.device]) == 1)
+        columns.append(record)
+    return columns
 
 
 def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
@@ -166,7 +182,9 @@ def _command(subjects: "Sequence[Subject]", ways: "Mapping[str, Sequence[Any]]",
         if value and value != usual.get(field)
     ]
     given += [flag for field, (value, flag) in _FLAGS.items() if value in ways.get(field, ())]
-    return " ".join(["costmodel profile", *given, f"--out {shlex.quote(name)} --resume"])
+    # Nothing is there to resume where the name is still to be chosen.
+    into = f"--out {shlex.quote(name)}" + (" --resume" if name != "NAME" else "")
+    return " ".join(["costmodel profile", *given, into])
 
 
 def _typed(value: Any) -> str:
