@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from costmodel.price.sweep import sweep
 from costmodel.profiles import read
 from costmodel.report import sweep as sweeps
-from costmodel.report.render import ATTACHED, FORMATS, Sheet, _blocks, render
+from costmodel.report.render import ATTACHED, FORMATS, _blocks, render
+from costmodel.report.sheet import Sheet
 from costmodel.report.table import table
 
 RECORDED = read("amd-epyc-2-cores")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.work import Work
-from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
 
 if TYPE_CHECKING:
     from costmodel.measure.check import Check, Finding

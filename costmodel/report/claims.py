@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costmodel import published
-from costmodel.report.render import Sheet
+from costmodel.report.sheet import Sheet
 from costmodel.report.timing import percentage, verdicts
 
 if TYPE_CHECKING:

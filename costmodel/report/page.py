@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import costmodel
 
 if TYPE_CHECKING:
-    from costmodel.report.render import Sheet
+    from costmodel.report.sheet import Sheet
 
 
 @dataclass(frozen=True)

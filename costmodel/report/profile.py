@@ -10,7 +10,8 @@ from costmodel.measure import estimate
 from costmodel.measure.estimate import FEWEST, Estimate
 from costmodel.profiles import SIDES, Clock, How, Profile, Run, Subject, load
 from costmodel.report import claims
-from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
 from costmodel.report.timing import cells, from_run, notes, value
 
 if TYPE_CHECKING:

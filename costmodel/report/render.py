@@ -7,41 +7,17 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from costmodel.describe.errors import InvalidInput
+from costmodel.report.sheet import Sheet
 
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
 WIDEST_NOTE = 100  # columns; longer lines are hard to read
 ROWS_A_PAGE = 45  # of a paper
 # Columns that say something about the one to their left, and stay with it.
 ATTACHED = ("%", "95 %", "dev.", "error")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table to read: ``align`` has one of ``l``, ``r`` per column; the first ``keys`` columns name a row; ``labels``
-    are names of the columns that can stand alone, where those are short."""
-
-    title: str
-    columns: Sequence[str]
-    align: str
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-    keys: int = 1
-    labels: Sequence[str] = ()
-
-    def without(self, names: Sequence[str]) -> "Sheet":
-        """Without those of the named columns that are empty in every row."""
-        kept = [n for n, name in enumerate(self.columns) if name not in names or any(row[n] for row in self.rows)]
-        return replace(
-            self,
-            columns=[self.columns[n] for n in kept],
-            align="".join(self.align[n] for n in kept),
-            rows=[[row[n] for n in kept] for row in self.rows],
-            labels=[self.labels[n] for n in kept] if self.labels else (),
-        )
 
 
 def render(sheets: Iterable[Sheet], form: str) -> str:

@@ -7,7 +7,8 @@ from costmodel.describe.cells import CONV_LSTM
 from costmodel.describe.errors import InvalidInput
 from costmodel.price.sweep import Row, Sweep
 from costmodel.report import claims
-from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
 from costmodel.report.timing import Timing, cells, flat, notes, timings
 
 if TYPE_CHECKING:

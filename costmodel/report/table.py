@@ -12,7 +12,8 @@ from costmodel.describe.ops import Pair
 from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.report import claims
-from costmodel.report.render import Sheet, find_format, render, render_csv, render_json
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
 from costmodel.report.timing import Timing, cells, flat, milliseconds, notes, timings
 
 if TYPE_CHECKING:
