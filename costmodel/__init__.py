@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from costmodel.describe.networks import describe_network as network  # noqa: F401  (likewise)
     from costmodel.describe.ops import Conv as Conv
     from costmodel.measure.check import check as check
+    from costmodel.measure.count import count as count
     from costmodel.measure.module import build as build
     from costmodel.measure.observe import observe as observe
     from costmodel.measure.profile import profile as profile
@@ -39,6 +40,7 @@ _FACE = {
     "build": ("measure.module", "build"),
     "cell": ("describe.cells", "describe_cell"),
     "check": ("measure.check", "check"),
+    "count": ("measure.count", "count"),
     "equation": ("price.formula", "equation"),
     "estimates": ("report.profile", "estimates"),
     "figures": ("report", "figures"),

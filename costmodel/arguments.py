@@ -1,7 +1,9 @@
 """Sizes and lists as people type them on a command line: ``3,5,7``, ``3x5``, ``64,96x128``, ``1024x2048``."""
 
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from costmodel.describe.errors import InvalidInput
 
@@ -96,3 +98,16 @@ def percentage(text: str, option: str) -> float:
     if not number.isascii() or not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number):
         raise InvalidInput(f"{option} {text!r}: expected a percentage, such as 5%")
     return float(number) / 100
+
+
+def keywords(text: str | None, option: str) -> dict[str, Any]:
+    """A JSON object as keyword arguments; nothing given is none."""
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{option} {text!r}: expected an object, such as '{{\"classes\": 10}}'")
+    return found

@@ -734,6 +734,62 @@ def plot(
     print(path)
 
 
+@app.command(
+    epilog=examples(
+        'count torch.nn:LSTM --make \'{"input_size": 8, "hidden_size": 16}\' --input 5x2x8 --convention paper',
+        'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
+        "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
+        "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
+    )
+)
+def count(
+    module: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE.MODULE:FACTORY", help="A function or class that makes a module.", show_default=False
+        ),
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64; repeat for several."),
+    ] = None,
+    kwargs: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments of the call.")] = None,
+    make: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments of the factory.")] = None,
+    convention: Annotated[str, typer.Option(metavar=listed(CONVENTIONS), help="What counts as a FLOP.")] = "torch",
+    depth: Annotated[
+        str | None, typer.Option(metavar="N", help="Sum up parts that are deeper.  [default: all]", show_default=False)
+    ] = None,
+    sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
+    train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
+    backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
+    real: Annotated[
+        bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
+    form: Format = "text",
+) -> None:
+    """What any module costs: FLOPs under a convention, parameters, bytes, by module.
+
+    Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
+    """
+    find_format(form)
+    deep = None if depth is None else arguments.whole(depth, "--depth")
+    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
+    if not inputs and not call:
+        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    from costmodel.measure.count import count as counting
+    from costmodel.measure.load import load
+    from costmodel.report import count as report
+
+    net = load(module, making).train(train)
+    counted = counting(net, *(inputs or []), real=real, backward=backward, **call)
+    print(report.text(counted, form, convention, deep, sort))
+    for operation, number in counted.unpriced.items():
+        print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)
+    if strict and counted.unpriced:
+        raise typer.Exit(1)
+
+
 @app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
 def list_profiles(
     name: Annotated[

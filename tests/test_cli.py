@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_the_installed_script() -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "costmodel")
 
 
-COMMANDS = ["table", "sweep", "equation", "check", "profile", "report", "plot", "profiles", "diff"]
+COMMANDS = ["table", "sweep", "equation", "check", "profile", "report", "plot", "count", "profiles", "diff"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)
@@ -61,8 +62,8 @@ def test_help_has_examples_that_work(
         assert len(shown) >= 2
     for line in shown:
         # Those take seconds, or need profiles of one's own; they have tests of their own.
-        if not re.search("check|--measure|costmodel profile |diff|report", line):
-            assert run(capsys, *line.split()[1:])[0] == 0, line
+        if not re.search("check|--measure|costmodel profile |diff|report|mymodel", line):
+            assert run(capsys, *shlex.split(line)[1:])[0] == 0, line
 
 
 def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "arguments": set(),
     "price": {"numpy", "sympy", "pandas"},
     "profiles": {"pydantic", "filelock", "pandas"},
-    "measure": {"torch", "fvcore", "numpy", "pynvml"},
+    "measure": {"torch", "fvcore", "numpy", "pynvml", "pandas"},
     "report": {"tabulate", "pandas", "matplotlib", "jinja2"},
     "timing_options": {"tqdm"},
     "cli": {"typer"},

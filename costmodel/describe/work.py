@@ -28,6 +28,19 @@ class Event(Enum):
     RESIZE = "bilinear sample"  # per output element
     MOVE = "element moved"  # per element copied without arithmetic (padding)
 
+    # Seen in other modules than the described ones.
+    DIVISION = "division"  # per element
+    TRANSCENDENTAL = "exponential, logarithm, power or root"  # per element, and trigonometric functions
+    ACTIVATION = "other activation"  # per element: GELU, SiLU, leaky ReLU, ...
+    COMPARISON = "comparison or selection"  # per element
+    POINTWISE = "other elementwise operation"  # per element
+    REDUCTION = "element reduced"  # per element that goes into a sum, a maximum, a sorting, ...
+    SOFTMAX = "softmax element"  # per element
+    OWN_NORM = "normalisation with its own statistics"  # per element: layer norm, batch norm in training, ...
+    ADAPTIVE_POOL = "adaptive average-pool tap"  # per element of a window
+    INTERPOLATION = "other interpolated sample"  # per output element: cubic, trilinear, a grid
+    RANDOM = "random number"  # per element
+
     # Only in the training graph of a TensorFlow 1 network, which Table IV of the paper was counted on.
     GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped again
     INITIAL_ELEMENT = "random initial value"  # per weight

@@ -5,126 +5,32 @@ no values, so meta and fake tensors do. An operation without a rule is listed in
 silence.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_map_only
 
-from costmodel.describe.work import NOTHING, Cost, Event, Work
-
-aten = torch.ops.aten
-Rule: TypeAlias = Callable[..., "dict[Event, int] | None"]
-
-
-# A rule takes the result and the operation's own arguments; it returns the events, or None for what it does not know.
-
-
-def _convolution(
-    result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: Any, *rest: Any
-) -> dict[Event, int]:
-    transposed = rest[3]  # stride, padding, dilation, transposed, ...
-    # Every output (of a transposed convolution: every input) meets the weights of one output (input) channel.
-    positions = x if transposed else result
-    biases = {Event.BIAS: result.numel()} if bias is not None else {}
-    return {Event.MAC: positions.numel() * weight[0].numel()} | biases
-
-
-def _batch_norm(training: int) -> Rule:
-    """With fixed statistics; argument number ``training`` says whether it computes them, which has no rule yet."""
-
-    def rule(result: Any, /, *args: Any, **options: Any) -> dict[Event, int] | None:
-        return None if training >= 0 and args[training] else {Event.NORM: result[0].numel()}
-
-    return rule
-
-
-def _pool(event: Event) -> Rule:
-    def rule(result: Any, x: torch.Tensor, window: list[int], /, *rest: Any, **options: Any) -> dict[Event, int]:
-        pooled = result[0] if isinstance(result, tuple) else result
-        return {event: math.prod(window) * pooled.numel()}
-
-    return rule
-
-
-def _each(event: Event) -> Rule:
-    """One event per output element; a scaled sum (``alpha``) is more than that."""
-
-    def rule(result: torch.Tensor, /, *args: Any, alpha: float = 1, **options: Any) -> dict[Event, int] | None:
-        return {event: result.numel()} if alpha == 1 else None
-
-    return rule
-
-
-def _matmul(result: torch.Tensor, a: torch.Tensor, b: torch.Tensor, /, *rest: Any, **options: Any) -> dict[Event, int]:
-    return {Event.MAC: result.numel() * a.shape[-1]}
-
-
-def _addmm(
-    result: torch.Tensor,
-    bias: Any,
-    a: torch.Tensor,
-    b: Any,
-    /,
-    *rest: Any,
-    alpha: float = 1,
-    beta: float = 1,
-    **options: Any,
-) -> dict[Event, int] | None:
-    return {Event.MAC: result.numel() * a.shape[-1], Event.BIAS: result.numel()} if alpha == beta == 1 else None
-
-
-def _nothing(*args: Any, **options: Any) -> dict[Event, int]:
-    return {}
-
-
-RULES: dict[Any, Rule] = {
-    aten.convolution: _convolution,
-    aten.mm: _matmul,
-    aten.bmm: _matmul,
-    aten.addmm: _addmm,
-    aten.native_batch_norm: _batch_norm(5),
-    aten.cudnn_batch_norm: _batch_norm(5),
-    aten._native_batch_norm_legit_no_training: _batch_norm(-1),
-    aten.add: _each(Event.ADDITION),
-    aten.add_: _each(Event.ADDITION),
-    aten.mul: _each(Event.PRODUCT),
-    aten.mul_: _each(Event.PRODUCT),
-    aten.sigmoid: _each(Event.SIGMOID),
-    aten.tanh: _each(Event.TANH),
-    aten.relu: _each(Event.RELU),
-    aten.relu_: _each(Event.RELU),
-    aten.max_pool2d_with_indices: _pool(Event.MAX_POOL),
-    aten.avg_pool2d: _pool(Event.AVERAGE_POOL),
-    aten.upsample_bilinear2d: _each(Event.RESIZE),
-    aten.constant_pad_nd: _each(Event.MOVE),
-    aten.new_zeros: _nothing,  # writes memory, computes nothing
-    aten.zeros: _nothing,
-}
-
-# No kernel runs: memory without values, and a view that torch does not mark as one.
-FREE = {
-    aten.empty,
-    aten.empty_like,
-    aten.empty_strided,
-    aten.new_empty,
-    aten.new_empty_strided,
-    aten._unsafe_view,
-}
+from costmodel.describe.work import NOTHING, Cost, Work
+from costmodel.measure.rules import DROPOUTS, KEEPS_DTYPE, find
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One dispatched operation; ``priced`` is False where no rule knows it (its work is then empty)."""
+    """One dispatched operation: ``inputs`` and ``output`` are shapes, ``path`` names the module whose code called it
+    ("" outside of all). ``priced`` is False where no rule knows it (its work is then empty)."""
 
     op: str
     cost: Cost
     priced: bool
+    path: str = ""
+    inputs: tuple[tuple[int, ...], ...] = ()
+    output: tuple[int, ...] = ()
+    backward: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,31 +53,89 @@ class Observation:
         return Counter(o.op for o in self.operations if not o.priced)
 
 
-class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
-    def __init__(self) -> None:
+class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
+    """Records operations; ``path`` tells where they come from. With ``meta``, tensors with values that meet those
+    without are taken for such."""
+
+    def __init__(self, path: Callable[[], str] = lambda: "", meta: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.operations: list[Observed] = []
+        self._path = path
+        self._meta = meta
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        rule = RULES.get(func.overloadpacket)
-        if rule is None and func.namespace != "prim":
+        kind, rule = find(func)
+        if kind == "unknown":
+            if func.overloadpacket.__name__ in DROPOUTS and not args[2]:  # in evaluation: nothing happens
+                return args[0]
             # In inference mode composite operations arrive whole: what they consist of has rules.
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        out = func(*args, **kwargs)
-        if not (func.is_view or func.namespace == "prim" or func.overloadpacket in FREE):
-            events = rule(out, *args, **kwargs) if rule else None
-            cost = Cost(Work(events), reads=_bytes((args, kwargs)), writes=_bytes(out), launches=1)
-            self.operations.append(Observed(str(func), cost, events is not None))
+        if self._meta:
+            args, kwargs = _without_values(args, kwargs)
+            out = _as_it_came(func, args) if not kwargs else None
+            out = func(*args, **kwargs) if out is None else out
+        else:
+            out = func(*args, **kwargs)
+        if kind == "free":
+            return out
+        events = rule(out, *args, **kwargs) if rule else None
+        read = _tensors(args) + _tensors(kwargs.values()) if kwargs else _tensors(args)
+        written = _tensors((out,))
+        cost = Cost(Work(events), reads=_bytes(read), writes=_bytes(written), launches=1)
+        shapes = tuple(tuple(tensor.shape) for tensor in read)
+        shape = tuple(written[0].shape) if written else ()
+        backward = torch._C._current_graph_task_id() != -1
+        self.operations.append(Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward))
         return out
 
 
-def _bytes(tree: Any) -> int:
-    leaves: Iterable[Any] = tree_leaves(tree)
-    return sum(t.numel() * t.element_size() for t in leaves if isinstance(t, torch.Tensor))
+def _without_values(args: Any, kwargs: Any) -> Any:
+    """Meta tensors in the place of all others, if there is a meta one."""
+    tensors = _tensors(args) + _tensors(kwargs.values())
+    kinds = {tensor.device.type for tensor in tensors}
+    if "meta" not in kinds or len(kinds) == 1:
+        return args, kwargs
+    return tree_map_only(torch.Tensor, lambda t: t if t.device.type == "meta" else t.to("meta"), (args, kwargs))
+
+
+def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
+    """The result of an elementwise operation on meta tensors where it is plain what it looks like: torch's own way to
+    find that out takes most of a run."""
+    first, name = args[0] if args else None, func.overloadpacket.__name__
+    if not isinstance(first, torch.Tensor) or torch.is_grad_enabled():
+        return None
+    if name == "batch_norm" and not args[5]:  # with fixed statistics
+        return torch.empty_like(first)
+    if torch.Tag.pointwise not in func.tags:
+        return None
+    others = [each for each in args[1:] if isinstance(each, torch.Tensor)]
+    if not all(isinstance(each, torch.Tensor | bool | int | float | str) for each in args[1:]):
+        return None
+    alike = all(each.shape == first.shape and each.dtype == first.dtype for each in others)
+    if not alike or any(each.stride() != first.stride() for each in others):
+        return None
+    if name.endswith("_"):
+        return first
+    return torch.empty_like(first) if name in KEEPS_DTYPE and first.dtype.is_floating_point else None
+
+
+def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
+    """The tensors among arguments, and in lists of them."""
+    found: list[torch.Tensor] = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += [each for each in value if isinstance(each, torch.Tensor)]
+    return found
+
+
+def _bytes(tensors: list[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def observe(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Observation:
@@ -181,7 +145,7 @@ def observe(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Observat
     >>> costmodel.observe(torch.sigmoid, torch.empty(2, 3, device="meta")).cost.work
     Work(SIGMOID=6)
     """
-    with torch.no_grad(), _Listener() as listener:
+    with torch.no_grad(), Listener() as listener:
         function(*args, **kwargs)
     return Observation(tuple(listener.operations))
 

@@ -1,0 +1,266 @@
+"""What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
+
+Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.size import Size
+from costmodel.describe.work import NOTHING, Cost, Event, Work
+from costmodel.measure.observe import Listener, Observed
+from costmodel.price.conventions import Convention, find_convention
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHAPE = re.compile(r"(\d+|[A-Za-z]\w*)(x(\d+|[A-Za-z]\w*))*(:\w+)?|scalar(:\w+)?")
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one call of a module did, operation by operation.
+
+    ``modules``: the class of every module by its path ("" is the whole), ``parameters`` those that it owns itself. With
+    letters in the inputs all sizes are expressions in them.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    operations: tuple[Observed, ...]
+    modules: Mapping[str, str]
+    own_parameters: Mapping[str, int]
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Events, parameters, bytes read and written, kernels started."""
+        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params)
+
+    @property
+    def work(self) -> Work:
+        return self.cost.work
+
+    @property
+    def params(self) -> int:
+        """Parameters, shared ones once."""
+        return sum(self.own_parameters.values())
+
+    @property
+    def macs(self) -> Size:
+        """Multiply-accumulates."""
+        return self.work[Event.MAC]
+
+    def flops(self, convention: "str | Convention" = "torch") -> Size:
+        """The price of the work under a convention; its `unit` may be MACs."""
+        return find_convention(convention).flops(self.work)
+
+    @property
+    def unpriced(self) -> Counter[str]:
+        """Operations without a rule, with the shapes of their inputs, and how often each came: they are not counted."""
+        return Counter(
+            f"{each.op}({', '.join('x'.join(map(str, shape)) or 'scalar' for shape in each.inputs)})"
+            for each in self.operations
+            if not each.priced
+        )
+
+    def of(self, path: str) -> tuple[Observed, ...]:
+        """The operations of a module and of those in it; all for ""."""
+        inside = f"{path}."
+        return tuple(o for o in self.operations if not path or o.path == path or o.path.startswith(inside))
+
+    def cut(self, depth: int | None = None) -> dict[str, tuple[Observed, ...]]:
+        """Operations by the path of the module whose code called them, at most ``depth`` names deep, in order."""
+        found: dict[str, list[Observed]] = {}
+        for each in self.operations:
+            path = each.path if depth is None else ".".join(each.path.split(".")[:depth]) if each.path else ""
+            found.setdefault(path if depth != 0 else "", []).append(each)
+        return {path: tuple(operations) for path, operations in found.items()}
+
+    def frame(self, convention: "str | Convention" = "torch") -> "pd.DataFrame":
+        """A pandas frame, a row an operation, in order: module, operation, shapes, FLOPs, MACs, bytes."""
+        import pandas as pd
+
+        price = find_convention(convention)
+        rows = [
+            {
+                "module": each.path,
+                "class": self.modules.get(each.path, ""),
+                "operation": each.op,
+                "inputs": each.inputs,
+                "output": each.output,
+                "flops": price.flops(each.cost.work),
+                "macs": each.cost.work[Event.MAC],
+                "reads": each.cost.reads,
+                "writes": each.cost.writes,
+                "priced": each.priced,
+                "backward": each.backward,
+            }
+            for each in self.operations
+        ]
+        columns = ["module", "class", "operation", "inputs", "output", "flops", "macs", "reads", "writes", "priced"]
+        frame = pd.DataFrame(rows, columns=[*columns, "backward"])
+        frame.attrs.update(convention=price.name, unit=price.unit, inputs=self.inputs)
+        return frame
+
+
+def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = False, **kwargs: Any) -> Count:
+    """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
+
+    ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``. ``real`` runs on
+    real tensors, for modules whose path depends on values. ``backward`` adds the backward pass from the sum of all
+    outputs. `InvalidInput` where the module refuses its inputs or needs values.
+
+    >>> import costmodel, torch
+    >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
+    >>> counted.params, counted.macs, counted.flops("torch"), counted.flops("paper")
+    (36, 64, 128, 136)
+    """
+    net = _callable(module)
+    given = tuple(_tensor(each) if isinstance(each, str) else each for each in inputs)
+    shapes = tuple(each if isinstance(each, str) else _shape(each) for each in inputs)
+    if not tree_leaves((given, kwargs)):
+        raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
+    names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
+    paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
+    operations = _run(net, given, kwargs, paths, real=real, backward=backward)
+    seen: set[int] = set()
+    own: dict[str, int] = {}
+    for path, each in names.items():
+        fresh = [p for p in each.parameters(recurse=False) if id(p) not in seen]
+        seen |= {id(p) for p in fresh}
+        own[path] = sum(p.numel() for p in fresh)
+    classes = {path: type(each).__name__ for path, each in names.items()}
+    name = type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function")
+    return Count(name, shapes, tuple(operations), classes, own)
+
+
+def _callable(module: Any) -> Any:
+    """What runs: a compiled module's original, an exported program's module."""
+    if isinstance(module, torch.export.ExportedProgram):
+        return module.module()
+    original = getattr(module, "_orig_mod", module)
+    if not callable(original):
+        raise InvalidInput(f"{type(module).__name__} {module!r:.60} cannot be called: give a module or a function")
+    return original
+
+
+def _tensor(text: str) -> torch.Tensor:
+    """``"1x3x224x224"`` or ``"1x16:int64"`` as a meta tensor."""
+    shape, _, kind = text.partition(":")
+    if not SHAPE.fullmatch(text):
+        raise InvalidInput(f"input {text!r}: expected a shape, such as 1x3x224x224 or 1x16:int64")
+    dtype = getattr(torch, kind or "float32", None)
+    if not isinstance(dtype, torch.dtype):
+        raise InvalidInput(f"input {text!r}: {kind!r} is no type of torch, such as float32, bfloat16, int64 or bool")
+    sides = [] if shape == "scalar" else shape.split("x")
+    if letters := [side for side in sides if not side.isdecimal()]:
+        raise InvalidInput(f"input {text!r}: sizes are whole numbers here, not {', '.join(letters)}")
+    return torch.empty([int(side) for side in sides], dtype=dtype, device="meta")
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        kind = "" if value.dtype == torch.float32 else f":{str(value.dtype).removeprefix('torch.')}"
+        return ("x".join(map(str, value.shape)) or "scalar") + kind
+    return type(value).__name__
+
+
+def _run(net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, real: bool, backward: bool) -> list[Observed]:
+    """The operations of one call; the module is left as it was."""
+
+    def placed(tree: Any) -> Any:
+        return tree_map_only(torch.Tensor, _valued if real else lambda t: t.to("meta"), tree)
+
+    where = [""]
+    call: Callable[..., Any] = net
+    if isinstance(net, torch.nn.Module) and not real:
+        state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+        meta = {name: _empty(tensor) for name, tensor in state.items()}
+
+        def call(*args: Any, **options: Any) -> Any:
+            return torch.func.functional_call(net, meta, args, options, tie_weights=True)
+
+    with ExitStack() as stack:
+        stack.enter_context(_tracked(paths, where))
+        stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
+        args, options = placed(inputs), placed(kwargs)
+        listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
+        try:
+            out = call(*args, **options)
+            if backward:
+                _backward(out)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise InvalidInput(_why(error, net, inputs)) from error
+    return listener.operations
+
+
+def _valued(tensor: torch.Tensor) -> torch.Tensor:
+    """Random values in the place of none."""
+    if tensor.device.type != "meta":
+        return tensor
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+        return torch.randn(tensor.shape, dtype=tensor.dtype)
+    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+
+def _empty(tensor: torch.Tensor) -> torch.Tensor:
+    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def _backward(out: Any) -> None:
+    leaves = [each for each in tree_leaves(out) if isinstance(each, torch.Tensor) and each.requires_grad]
+    if not leaves:
+        raise InvalidInput("backward: no output depends on a parameter or an input that wants a gradient")
+    torch.autograd.backward(leaves, [torch.ones_like(each) for each in leaves])
+
+
+@contextmanager
+def _tracked(paths: Mapping[int, str], where: list[str]) -> Iterator[None]:
+    """Keep the path of the module that runs at the end of ``where``."""
+
+    def enter(module: torch.nn.Module, args: Any) -> None:
+        path = paths.get(id(module))
+        if path is None:  # made while running
+            path = f"{where[-1]}.{type(module).__name__}".lstrip(".")
+        where.append(path)
+
+    def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
+        where.pop()
+
+    before = register_module_forward_pre_hook(enter)
+    after = register_module_forward_hook(leave, always_call=True)
+    try:
+        yield
+    finally:
+        before.remove()
+        after.remove()
+
+
+_NEEDS_VALUES = re.compile(
+    r"meta tensor|no data|Tensor\.item|data-dependent|\.numpy\(\)|DynamicOutputShape|unbacked|"
+    r"not supported for meta|'Meta' backend|with arguments from the 'Meta'",
+    re.IGNORECASE,
+)
+
+
+def _why(error: Exception, net: Any, inputs: Any) -> str:
+    """What went wrong, in words."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    first = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+    if _NEEDS_VALUES.search(str(error)):
+        return f"{type(net).__name__} needs the values of its tensors, which counting does without ({first}): --real"
+    given = ", ".join(_shape(each) for each in inputs) or "none"
+    return f"{type(net).__name__} refuses the inputs {given}: {first}"

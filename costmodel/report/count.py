@@ -1,0 +1,119 @@
+"""What a module costs, as a table of its parts."""
+
+from typing import TYPE_CHECKING, Any
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.work import NOTHING, Cost, Event, Work
+from costmodel.price.conventions import Convention, find_convention
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
+
+if TYPE_CHECKING:
+    from costmodel.measure.count import Count
+
+SORTS = ("order", "flops", "params", "bytes")
+
+
+def text(
+    count: "Count", form: str = "text", convention: str = "torch", depth: int | None = None, sort: str = "order"
+) -> str:
+    """The modules of a count, ``depth`` names deep (all without it), as ``text``, ``markdown``, ``latex``, ``html``,
+    ``csv`` or ``json``; ``sort``: in the order of execution, or the largest first."""
+    find_format(form)
+    if sort not in SORTS:
+        raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
+    price = find_convention(convention)
+    rows = _rows(count, price, depth)
+    if sort != "order":
+        rows.sort(key=lambda row: -row[sort])
+    if form == "json":
+        return render_json(_record(count, price) | {"modules": rows})
+    if form == "csv":
+        return render_csv([row | {"convention": price.name, "unit": price.unit} for row in rows])
+    return render([_sheet(count, price, rows)], form)
+
+
+def _rows(count: "Count", price: Convention, depth: int | None) -> list[dict[str, Any]]:
+    parts = count.cut(depth)
+    params: dict[str, int] = {}
+    for path, number in count.own_parameters.items():
+        short = path if depth is None else ".".join(path.split(".")[:depth]) if path else ""
+        params[short] = params.get(short, 0) + number
+    # A module whose operations are all in its parts has no row; one with parameters of its own that nothing used has.
+    idle = {path: () for path, number in params.items() if number and path not in parts}
+    rows = []
+    for path, operations in {**parts, **idle}.items():
+        cost = sum((each.cost for each in operations), NOTHING)
+        row = {"module": path, "class": count.modules.get(path, count.name if not path else "")}
+        rows.append(row | _numbers(cost, price, params.get(path, 0)) | {"unpriced": _unpriced(operations)})
+    return rows
+
+
+def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
+    moved, flops = cost.reads + cost.writes, price.flops(cost.work)
+    return {
+        "params": params,
+        "flops": flops,
+        "macs": cost.work[Event.MAC],
+        "reads": cost.reads,
+        "writes": cost.writes,
+        "bytes": moved,
+        "intensity": flops / moved if moved else None,
+        "launches": cost.launches,
+    }
+
+
+def _unpriced(operations: Any) -> int:
+    return sum(not each.priced for each in operations)
+
+
+def _record(count: "Count", price: Convention) -> dict[str, Any]:
+    return {
+        "name": count.name,
+        "inputs": list(count.inputs),
+        "convention": price.name,
+        "unit": price.unit,
+        **_numbers(count.cost, price, count.params),
+        "events": {event.value: number for event, number in count.work.items()},
+        "unpriced": dict(count.unpriced),
+    }
+
+
+def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> Sheet:
+    whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
+    unit = f"M{price.unit}s"
+    body = []
+    for row in [*rows, whole]:
+        share = 100 * row["flops"] / whole["flops"] if whole["flops"] else 0.0
+        intensity = "" if row["intensity"] is None else f"{row['intensity']:.1f}"
+        body.append(
+            [
+                row["module"] or "(itself)",
+                row["class"],
+                f"{row['params']:,}",
+                f"{row['flops'] / 1e6:,.3f}",
+                f"{share:.2f}",
+                f"{row['bytes'] / 1e6:,.2f}",
+                intensity,
+                str(row["launches"]),
+            ]
+        )
+    notes = [
+        f"{unit}: convention {price.name}, {price.source}. Total: {whole['flops']:,} {price.unit}s, "
+        f"{whole['macs']:,} multiply-accumulates.",
+        f"MB: read and written by each operation on its own, as if nothing stayed in a cache. {price.unit}/byte: the "
+        "arithmetic intensity.",
+        *counted(count.work, price),
+        *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
+    ]
+    title = f"{count.name}, one call with {', '.join(count.inputs)}"
+    columns = ["module", "class", "params", unit, "%", "MB", f"{price.unit}/byte", "launches"]
+    return Sheet(title, columns, "llrrrrrr", body, notes)
+
+
+def counted(work: Work, price: Convention) -> list[str]:
+    """Which events the convention counts, and which of those that happened it does not."""
+    known = [f"{price.prices[event]} x {event.value}" for event in work if price.prices[event] and work[event]]
+    free = [event.value for event in work if not price.prices[event] and work[event]]
+    lines = [f"counted: {', '.join(known)}."] if known else []
+    return lines + ([f"priced 0 by {price.name}: {', '.join(free)}."] if free else [])

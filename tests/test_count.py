@@ -1,0 +1,284 @@
+"""Any module, counted without values: against arithmetic by hand, torch's own counter, and the descriptions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hand_written_resnet import ResNet50
+from test_cli import run
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+import costmodel
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import describe_network
+from costmodel.describe.work import Event, Work
+from costmodel.measure.count import Count, count
+
+RESNET = ResNet50().eval()
+
+
+def test_resnet_50_as_eleven_tools_print_it() -> None:
+    """The totals that counters print for ResNet-50 at 224x224; see docs/conventions.md."""
+    counted = count(RESNET, "1x3x224x224")
+    assert (counted.params, counted.macs) == (25_557_032, 4_089_184_256)
+    assert counted.flops("torch") == 8_178_368_512  # FlopCounterMode
+    # fvcore: 2 for each of 11,113,984 normalised elements, 1 for each of 2048 x 7 x 7 averaged ones.
+    assert counted.flops("fvcore") == 4_089_184_256 + 2 * 11_113_984 + 2048 * 49 == 4_111_512_576
+    assert not counted.unpriced
+
+
+@pytest.mark.parametrize("version", ["icnet", "v2", "v5", "v6"])
+def test_the_modules_of_descriptions_are_counted_as_described(version: str) -> None:
+    program = describe_network(version, size=(101, 130)) if version == "icnet" else None
+    program = program or describe_network(version, cell="sep", size=(101, 130))
+    with torch.device("meta"):
+        net = costmodel.build(program).eval()
+    counted = count(net, "1x3x101x130")
+    # Event by event; the zeros that the first frame starts from are no event.
+    assert counted.work == program.work.running
+    assert counted.params == program.parameters
+    assert counted.cost.launches >= program.cost.launches
+
+
+MODULES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
+    "conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2, dilation=2), ("2x4x31",)),
+    "conv2d grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2, padding="same"), ("2x4x9x8",)),
+    "conv2d even, same": (lambda: nn.Conv2d(4, 6, 4, padding="same"), ("2x4x9x8",)),
+    "conv2d depthwise": (lambda: nn.Conv2d(4, 8, 3, groups=4, dilation=2), ("2x4x19x18",)),
+    "conv3d": (lambda: nn.Conv3d(2, 3, (1, 2, 3)), ("1x2x4x5x6",)),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), ("2x4x9x8",)),
+    "transposed 1d": (lambda: nn.ConvTranspose1d(4, 6, 3), ("2x4x9",)),
+    "transposed 3d": (lambda: nn.ConvTranspose3d(2, 3, 2, stride=2), ("1x2x3x4x5",)),
+    "linear": (lambda: nn.Linear(8, 5), ("3x7x8",)),
+    "attention": (lambda: nn.MultiheadAttention(16, 4, batch_first=True), ("2x5x16", "2x7x16", "2x7x16")),
+    "transformer": (lambda: nn.Transformer(16, 4, 1, 1, 32, batch_first=True), ("2x5x16", "2x6x16")),
+    "encoder": (lambda: nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), ("2x5x16",)),
+    "lstm": (lambda: nn.LSTM(8, 6, 2, bidirectional=True), ("5x3x8",)),
+    "gru": (lambda: nn.GRU(8, 6, 2, batch_first=True), ("3x5x8",)),
+    "rnn": (lambda: nn.RNN(8, 6), ("5x3x8",)),
+    "cells": (lambda: nn.LSTMCell(8, 6), ("3x8",)),
+    "embedding": (lambda: nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 2)), ("2x5:int64",)),
+    "norms": (lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.InstanceNorm2d(4), nn.LayerNorm(6)), ("2x4x5x6",)),
+    "pools": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(2)), ("2x4x16x16",)),
+    "activations": (
+        lambda: nn.Sequential(nn.GELU(), nn.SiLU(), nn.LeakyReLU(), nn.Hardswish(), nn.Softmax(1), nn.Softplus()),
+        ("2x4",),
+    ),
+    "einsum": (lambda: lambda a, b: torch.einsum("bij,bjk->bik", a, b), ("2x3x4", "2x4x5")),
+    "functional": (lambda: lambda x, w: F.linear(torch.tanh(x), w) @ w, ("3x4", "5x4")),
+    "sdpa": (lambda: F.scaled_dot_product_attention, ("2x3x5x8", "2x3x7x8", "2x3x7x8")),
+    "interpolate": (lambda: lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), ("1x2x4x4",)),
+    "nearest": (lambda: lambda x: F.interpolate(x, scale_factor=2), ("1x2x4x4",)),
+    "resnet": (lambda: RESNET, ("1x3x65x97",)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("backward", [False, True])
+def test_multiply_accumulates_are_those_of_torchs_counter(name: str, backward: bool) -> None:
+    make, shapes = MODULES[name]
+    module = make()
+    if isinstance(module, nn.Module):
+        module.eval()
+    inputs = [torch.empty([int(n) for n in s.partition(":")[0].split("x")], device="meta") for s in shapes]
+    inputs = [x.long() if ":" in s else x.requires_grad_(backward) for x, s in zip(inputs, shapes, strict=True)]
+    counted = count(module, *inputs, backward=backward)
+    assert not counted.unpriced, counted.unpriced
+    ghost = module.to("meta") if isinstance(module, nn.Module) and module is not RESNET else module
+    if module is RESNET:
+        with torch.device("meta"):
+            ghost = ResNet50().eval()
+    with torch.set_grad_enabled(backward), FlopCounterMode(display=False) as counter:
+        out = ghost(*inputs)
+        if backward:
+            leaves = [each for each in torch.utils._pytree.tree_leaves(out) if each.requires_grad]
+            torch.autograd.backward(leaves, [torch.ones_like(each) for each in leaves])
+    if backward and getattr(module, "groups", 1) > 1:
+        # By hand: each product comes again for both gradients. torch's counter takes the gradient of the weights of a
+        # grouped convolution for that of a whole one.
+        assert counted.macs == 3 * count(module, *inputs).macs < counter.get_total_flops() // 2
+    else:
+        assert counted.flops("torch") == counter.get_total_flops()
+    forward = sum(each.cost.work[Event.MAC] for each in counted.operations if not each.backward)
+    assert forward == count(module, *inputs).macs
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "work"),
+    [
+        (lambda x: F.adaptive_avg_pool2d(x, 1), ("2x3x4x5",), {Event.ADAPTIVE_POOL: 120}),
+        # 5 in 2 parts: 0-2 and 2-4 overlap, 6 taps; 4 in 2 parts: 4.
+        (lambda x: F.adaptive_avg_pool2d(x, 2), ("1x1x5x4",), {Event.ADAPTIVE_POOL: 6 * 4}),
+        (lambda x: F.adaptive_avg_pool2d(x, (3, None)), ("1x2x7x4",), {Event.ADAPTIVE_POOL: 2 * 9 * 4}),
+        (lambda x: x.mean(1), ("3x4",), {Event.REDUCTION: 12, Event.DIVISION: 3}),
+        (lambda x: x.softmax(1), ("3x4",), {Event.SOFTMAX: 12}),
+        (lambda x: F.layer_norm(x, (4,)), ("3x4",), {Event.OWN_NORM: 12}),
+        (lambda x: torch.cat([x, x]), ("3x4",), {Event.MOVE: 24}),
+        (lambda x: F.gelu(x) + 1, ("3x4",), {Event.ACTIVATION: 12, Event.ADDITION: 12}),
+        (lambda x: torch.where(x > 0, x, -x), ("3x4",), {Event.COMPARISON: 24, Event.POINTWISE: 12}),
+        (lambda x: x.exp() / x.sqrt(), ("3x4",), {Event.TRANSCENDENTAL: 24, Event.DIVISION: 12}),
+        (lambda x: F.dropout(x, 0.5, training=False), ("3x4",), {}),
+        (lambda x: x.t().reshape(-1)[2:], ("3x4",), {Event.MOVE: 12}),  # the transposed map is copied
+        (lambda x: x.view(-1).unsqueeze(0), ("3x4",), {}),
+        (lambda x: x.add_(1).mul_(x).relu_(), ("3x4",), dict.fromkeys((Event.ADDITION, Event.PRODUCT, Event.RELU), 12)),
+    ],
+)
+def test_events_by_hand(function: Callable[..., Any], shapes: tuple[str, ...], work: dict[Event, int]) -> None:
+    assert count(function, *shapes).work == Work(work)
+
+
+@pytest.mark.parametrize(("layers", "directions"), [(1, 1), (2, 2)])
+def test_an_lstm_by_hand(layers: int, directions: int) -> None:
+    """Per step and layer: 4 H (I + H) MACs, 8 H biases, 3 H sigmoids, 2 H tanhs."""
+    T, B, I, H = 7, 3, 8, 6
+    counted = count(nn.LSTM(I, H, layers, bidirectional=directions == 2), f"{T}x{B}x{I}")
+    widths = [I, *[directions * H] * (layers - 1)]
+    assert counted.macs == sum(T * B * directions * 4 * H * (width + H) for width in widths)
+    steps = T * B * H * layers * directions
+    assert (counted.work[Event.SIGMOID], counted.work[Event.TANH]) == (3 * steps, 2 * steps)
+    assert counted.params == sum(directions * (4 * H * (width + H) + 8 * H) for width in widths)
+
+
+class Odd(nn.Module):
+    """Raw parameters, a shared module, a loop over time, a dictionary in and a tuple out, a tensor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(4, 4))
+        self.first = nn.Linear(4, 4)
+        self.again = self.first
+        self.scale = torch.ones(4)
+        self.register_buffer("shift", torch.ones(4))
+
+    def forward(self, batch: dict[str, torch.Tensor], steps: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+        x = batch["x"]
+        for _ in range(steps):
+            x = self.again(self.first(x @ self.w) * self.scale) + self.shift
+        return x, torch.zeros(4) + x
+
+
+def test_odd_modules() -> None:
+    net = Odd()
+    counted = count(net, {"x": torch.zeros(3, 4)}, steps=5)
+    assert counted.macs == 5 * 3 * (3 * 4 * 4)  # three products of 3x4 by 4x4, in each step
+    assert counted.params == 16 + 20  # the shared one once
+    assert counted.work[Event.PRODUCT] == 5 * 12
+    assert set(counted.cut()) == {"", "first"}
+    assert counted.inputs == ("dict",)
+
+
+def test_counts_repeat_and_leave_nothing_behind() -> None:
+    heard: list[int] = []
+    net = ResNet50()  # in training mode
+    net.fc.register_forward_hook(lambda *_: heard.append(1))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    first, second = count(net, "2x3x65x65"), count(net, "2x3x65x65")
+    assert first == second
+    assert heard == [1, 1]  # hooks run, and stay
+    assert len(net.fc._forward_hooks) == 1
+    assert not torch.nn.modules.module._global_forward_hooks
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert next(net.parameters()).grad is None
+    assert first.work[Event.OWN_NORM] > first.work[Event.NORM] == 0
+
+
+@pytest.mark.parametrize("wrap", ["compiled", "exported", "real"])
+def test_other_ways_to_have_a_module(wrap: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    plain = count(net, "1x3x8x8")
+    x = torch.zeros(1, 3, 8, 8)
+    other: Any = torch.compile(net) if wrap == "compiled" else net
+    if wrap == "exported":
+        other = torch.export.export(net, (x,))
+    assert count(other, x, real=wrap == "real").work == plain.work
+
+
+class Picky(nn.Module):
+    """Its path depends on values."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.sum() > 0 else x
+
+
+def test_what_depends_on_values_needs_some() -> None:
+    with pytest.raises(InvalidInput, match=r"Picky needs the values of its tensors.*--real"):
+        count(Picky(), "2x3")
+    assert count(Picky(), torch.ones(2, 3), real=True).work[Event.PRODUCT] == 6
+
+
+def test_what_has_no_rule_is_listed() -> None:
+    counted = count(lambda x: torch.fft.fft(x) + 1, "3x4")
+    assert counted.unpriced == {"aten._fft_r2c.default(3x4)": 1}
+
+
+def test_frames_and_parts() -> None:
+    counted = count(RESNET, "1x3x224x224")
+    frame = counted.frame("fvcore")
+    assert (frame.flops.sum(), frame.attrs["unit"]) == (4_111_512_576, "MAC")
+    assert frame.groupby("class").flops.sum()["Linear"] == 2048 * 1000
+    assert list(counted.cut(1)) == ["conv1", "bn1", "relu", "maxpool", "layers", "avgpool", "fc"]
+    assert sum(len(part) for part in counted.cut(2).values()) == len(counted.operations)
+    assert counted.of("layers.0.conv2")[0].inputs == ((1, 64, 56, 56), (64, 64, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("nowhere:make --input 1", "there is no module 'nowhere'"),
+        ("torch.nn --input 1", "expected package.module:factory"),
+        ("torch.nn:Nope --input 1", "torch.nn has no 'Nope'"),
+        ("torch.nn:Linear --input 1x2", "torch.nn:Linear raised TypeError: "),
+        ("torch:pi --input 1", "'torch:pi' is a float: neither a module nor"),
+        ("torch:ones --make {\"size\":[2]} --input 1", "made a Tensor, not a torch.nn.Module"),
+        ("torch.nn:ReLU", "no inputs: --input with a shape"),
+        ("torch.nn:ReLU --input 1x-3", "input '1x-3': expected a shape"),
+        ("torch.nn:ReLU --input 1x3:int65", "'int65' is no type of torch"),
+        ("torch.nn:ReLU --input HxW", "sizes are whole numbers here, not H, W"),
+        ("torch.nn:ReLU --input 2 --kwargs [1]", "expected an object"),
+        ("torch.nn:ReLU --input 2 --kwargs {", "--kwargs: not JSON"),
+        ("torch.nn:ReLU --input 2 --sort size", "unknown order 'size'"),
+        ("torch.nn:ReLU --input 2 --depth 0", "--depth '0'"),
+        ("torch.nn:ReLU --input 2 --convention x", "unknown convention 'x'"),
+        ("torch.nn:Linear --make {\"in_features\":3,\"out_features\":2} --input 2x4", "Linear refuses the inputs 2x4"),
+        ("torch.nn:ReLU --input 2 --backward", "no output depends on a parameter"),
+    ],
+)  # fmt: skip
+def test_bad_input(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "count", *arguments.split())
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, n=4):\n"
+        "        super().__init__()\n"
+        "        self.head = torch.nn.Linear(8, n)\n"
+        "    def forward(self, x, twice=False):\n"
+        "        x = torch.fft.ifft(torch.fft.fft(x)).real\n"
+        "        return self.head(x) * (2 if twice else 1)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ["count", "mine:Net", "--input", "3x8", "--make", '{"n": 5}', "--kwargs", '{"twice": true}']
+    code, out, err = run(capsys, *arguments, "--convention", "paper")
+    assert code == 0
+    assert "NOT COUNTED, no rule: 1 x aten._fft_r2c.default(3x8)" in " ".join(out.split())
+    assert "costmodel: not counted, no rule: 1 x aten._fft_r2c.default(3x8)" in err
+    assert "(itself)" in out
+    assert run(capsys, *arguments, "--strict")[0] == 1
+    code, out, _ = run(capsys, *arguments, "--format", "csv", "--sort", "params")
+    assert out.splitlines()[1].startswith("head,Linear,45,240,120,")  # 8 * 5 + 5; two per MAC
+
+
+def test_the_empty_count() -> None:
+    nothing = Count("nothing", (), (), {}, {})
+    assert (nothing.macs, nothing.params, nothing.flops()) == (0, 0, 0)
