@@ -739,6 +739,7 @@ def plot(
         'count torch.nn:LSTM --make \'{"input_size": 8, "hidden_size": 16}\' --input 5x2x8 --convention paper',
         'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
         "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
+        "count mymodel:build --input Nx3xHxW --format json",
         "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
     )
 )
@@ -751,7 +752,9 @@ def count(
     ],
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64; repeat for several."),
+        typer.Option(
+            "--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64, 1x3xHxW for formulas; repeat for several."
+        ),
     ] = None,
     kwargs: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments of the call.")] = None,
     make: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments of the factory.")] = None,

@@ -5,6 +5,7 @@ comment with a command that draws is followed by its figure. The tests hold that
 """
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
 
 
 def run(arguments: str) -> str:
-    command = [sys.executable, "-m", "costmodel", *arguments.split()]
+    command = [sys.executable, "-m", "costmodel", *shlex.split(arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

@@ -217,6 +217,59 @@ def test_what_has_no_rule_is_listed() -> None:
     assert counted.unpriced == {"aten._fft_r2c.default(3x4)": 1}
 
 
+@pytest.mark.parametrize("cell", ["standard", "spatial", "depth", "sep"])
+def test_the_formula_of_a_cells_module_is_that_of_its_description(cell: str) -> None:
+    """Eqs. (2), (4), (7), (10) at Kx = 3, Ky = 5, I = O = 8, traced from the torch module."""
+    with torch.device("meta"):
+        net = costmodel.build(costmodel.cell(cell, kernel=(3, 5), channels=8, size=(9, 7))).eval()
+    counted = count(net, "1x8xHxW")
+    per_position = eval(str(costmodel.equation(cell)), {"Kx": 3, "Ky": 5, "I": 8, "O": 8, "Dx": 1, "Dy": 1})
+    assert counted.formula("paper")["FLOPs"] == f"{per_position}*H*W"
+    assert counted.condition == ""
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs", "macs"),
+    [
+        (nn.Linear(8, 4), ("Nx8",), "32*N"),
+        # 8 outputs of 3 x 3 x 3 products at every second position.
+        (nn.Conv2d(3, 8, 3, 2, 1), ("1x3xHxW",), "216*(1 + floor((-1 + H)/2))*(1 + floor((-1 + W)/2))"),
+        (lambda a, b: a @ b, ("MxK", "KxN"), "K*M*N"),
+        (nn.MultiheadAttention(16, 4, batch_first=True), ("BxLx16", "BxSx16", "BxSx16"), "32*B*(16*L + 16*S + L*S)"),
+    ],
+    ids=["linear", "conv2d", "matmul", "attention"],
+)
+def test_closed_forms(net: Any, inputs: tuple[str, ...], macs: str) -> None:
+    counted = count(net, *inputs)
+    theirs, ours = (eval(text, names) for text in (macs, counted.formula()["MACs"]) for names in [LETTERS])
+    assert ours == theirs
+    assert not counted.unpriced
+
+
+LETTERS = {"N": 3, "H": 21, "W": 34, "M": 5, "K": 7, "B": 2, "L": 11, "S": 13, "floor": int}
+
+
+@pytest.mark.parametrize("size", [(224, 224), (65, 97), (640, 1)])
+def test_the_formula_of_resnet_50_at_any_size(size: tuple[int, int]) -> None:
+    counted = count(RESNET, "NxCxHxW".replace("C", "3"))
+    from costmodel.price.formula import at
+
+    assert counted.condition == ""
+    assert counted.params == 25_557_032
+    sizes = {"N": 2, "H": size[0], "W": size[1]}
+    assert at(counted.macs, sizes) == count(RESNET, f"2x3x{size[0]}x{size[1]}").macs
+
+
+def test_formulas_say_when_they_hold() -> None:
+    halves = count(nn.AdaptiveAvgPool2d(2), "1x4xHxW")
+    assert halves.condition == "H and W multiples of 64"  # where 2 does not divide them, windows overlap
+    with pytest.raises(InvalidInput, match="no closed form in T: it decides what runs"):
+        count(nn.LSTM(8, 6), "TxBx8")
+    assert count(nn.LSTM(8, 6), "7xBx8").formula()["MACs"] == f"{7 * 4 * 6 * (8 + 6)}*B"
+    with pytest.raises(InvalidInput, match="no letters in the inputs"):
+        count(nn.ReLU(), "2").formula()
+
+
 def test_frames_and_parts() -> None:
     counted = count(RESNET, "1x3x224x224")
     frame = counted.frame("fvcore")
@@ -239,7 +292,7 @@ def test_frames_and_parts() -> None:
         ("torch.nn:ReLU", "no inputs: --input with a shape"),
         ("torch.nn:ReLU --input 1x-3", "input '1x-3': expected a shape"),
         ("torch.nn:ReLU --input 1x3:int65", "'int65' is no type of torch"),
-        ("torch.nn:ReLU --input HxW", "sizes are whole numbers here, not H, W"),
+        ("torch.nn:ReLU --input HxW --real", "letters have no values"),
         ("torch.nn:ReLU --input 2 --kwargs [1]", "expected an object"),
         ("torch.nn:ReLU --input 2 --kwargs {", "--kwargs: not JSON"),
         ("torch.nn:ReLU --input 2 --sort size", "unknown order 'size'"),
@@ -275,6 +328,9 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeyp
     assert "costmodel: not counted, no rule: 1 x aten._fft_r2c.default(3x8)" in err
     assert "(itself)" in out
     assert run(capsys, *arguments, "--strict")[0] == 1
+    linear = ["count", "torch.nn:Linear", "--make", '{"in_features": 8, "out_features": 4}', "--input", "Nx8"]
+    code, out, _ = run(capsys, *linear)
+    assert (code, ["MACs", "32*N"] in [line.split() for line in out.splitlines()]) == (0, True)
     code, out, _ = run(capsys, *arguments, "--format", "csv", "--sort", "params")
     assert out.splitlines()[1].startswith("head,Linear,45,240,120,")  # 8 * 5 + 5; two per MAC
 

@@ -40,8 +40,8 @@ def test_commands_of_the_readme_print_what_it_shows(
     assert out.startswith(head) if dots else out == shown
 
 
-def test_the_readme_shows_three_commands_and_two_figures() -> None:
-    assert [command.split()[0] for command, _ in CONSOLE] == ["table", "equation", "check"]
+def test_the_readme_shows_four_commands_and_two_figures() -> None:
+    assert [command.split()[0] for command, _ in CONSOLE] == ["table", "count", "equation", "check"]
     assert [command.split()[1] for command, _ in FIGURES] == ["time", "promise"]
 
 

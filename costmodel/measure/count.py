@@ -1,13 +1,14 @@
 """What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
 
-Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors.
+Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors. Letters
+in the place of sizes give closed forms in the place of numbers: the same run on symbolic sizes, checked at three sizes.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,8 @@ SHAPE = re.compile(r"(\d+|[A-Za-z]\w*)(x(\d+|[A-Za-z]\w*))*(:\w+)?|scalar(:\w+)?
 class Count:
     """What one call of a module did, operation by operation.
 
-    ``modules``: the class of every module by its path ("" is the whole), ``parameters`` those that it owns itself. With
-    letters in the inputs all sizes are expressions in them.
+    ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
+    ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (for all sizes without).
     """
 
     name: str
@@ -40,6 +41,8 @@ class Count:
     operations: tuple[Observed, ...]
     modules: Mapping[str, str]
     own_parameters: Mapping[str, int]
+    letters: tuple[str, ...] = ()
+    condition: str = ""
 
     @cached_property
     def cost(self) -> Cost:
@@ -72,6 +75,18 @@ class Count:
             for each in self.operations
             if not each.priced
         )
+
+    def formula(self, convention: "str | Convention" = "torch") -> dict[str, str]:
+        """Closed forms in Python syntax, in the letters of the inputs: of FLOPs (or the unit of the convention),
+        multiply-accumulates, parameters, bytes read and written."""
+        from costmodel.price.formula import tidy
+
+        if not self.letters:
+            raise InvalidInput("no letters in the inputs: a formula is in those, such as 1x3xHxW")
+        price = find_convention(convention)
+        sizes = {f"{price.unit}s": self.flops(price), "MACs": self.macs, "parameters": self.params}
+        sizes |= {"bytes read": self.cost.reads, "bytes written": self.cost.writes}
+        return {name: tidy(size) for name, size in sizes.items()}
 
     def of(self, path: str) -> tuple[Observed, ...]:
         """The operations of a module and of those in it; all for ""."""
@@ -116,16 +131,24 @@ class Count:
 def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = False, **kwargs: Any) -> Count:
     """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
 
-    ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``. ``real`` runs on
-    real tensors, for modules whose path depends on values. ``backward`` adds the backward pass from the sum of all
-    outputs. `InvalidInput` where the module refuses its inputs or needs values.
+    ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for
+    closed forms: ``"1x3xHxW"``. ``real`` runs on real tensors, for modules whose path depends on values. ``backward``
+    adds the backward pass from the sum of all outputs. `InvalidInput` where the module refuses its inputs or needs
+    values.
 
     >>> import costmodel, torch
     >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
     >>> counted.params, counted.macs, counted.flops("torch"), counted.flops("paper")
     (36, 64, 128, 136)
+    >>> costmodel.count(torch.nn.Linear(8, 4), "Nx8").formula()["FLOPs"]
+    '64*N'
     """
     net = _callable(module)
+    letters = [side for each in inputs if isinstance(each, str) for side in _letters(each)]
+    if letters:
+        if real:
+            raise InvalidInput("letters have no values: give sizes for --real")
+        return _symbolic(net, inputs, tuple(dict.fromkeys(letters)), kwargs, backward=backward)
     given = tuple(_tensor(each) if isinstance(each, str) else each for each in inputs)
     shapes = tuple(each if isinstance(each, str) else _shape(each) for each in inputs)
     if not tree_leaves((given, kwargs)):
@@ -133,6 +156,10 @@ def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = Fal
     names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
     paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
     operations = _run(net, given, kwargs, paths, real=real, backward=backward)
+    return _counted(net, shapes, operations, names)
+
+
+def _counted(net: Any, shapes: tuple[str, ...], operations: Sequence[Observed], names: Mapping[str, Any]) -> Count:
     seen: set[int] = set()
     own: dict[str, int] = {}
     for path, each in names.items():
@@ -163,9 +190,119 @@ def _tensor(text: str) -> torch.Tensor:
     if not isinstance(dtype, torch.dtype):
         raise InvalidInput(f"input {text!r}: {kind!r} is no type of torch, such as float32, bfloat16, int64 or bool")
     sides = [] if shape == "scalar" else shape.split("x")
-    if letters := [side for side in sides if not side.isdecimal()]:
-        raise InvalidInput(f"input {text!r}: sizes are whole numbers here, not {', '.join(letters)}")
     return torch.empty([int(side) for side in sides], dtype=dtype, device="meta")
+
+
+def _letters(text: str) -> list[str]:
+    """The sides of a shape that are no numbers."""
+    if not SHAPE.fullmatch(text):
+        return []  # told by whoever reads it
+    return [side for side in text.partition(":")[0].split("x") if not side.isdecimal() and side != "scalar"]
+
+
+# Sizes that stand for letters while torch traces: some modules need sides that can be halved several times.
+STEP = 64
+
+
+def _symbolic(
+    net: Any, inputs: tuple[Any, ...], letters: tuple[str, ...], kwargs: Mapping[str, Any], *, backward: bool
+) -> Count:
+    """Run on symbolic sizes, and compare with runs on numbers."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    from costmodel.price.formula import lettered
+
+    hints = {name: STEP * (3 + place) for place, name in enumerate(letters)}
+    sizes = ShapeEnv(duck_shape=False)
+    mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
+    named: dict[str, str] = {}
+    given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(inputs))
+    names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
+    paths = {id(each): path for path, each in reversed(names.items())}
+    operations = _run(net, given, kwargs, paths, real=False, backward=backward, mode=mode)
+
+    fixed = {str(symbol) for symbol, found in sizes.replacements.items() if found.is_number}
+    if repeats := [name for symbol, name in named.items() if symbol in fixed]:
+        raise InvalidInput(
+            f"no closed form in {', '.join(dict.fromkeys(repeats))}: it decides what runs, such as how often a loop "
+            "over time is repeated; give a number for it"
+        )
+
+    def plain(size: Any) -> Any:
+        return lettered(size.node.expr if isinstance(size, torch.SymInt) else int(size), named)
+
+    def shape(sizes: tuple[Any, ...]) -> Any:
+        return tuple(plain(size) for size in sizes)
+
+    found = [
+        replace(
+            each,
+            cost=Cost(
+                Work({event: plain(size) for event, size in each.cost.work.items()}),
+                reads=plain(each.cost.reads),
+                writes=plain(each.cost.writes),
+                launches=each.cost.launches,
+            ),
+            inputs=tuple(map(shape, each.inputs)),
+            output=shape(each.output),
+        )
+        for each in operations
+    ]
+    shapes = tuple(each if isinstance(each, str) else _shape(each) for each in inputs)
+    counted = replace(_counted(net, shapes, found, names), letters=letters)
+    return replace(counted, condition=_condition(counted, net, inputs, kwargs, backward))
+
+
+def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, str], place: int) -> Any:
+    """A shape with letters as a tensor of symbolic sizes; ``named`` learns which of torch's symbols is which letter."""
+    from torch._dynamo.source import ConstantSource
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
+
+    if not isinstance(given, str):
+        return given
+    sides = given.partition(":")[0].split("x")
+    tensor = _tensor(_at(given, hints))
+    if not _letters(given):
+        return tensor
+    dynamic = [DimDynamic.DYNAMIC if side in hints else DimDynamic.STATIC for side in sides]
+    context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
+    made = mode.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"input{place}"))
+    for side, size in zip(sides, made.shape, strict=True):
+        if side in hints:
+            named[size.node.expr.name] = side
+    return made
+
+
+def _at(text: str, sizes: Mapping[str, int]) -> str:
+    """A shape with numbers for letters."""
+    shape, colon, kind = text.partition(":")
+    return "x".join(str(sizes.get(side, side)) for side in shape.split("x")) + colon + kind
+
+
+def _condition(counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], backward: bool) -> str:
+    """Compare with integer counts at three sizes; what has to hold for the sizes, or nothing."""
+    from costmodel.price.formula import at
+
+    def agrees(sizes: Mapping[str, int]) -> bool:
+        given = [_at(each, sizes) if isinstance(each, str) else each for each in inputs]
+        exact = count(net, *given, backward=backward, **kwargs)
+        return all(at(counted.work[event], sizes) == exact.work[event] for event in Event) and (
+            at(counted.cost.reads, sizes),
+            at(counted.cost.writes, sizes),
+        ) == (exact.cost.reads, exact.cost.writes)
+
+    letters = counted.letters
+    for factor in (2, 5):
+        sizes = {name: STEP * (factor + place) for place, name in enumerate(letters)}
+        if not agrees(sizes):
+            told = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+            raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
+    try:
+        general = agrees({name: 2 * STEP + 13 + 6 * place for place, name in enumerate(letters)})
+    except InvalidInput:  # the module refuses such sizes
+        general = False
+    return "" if general else f"{' and '.join(letters)} multiples of {STEP}"
 
 
 def _shape(value: Any) -> str:
@@ -175,7 +312,9 @@ def _shape(value: Any) -> str:
     return type(value).__name__
 
 
-def _run(net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, real: bool, backward: bool) -> list[Observed]:
+def _run(
+    net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, real: bool, backward: bool, mode: Any = None
+) -> list[Observed]:
     """The operations of one call; the module is left as it was."""
 
     def placed(tree: Any) -> Any:
@@ -186,6 +325,8 @@ def _run(net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, real: 
     if isinstance(net, torch.nn.Module) and not real:
         state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         meta = {name: _empty(tensor) for name, tensor in state.items()}
+        if mode is not None:  # of tensors with symbolic sizes
+            meta = {name: mode.from_tensor(tensor, static_shapes=True) for name, tensor in meta.items()}
 
         def call(*args: Any, **options: Any) -> Any:
             return torch.func.functional_call(net, meta, args, options, tie_weights=True)
@@ -193,6 +334,8 @@ def _run(net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, real: 
     with ExitStack() as stack:
         stack.enter_context(_tracked(paths, where))
         stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
+        if mode is not None:
+            stack.enter_context(mode)
         args, options = placed(inputs), placed(kwargs)
         listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
         try:

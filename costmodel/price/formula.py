@@ -3,6 +3,7 @@
 Nothing here is typed from the paper; `costmodel.published` holds what it prints, to be compared with.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -266,3 +267,38 @@ def text(expr: Expr) -> str:
 def latex(expr: Expr) -> str:
     """The expression as LaTeX, in the paper's letters."""
     return str(sympy.latex(expr, symbol_names=LATEX, mul_symbol="dot", order="none"))
+
+
+def lettered(size: Any, letters: Mapping[str, str]) -> Size:
+    """A size that torch traced, in the letters of the user: ``letters`` by the name of torch's symbol.
+
+    Whole numbers stay. `InvalidInput` where it is no closed form of sums, products and floors.
+    """
+    if isinstance(size, int):
+        return size
+    names = {symbol: letter(letters[symbol.name]) for symbol in size.free_symbols if symbol.name in letters}
+    # torch spells its own division with rounding down.
+    found = size.replace(lambda e: type(e).__name__ == "FloorDiv", lambda e: sympy.floor(e.args[0] / e.args[1]))
+    found = found.xreplace(names)
+    known = (sympy.Symbol, sympy.Number, sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min)
+    if odd := {type(part).__name__ for part in sympy.preorder_traversal(found) if not isinstance(part, known)}:
+        raise InvalidInput(f"no closed form: the sizes depend on the inputs through {', '.join(sorted(odd))}")
+    return int(found) if found.is_Integer else found
+
+
+def letter(name: str) -> sympy.Symbol:
+    """A size, by its name."""
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
+def at(size: Size, sizes: Mapping[str, int]) -> int:
+    """The number that an expression in letters has at given sizes."""
+    return size if isinstance(size, int) else int(size.subs({letter(name): n for name, n in sizes.items()}))
+
+
+def tidy(size: Size) -> str:
+    """An expression in Python syntax, common factors outside, in the shorter of two forms; a number with its digits."""
+    if isinstance(size, int):
+        return str(size)
+    forms = [sympy.factor_terms(size), sympy.factor_terms(sympy.expand(size))]
+    return min(map(text, forms), key=len)

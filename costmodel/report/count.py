@@ -23,6 +23,8 @@ def text(
     if sort not in SORTS:
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
     price = find_convention(convention)
+    if count.letters:
+        return _formulas(count, price, form)
     rows = _rows(count, price, depth)
     if sort != "order":
         rows.sort(key=lambda row: -row[sort])
@@ -109,6 +111,26 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
     title = f"{count.name}, one call with {', '.join(count.inputs)}"
     columns = ["module", "class", "params", unit, "%", "MB", f"{price.unit}/byte", "launches"]
     return Sheet(title, columns, "llrrrrrr", body, notes)
+
+
+def _formulas(count: "Count", price: Convention, form: str) -> str:
+    """Closed forms, a row a quantity."""
+    found = count.formula(price)
+    if form == "json":
+        about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
+        rest = {"condition": count.condition or None, "unpriced": dict(count.unpriced)}
+        return render_json(about | {"letters": list(count.letters), "formulas": found} | rest)
+    if form == "csv":
+        return render_csv([{"quantity": name, "formula": formula} for name, formula in found.items()])
+    where = f" where {', '.join(count.letters)} are {count.condition}" if count.condition else ""
+    notes = [
+        f"{price.unit}s: convention {price.name}, {price.source}.",
+        f"compared with integer counts at three sizes; holds{where or ' for all sizes'}.",
+        *counted(count.work, price),
+        *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
+    ]
+    title = f"{count.name}, one call with {', '.join(count.inputs)}"
+    return render([Sheet(title, ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)], form)
 
 
 def counted(work: Work, price: Convention) -> list[str]:
