@@ -6,9 +6,9 @@ in the place of sizes give closed forms in the place of numbers: the same run on
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,9 @@ class Count:
     """What one call of a module did, operation by operation.
 
     ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
-    ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (for all sizes without).
+    ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
+    ``held``: bytes of parameters, buffers and inputs. ``saved``: bytes that the forward pass keeps for the backward
+    one, by module, parameters apart, what two of them keep once.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Count:
     own_parameters: Mapping[str, int]
     letters: tuple[str, ...] = ()
     condition: str = ""
+    held: int = 0
+    saved: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def cost(self) -> Cost:
@@ -62,6 +66,14 @@ class Count:
     def macs(self) -> Size:
         """Multiply-accumulates."""
         return self.work[Event.MAC]
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
+        the fullest moment. Without workspaces of kernels and what an allocator rounds up."""
+        if self.letters:
+            raise InvalidInput("peak memory needs sizes: give numbers for the letters")
+        return self.held + max((each.live for each in self.operations), default=0)
 
     def flops(self, convention: "str | Convention" = "torch") -> Size:
         """The price of the work under a convention; its `unit` may be MACs."""
@@ -117,12 +129,25 @@ class Count:
                 "macs": each.cost.work[Event.MAC],
                 "reads": each.cost.reads,
                 "writes": each.cost.writes,
+                "live": each.live,
                 "priced": each.priced,
                 "backward": each.backward,
             }
             for each in self.operations
         ]
-        columns = ["module", "class", "operation", "inputs", "output", "flops", "macs", "reads", "writes", "priced"]
+        columns = [
+            "module",
+            "class",
+            "operation",
+            "inputs",
+            "output",
+            "flops",
+            "macs",
+            "reads",
+            "writes",
+            "live",
+            "priced",
+        ]
         frame = pd.DataFrame(rows, columns=[*columns, "backward"])
         frame.attrs.update(convention=price.name, unit=price.unit, inputs=self.inputs)
         return frame
@@ -155,8 +180,17 @@ def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = Fal
         raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
     names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
     paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
-    operations = _run(net, given, kwargs, paths, real=real, backward=backward)
-    return _counted(net, shapes, operations, names)
+    saved: dict[str, int] = {}
+    operations = _run(net, given, kwargs, paths, real=real, backward=backward, saved=saved)
+    state = [*net.parameters(), *net.buffers()] if isinstance(net, torch.nn.Module) else []
+    held = _stored([*state, *(each for each in tree_leaves((given, kwargs)) if isinstance(each, torch.Tensor))])
+    return replace(_counted(net, shapes, operations, names), held=held, saved=saved)
+
+
+def _stored(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of tensors, those that share a storage once."""
+    storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 def _counted(net: Any, shapes: tuple[str, ...], operations: Sequence[Observed], names: Mapping[str, Any]) -> Count:
@@ -313,12 +347,20 @@ def _shape(value: Any) -> str:
 
 
 def _run(
-    net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, real: bool, backward: bool, mode: Any = None
+    net: Any,
+    inputs: Any,
+    kwargs: Any,
+    paths: Mapping[int, str],
+    *,
+    real: bool,
+    backward: bool,
+    mode: Any = None,
+    saved: dict[str, int] | None = None,
 ) -> list[Observed]:
     """The operations of one call; the module is left as it was."""
 
     def placed(tree: Any) -> Any:
-        return tree_map_only(torch.Tensor, _valued if real else lambda t: t.to("meta"), tree)
+        return tree_map_only(torch.Tensor, _valued if real else _without_values, tree)
 
     where = [""]
     call: Callable[..., Any] = net
@@ -337,6 +379,8 @@ def _run(
         if mode is not None:
             stack.enter_context(mode)
         args, options = placed(inputs), placed(kwargs)
+        if saved is not None and backward:
+            stack.enter_context(_saving(saved, lambda: where[-1]))
         listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
         try:
             out = call(*args, **options)
@@ -349,6 +393,26 @@ def _run(
     return listener.operations
 
 
+def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
+    """Learn what autograd keeps for the backward pass, by module."""
+    seen: dict[int, Any] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, torch.nn.Parameter) and not _of_parameter(tensor) and id(storage) not in seen:
+            seen[id(storage)] = storage  # kept, so that no other one gets its place
+            saved[path()] = saved.get(path(), 0) + storage.nbytes()
+        return tensor
+
+    return torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+
+
+def _of_parameter(tensor: torch.Tensor) -> bool:
+    """Whether it is a parameter's substitute, or a view of one."""
+    base = tensor._base if tensor._base is not None else tensor
+    return getattr(base, "_is_parameter", False)
+
+
 def _valued(tensor: torch.Tensor) -> torch.Tensor:
     """Random values in the place of none."""
     if tensor.device.type != "meta":
@@ -358,8 +422,17 @@ def _valued(tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
+def _without_values(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor like it; one without values stays as it is."""
+    if tensor.device.type == "meta":
+        return tensor
+    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return made.requires_grad_(tensor.requires_grad)
+
+
 def _empty(tensor: torch.Tensor) -> torch.Tensor:
     made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    made._is_parameter = True  # type: ignore[attr-defined]  # for what autograd saves
     return made.requires_grad_(tensor.requires_grad)
 
 

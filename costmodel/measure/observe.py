@@ -5,6 +5,7 @@ no values, so meta and fake tensors do. An operation without a rule is listed in
 silence.
 """
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from costmodel.measure.rules import DROPOUTS, KEEPS_DTYPE, find
 @dataclass(frozen=True)
 class Observed:
     """One dispatched operation: ``inputs`` and ``output`` are shapes, ``path`` names the module whose code called it
-    ("" outside of all). ``priced`` is False where no rule knows it (its work is then empty)."""
+    ("" outside of all). ``priced`` is False where no rule knows it (its work is then empty). ``live``: bytes of all
+    results, of this and earlier operations, that are still in memory when it ends."""
 
     op: str
     cost: Cost
@@ -31,6 +33,7 @@ class Observed:
     inputs: tuple[tuple[int, ...], ...] = ()
     output: tuple[int, ...] = ()
     backward: bool = False
+    live: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         self.operations: list[Observed] = []
         self._path = path
         self._meta = meta
+        self._live: dict[int, int] = {}  # bytes by storage
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -89,8 +93,21 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         shapes = tuple(tuple(tensor.shape) for tensor in read)
         shape = tuple(written[0].shape) if written else ()
         backward = torch._C._current_graph_task_id() != -1
-        self.operations.append(Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward))
+        live = self._alive(written) if self._meta else 0
+        self.operations.append(
+            Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward, live)
+        )
         return out
+
+    def _alive(self, written: list[torch.Tensor]) -> int:
+        """Bytes of all results that somebody still holds."""
+        for tensor in written:
+            storage = tensor.untyped_storage()
+            size, key = storage.nbytes(), id(storage)
+            if key not in self._live and isinstance(size, int):  # symbolic sizes are not followed
+                self._live[key] = size
+                weakref.finalize(storage, self._live.pop, key, None)
+        return sum(self._live.values())
 
 
 def _without_values(args: Any, kwargs: Any) -> Any:
@@ -110,6 +127,11 @@ def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
         return None
     if name == "batch_norm" and not args[5]:  # with fixed statistics
         return torch.empty_like(first)
+    if name.startswith("upsample_") and not name.endswith("_backward") and isinstance(args[1], list | tuple):
+        sides = (*first.shape[:2], *args[1])
+        last = first.dim() == 4 and not first.is_contiguous() and first.is_contiguous(memory_format=torch.channels_last)
+        shape = torch.channels_last if last else torch.contiguous_format
+        return torch.empty(sides, dtype=first.dtype, device="meta", memory_format=shape)
     if torch.Tag.pointwise not in func.tags:
         return None
     others = [each for each in args[1:] if isinstance(each, torch.Tensor)]

@@ -78,6 +78,8 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
         **_numbers(count.cost, price, count.params),
         "events": {event.value: number for event, number in count.work.items()},
         "unpriced": dict(count.unpriced),
+        "peak_memory_bytes": count.peak_memory,
+        "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
     }
 
 
@@ -106,6 +108,9 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
         f"MB: read and written by each operation on its own, as if nothing stayed in a cache. {price.unit}/byte: the "
         "arithmetic intensity.",
         *counted(count.work, price),
+        f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {count.held / 1e6:,.1f} of them parameters, buffers and "
+        "inputs; without workspaces of kernels.",
+        *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
     ]
     title = f"{count.name}, one call with {', '.join(count.inputs)}"
