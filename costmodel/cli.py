@@ -793,6 +793,40 @@ def count(
         raise typer.Exit(1)
 
 
+@app.command(
+    epilog=examples(
+        'explain torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
+        "explain mymodel:build --input 1x3x224x224 --format markdown",
+    )
+)
+def explain(
+    module: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE.MODULE:FACTORY", help="A function or class that makes a module.", show_default=False
+        ),
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64; repeat for several."),
+    ] = None,
+    kwargs: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments of the call.")] = None,
+    make: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments of the factory.")] = None,
+    form: Format = "text",
+) -> None:
+    """Why tools disagree: what fvcore, FlopCounterMode, ptflops, thop, torchinfo, calflops and DeepSpeed print for a
+    module, by kind of operation."""
+    find_format(form)
+    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
+    if not inputs and not call:
+        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    from costmodel.measure.count import count as counting
+    from costmodel.measure.load import load
+    from costmodel.report import explain as report
+
+    print(report.text(counting(load(module, making).eval(), *(inputs or []), **call), form))
+
+
 @app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
 def list_profiles(
     name: Annotated[

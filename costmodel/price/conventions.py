@@ -153,7 +153,7 @@ FVCORE = Convention(
         Event.REDUCTION: 0,
         Event.SOFTMAX: 0,
         Event.OWN_NORM: 5,  # norm_flop_counter(2), affine
-        Event.ADAPTIVE_POOL: 1,  # elementwise_flop_counter(1, 0)
+        Event.ADAPTIVE_POOL: 1,  # elementwise_flop_counter(1, 0); where windows overlap, it counts inputs once
         Event.INTERPOLATION: 0,
         Event.RANDOM: 0,
         Event.GRID_MAC: 0,
