@@ -765,6 +765,9 @@ def count(
     sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
+    frames: Annotated[
+        str, typer.Option(metavar="T", help="A clip: T calls of a recurrent module, the state carried along.")
+    ] = "1",
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
     ] = False,
@@ -785,7 +788,8 @@ def count(
     from costmodel.report import count as report
 
     net = load(module, making).train(train)
-    counted = counting(net, *(inputs or []), real=real, backward=backward, **call)
+    clip = arguments.whole(frames, "--frames")
+    counted = counting(net, *(inputs or []), real=real, backward=backward, frames=clip, **call)
     print(report.text(counted, form, convention, deep, sort))
     for operation, number in counted.unpriced.items():
         print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)

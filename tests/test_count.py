@@ -144,6 +144,22 @@ def test_an_lstm_by_hand(layers: int, directions: int) -> None:
     assert counted.params == sum(directions * (4 * H * (width + H) + 8 * H) for width in widths)
 
 
+def test_clips_of_recurrent_modules() -> None:
+    """The state is carried along; from the second frame on there are no zeros to make."""
+    with torch.device("meta"):
+        net = costmodel.build(describe_network("v2", cell="sep", size=(97, 97))).eval()
+    one, four = count(net, "1x3x97x97"), count(net, "1x3x97x97", frames=4)
+    assert {event: 4 * number for event, number in one.work.items()} == dict(four.work)
+    assert (four.params, four.frames, list(four.cut(1))) == (one.params, 4, list(one.cut(1)))
+    assert count(nn.LSTMCell(8, 6), "3x8", frames=5).macs == 5 * 3 * 4 * 6 * (8 + 6)
+    assert count(nn.LSTM(8, 6), "1x3x8", frames=5).macs == 5 * 3 * 4 * 6 * (8 + 6)
+    assert count(nn.LSTMCell(8, 6), "Bx8", frames=5).formula()["MACs"] == f"{5 * 4 * 6 * 14}*B"
+    with pytest.raises(InvalidInput, match="an output and a state"):
+        count(nn.Linear(8, 6), "3x8", frames=2)
+    with pytest.raises(InvalidInput, match="frames must be"):
+        count(nn.LSTMCell(8, 6), "3x8", frames=0)
+
+
 class Odd(nn.Module):
     """Raw parameters, a shared module, a loop over time, a dictionary in and a tuple out, a tensor of its own."""
 
@@ -363,6 +379,8 @@ def test_frames_and_parts() -> None:
         ("torch.nn:ReLU --input 2 --kwargs {", "--kwargs: not JSON"),
         ("torch.nn:ReLU --input 2 --sort size", "unknown order 'size'"),
         ("torch.nn:ReLU --input 2 --depth 0", "--depth '0'"),
+        ("torch.nn:ReLU --input 2 --frames 0", "--frames '0'"),
+        ("torch.nn:ReLU --input 2 --frames 2", "an output and a state"),
         ("torch.nn:ReLU --input 2 --convention x", "unknown convention 'x'"),
         ("torch.nn:Linear --make {\"in_features\":3,\"out_features\":2} --input 2x4", "Linear refuses the inputs 2x4"),
         ("torch.nn:ReLU --input 2 --backward", "no output depends on a parameter"),

@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.size import Size
+from costmodel.describe.size import Size, as_size
 from costmodel.describe.work import NOTHING, Cost, Event, Work
 from costmodel.measure.observe import Listener, Observed
 from costmodel.price.conventions import Convention, find_convention
@@ -35,7 +35,7 @@ class Count:
     ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
     ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
     ``held``: bytes of parameters, buffers and inputs. ``saved``: bytes that the forward pass keeps for the backward
-    one, by module, parameters apart, what two of them keep once.
+    one, by module, parameters apart, what two of them keep once. ``frames``: how many calls are counted together.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Count:
     condition: str = ""
     held: int = 0
     saved: Mapping[str, int] = field(default_factory=dict)
+    frames: int = 1
 
     @cached_property
     def cost(self) -> Cost:
@@ -153,13 +154,16 @@ class Count:
         return frame
 
 
-def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = False, **kwargs: Any) -> Count:
+def count(
+    module: Any, /, *inputs: Any, real: bool = False, backward: bool = False, frames: int = 1, **kwargs: Any
+) -> Count:
     """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
 
     ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for
     closed forms: ``"1x3xHxW"``. ``real`` runs on real tensors, for modules whose path depends on values. ``backward``
-    adds the backward pass from the sum of all outputs. `InvalidInput` where the module refuses its inputs or needs
-    values.
+    adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module so often, each call after
+    the first with the state that the last one left: the last of its outputs, given after the inputs (all outputs of a
+    cell such as `torch.nn.LSTMCell`). `InvalidInput` where the module refuses its inputs or needs values.
 
     >>> import costmodel, torch
     >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
@@ -169,11 +173,12 @@ def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = Fal
     '64*N'
     """
     net = _callable(module)
+    how: dict[str, Any] = {"backward": backward, "frames": as_size("frames", frames)}
     letters = [side for each in inputs if isinstance(each, str) for side in _letters(each)]
     if letters:
         if real:
             raise InvalidInput("letters have no values: give sizes for --real")
-        return _symbolic(net, inputs, tuple(dict.fromkeys(letters)), kwargs, backward=backward)
+        return _symbolic(net, inputs, tuple(dict.fromkeys(letters)), kwargs, how)
     given = tuple(_tensor(each) if isinstance(each, str) else each for each in inputs)
     shapes = tuple(each if isinstance(each, str) else _shape(each) for each in inputs)
     if not tree_leaves((given, kwargs)):
@@ -181,16 +186,29 @@ def count(module: Any, /, *inputs: Any, real: bool = False, backward: bool = Fal
     names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
     paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
     saved: dict[str, int] = {}
-    operations = _run(net, given, kwargs, paths, real=real, backward=backward, saved=saved)
+    operations = _run(net, given, kwargs, paths, real=real, saved=saved, **how)
     state = [*net.parameters(), *net.buffers()] if isinstance(net, torch.nn.Module) else []
     held = _stored([*state, *(each for each in tree_leaves((given, kwargs)) if isinstance(each, torch.Tensor))])
-    return replace(_counted(net, shapes, operations, names), held=held, saved=saved)
+    return replace(_counted(net, shapes, operations, names), held=held, saved=saved, frames=frames)
 
 
 def _stored(tensors: Iterable[torch.Tensor]) -> int:
     """Bytes of tensors, those that share a storage once."""
     storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
     return sum(storage.nbytes() for storage in storages.values())
+
+
+def _clip(call: Callable[..., Any], cell: bool, frames: int, inputs: Any, kwargs: Mapping[str, Any]) -> list[Any]:
+    """The outputs of several calls, the state carried along."""
+    outputs: list[Any] = []
+    state: tuple[Any, ...] = ()
+    for _ in range(frames):
+        out = call(*inputs, *state, **kwargs)
+        outputs.append(out)
+        if not cell and not (isinstance(out, tuple) and len(out) > 1) and frames > 1:
+            raise InvalidInput("frames are for modules that give an output and a state, which the next call takes")
+        state = (out,) if cell else (out[-1],) if frames > 1 else ()
+    return outputs
 
 
 def _counted(net: Any, shapes: tuple[str, ...], operations: Sequence[Observed], names: Mapping[str, Any]) -> Count:
@@ -239,7 +257,7 @@ STEP = 64
 
 
 def _symbolic(
-    net: Any, inputs: tuple[Any, ...], letters: tuple[str, ...], kwargs: Mapping[str, Any], *, backward: bool
+    net: Any, inputs: tuple[Any, ...], letters: tuple[str, ...], kwargs: Mapping[str, Any], how: Mapping[str, Any]
 ) -> Count:
     """Run on symbolic sizes, and compare with runs on numbers."""
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -254,7 +272,7 @@ def _symbolic(
     given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(inputs))
     names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
     paths = {id(each): path for path, each in reversed(names.items())}
-    operations = _run(net, given, kwargs, paths, real=False, backward=backward, mode=mode)
+    operations = _run(net, given, kwargs, paths, real=False, mode=mode, **how)
 
     fixed = {str(symbol) for symbol, found in sizes.replacements.items() if found.is_number}
     if repeats := [name for symbol, name in named.items() if symbol in fixed]:
@@ -285,7 +303,8 @@ def _symbolic(
     ]
     shapes = tuple(each if isinstance(each, str) else _shape(each) for each in inputs)
     counted = replace(_counted(net, shapes, found, names), letters=letters)
-    return replace(counted, condition=_condition(counted, net, inputs, kwargs, backward))
+    counted = replace(counted, frames=how["frames"])
+    return replace(counted, condition=_condition(counted, net, inputs, kwargs, how))
 
 
 def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, str], place: int) -> Any:
@@ -314,13 +333,13 @@ def _at(text: str, sizes: Mapping[str, int]) -> str:
     return "x".join(str(sizes.get(side, side)) for side in shape.split("x")) + colon + kind
 
 
-def _condition(counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], backward: bool) -> str:
+def _condition(counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], how: Mapping[str, Any]) -> str:
     """Compare with integer counts at three sizes; what has to hold for the sizes, or nothing."""
     from costmodel.price.formula import at
 
     def agrees(sizes: Mapping[str, int]) -> bool:
         given = [_at(each, sizes) if isinstance(each, str) else each for each in inputs]
-        exact = count(net, *given, backward=backward, **kwargs)
+        exact = count(net, *given, **how, **kwargs)
         return all(at(counted.work[event], sizes) == exact.work[event] for event in Event) and (
             at(counted.cost.reads, sizes),
             at(counted.cost.writes, sizes),
@@ -354,6 +373,7 @@ def _run(
     *,
     real: bool,
     backward: bool,
+    frames: int,
     mode: Any = None,
     saved: dict[str, int] | None = None,
 ) -> list[Observed]:
@@ -383,7 +403,7 @@ def _run(
             stack.enter_context(_saving(saved, lambda: where[-1]))
         listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
         try:
-            out = call(*args, **options)
+            out = _clip(call, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
             if backward:
                 _backward(out)
         except InvalidInput:

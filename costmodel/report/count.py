@@ -73,6 +73,7 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
     return {
         "name": count.name,
         "inputs": list(count.inputs),
+        "frames": count.frames,
         "convention": price.name,
         "unit": price.unit,
         **_numbers(count.cost, price, count.params),
@@ -110,10 +111,11 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
         *counted(count.work, price),
         f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {count.held / 1e6:,.1f} of them parameters, buffers and "
         "inputs; without workspaces of kernels.",
+        *([_a_frame(count, price)] if count.frames > 1 else []),
         *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
     ]
-    title = f"{count.name}, one call with {', '.join(count.inputs)}"
+    title = _title(count)
     columns = ["module", "class", "params", unit, "%", "MB", f"{price.unit}/byte", "launches"]
     return Sheet(title, columns, "llrrrrrr", body, notes)
 
@@ -134,8 +136,20 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
         *counted(count.work, price),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
     ]
-    title = f"{count.name}, one call with {', '.join(count.inputs)}"
+    title = _title(count)
     return render([Sheet(title, ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)], form)
+
+
+def _title(count: "Count") -> str:
+    calls = "one call" if count.frames == 1 else f"a clip of {count.frames} frames, each"
+    return f"{count.name}, {calls} with {', '.join(count.inputs)}"
+
+
+def _a_frame(count: "Count", price: Convention) -> str:
+    return (
+        f"a frame of the clip, on average: {count.flops(price) / count.frames:,.1f} {price.unit}s, "
+        f"{count.macs / count.frames:,.1f} multiply-accumulates."
+    )
 
 
 def counted(work: Work, price: Convention) -> list[str]:
