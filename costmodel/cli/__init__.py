@@ -1,0 +1,74 @@
+"""The command line. Each command opens what it needs inside its body, so that a table never waits for torch."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from costmodel import __version__
+from costmodel.cli import costs, modules, pictures, times  # noqa: F401  (importing them adds their commands)
+from costmodel.cli.app import Interrupted, app
+from costmodel.describe.errors import InvalidInput, MeasuringFailed
+
+
+def version(asked: bool) -> None:
+    if asked:
+        print(f"costmodel {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(
+    show: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+# Newer versions of typer carry their own click, older ones use click's; both derive BadParameter from its UsageError.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+def main() -> int:
+    """Run the command line; the exit code. Bad input is one line on stderr and 2."""
+    try:
+        if sys.stdout is None:  # closed: what is printed goes nowhere
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (for as long as the process lives)
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+    except InvalidInput as error:
+        return fail(str(error), 2)
+    except MeasuringFailed as error:
+        return fail(str(error), 1)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+            print(error.format_message())
+            return 0
+        return fail(error.format_message(), 2)
+    except (KeyboardInterrupt, Interrupted, typer.Abort):
+        return fail("interrupted", 130)
+    except BrokenPipeError:  # the reader has seen enough
+        forget_output()
+        return 1
+    except OSError as error:
+        forget_output()
+        return fail(f"cannot write the output: {error.strerror}", 1)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # torch's way to say the same
+            raise
+        return fail("out of memory: use smaller sizes", 1)
+    return int(code)
+
+
+def forget_output() -> None:
+    """Python would complain once more when it flushes at exit what could not be written."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def fail(message: str, code: int) -> int:
+    print(f"costmodel: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,324 @@
+"""Commands about what is described: table, sweep, equation, check."""
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+
+from costmodel import arguments, published
+from costmodel.describe.cells import CELLS
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS
+from costmodel.report.render import find_format, render_json
+from costmodel.timing_options import (
+    Times,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from costmodel.describe.program import Program
+    from costmodel.measure.runner import Job
+    from costmodel.profiles import How
+
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import (
+    FRAME,
+    Budget,
+    Cells,
+    Classes,
+    ConventionName,
+    Dtype,
+    Format,
+    FrameSize,
+    Implementation,
+    Kernel,
+    MapSize,
+    Measure,
+    MemoryFormat,
+    Models,
+    Plot,
+    Processes,
+    Profiles,
+    Recurrence,
+    Rounds,
+    Save,
+    Sites,
+    Threads,
+    eighth,
+    listed,
+    plotted,
+)
+
+
+@app.command(
+    epilog=examples(
+        "table --model v6",
+        "table --model v5,v6 --cell depth,sep --size 512x1024 --format markdown",
+        "table --model v6 --cell sep --site final=standard",
+        "table --convention fvcore --no-heads --format json",
+        "table --profile amd-epyc-2-cores --plot time.svg",
+    )
+)
+def table(
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    kernel: Kernel = "3",
+    classes: Classes = str(published.CLASSES),
+    convention: ConventionName = published.CONVENTION,
+    site: Sites = None,
+    recurrence: Recurrence = "convlstm",
+    heads: Annotated[bool, typer.Option(help="Count the auxiliary training heads, as Table IV does.")] = True,
+    form: Format = "text",
+    plot: Plot = None,
+    profile: Profiles = None,
+    measure: Measure = None,
+    save: Save = None,
+    processes: Processes = None,
+    rounds: Rounds = None,
+    budget: Budget = None,
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
+) -> None:
+    """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell.
+
+    --plot draws times against FLOPs where there are times, else parameters and FLOPs relative to ICNet.
+    """
+    from costmodel.report import table as tables
+
+    find_format(form)
+    picture = plotted(plot)
+    times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
+    chosen: dict[str, Any] = {
+        "models": arguments.names(model, "--model", list(NETWORKS)),
+        "cells": arguments.names(cell, "--cell", list(CELLS)),
+        "sites": arguments.pairs(site, "--site"),
+        "recurrence": recurrence,
+        "size": arguments.rectangle(size, "--size"),
+        "kernel": arguments.square(kernel, "--kernel"),
+        "classes": arguments.whole(classes, "--classes"),
+    }
+    result = tables.table(**chosen, heads=heads, convention=convention)
+    if times.wanted:
+        from costmodel.measure.profile import choose
+
+        def jobs(hows: list["How"]) -> list["Job"]:
+            asked = {key: value for key, value in chosen.items() if key != "kernel"}
+            asked |= {"kernels": [chosen["kernel"]], "models": list({row.entry.model: 0 for row in result.rows})}
+            # What % refers to is timed even if it is not shown.
+            return [*choose(hows, **asked), *choose(hows, **asked | {"cells": ["standard"], "sites": None})]
+
+        times.gather(jobs)
+        for name, found in times.found.items():
+            result = result.timed(name, found, times.keep)
+        times.miss([result.subject(row) for row in result.rows])
+    print(result.text(form))
+    if picture:
+        from costmodel.report import drawing, figures
+
+        kind = figures.time if result.times() else figures.overview
+        drawing.save(partial(kind, result), picture)
+    if times.code:
+        raise typer.Exit(times.code)
+
+
+@app.command(
+    epilog=examples(
+        "sweep --kernel 3,5,7",
+        "sweep --kernel 3,3x5 --channels 64,96x128 --cell standard,sep",
+        "sweep --kernel 3 --size 32x64 --measure cpu --format csv",
+    )
+)
+def sweep(
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K,KxK,...", help="Kernels, rows x columns.  [default: 3,5,7]", show_default=False),
+    ] = None,
+    cell: Cells = None,
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="C,IxO,...", help="Channels; IxO for different ones in and out.  [default: 128]", show_default=False
+        ),
+    ] = None,
+    size: MapSize = "128x256",
+    convention: ConventionName = "paper",
+    recurrence: Recurrence = "convlstm",
+    form: Format = "text",
+    plot: Plot = None,
+    profile: Profiles = None,
+    measure: Measure = None,
+    save: Save = None,
+    processes: Processes = None,
+    rounds: Rounds = None,
+    budget: Budget = None,
+    dtype: Dtype = None,
+    memory_format: MemoryFormat = None,
+    implementation: Implementation = None,
+    threads: Threads = None,
+) -> None:
+    """Cost of the cells at every combination of kernels and channels, beside the paper's approximation.
+
+    --plot draws the measured speed-up against the promised one where there are times, else cost over kernels.
+    """
+    find_format(form)
+    picture = plotted(plot)
+    kernels = arguments.sizes(",".join(["3,5,7"] if kernel is None else kernel), "--kernel")
+    widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
+    area = arguments.rectangle(size, "--size")
+    cells = arguments.names(cell, "--cell", list(CELLS))
+    times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
+    from costmodel.price.sweep import sweep as grid
+    from costmodel.report import sweep as report
+
+    result = grid(kernels, widths, [area], cells, convention=convention, recurrence=recurrence)
+    if result.left_out:
+        print(f"costmodel: left out: {result.left_out}", file=sys.stderr)
+    if times.wanted:
+        from costmodel.measure.profile import choose
+
+        points = dict.fromkeys((row.kernel, row.channels, row.cell) for row in result.rows())
+
+        def jobs(hows: list["How"]) -> list["Job"]:
+            return [
+                job
+                for sides, width, name in points
+                for job in choose(hows, None, ["standard", name], kernels=[sides], channels=[width], **around)
+            ]
+
+        around: dict[str, Any] = {"size": area, "recurrence": recurrence}
+        times.gather(jobs)
+        times.miss([report.subject(result, row) for row in result.rows()])
+    print(report.text(result, form, times.found, times.keep))
+    if picture:
+        from costmodel.report import drawing, figures
+
+        kept = [each.only(times.keep) for each in times.found.values()]
+        timed = next((each for each in kept if figures.speedups(result, each)), None)
+        drawing.save(partial(figures.promise, result, timed) if timed else partial(figures.kernels, result), picture)
+    if times.code:
+        raise typer.Exit(times.code)
+
+
+@app.command(
+    epilog=examples(
+        "equation",
+        "equation sep --ratio",
+        "equation depth --ratio --kernel 5 --channels 64",
+        "equation standard --convention tf-profiler --latex",
+        "equation --format json",
+    )
+)
+def equation(
+    cell: Annotated[
+        str | None, typer.Argument(metavar=f"[{listed(CELLS)}]", help="The cell; all without it.", show_default=False)
+    ] = None,
+    convention: ConventionName = "paper",
+    recurrence: Recurrence = "convlstm",
+    ratio: Annotated[
+        bool, typer.Option("--ratio", help="Relative to the standard cell, and the paper's approximation.")
+    ] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As LaTeX, one formula a line.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="text|json", help="Output format.")] = "text",
+    kernel: Annotated[
+        str | None, typer.Option(metavar="K|KxK", help="With --ratio: the kernel to evaluate at.  [default: 3]")
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(metavar="C|IxO", help="With --ratio: the channels to evaluate at.  [default: 128]")
+    ] = None,
+) -> None:
+    """The cost of a cell as a formula, derived from its description: Table I, eqs. (2), (4), (7), (10), and ratios."""
+    cells = arguments.names(None if cell is None else [cell], "cell", list(CELLS)) or list(CELLS)
+    if form not in ("text", "json") or (latex and form != "text"):
+        raise InvalidInput(f"--format {form!r}: text or json; or --latex alone")
+    if (kernel is not None or channels is not None) and (latex or not ratio) and form == "text":
+        raise InvalidInput("--kernel and --channels are for --ratio without --latex: a formula holds for all")
+    at = arguments.square(kernel or "3", "--kernel"), arguments.square(channels or "128", "--channels")
+    from costmodel.price import formula
+    from costmodel.report import equation as report
+
+    derived = [formula.equation(name, convention, recurrence=recurrence) for name in cells]
+    if form == "json":
+        print(render_json([report.record(e, *at) for e in derived]))
+    elif latex:
+        print("\n".join(report.as_latex(e, ratio) for e in derived))
+    else:
+        print("\n\n".join(report.ratio(e, *at) if ratio else report.cost(e) for e in derived))
+
+
+@app.command(
+    epilog=examples(
+        "check",
+        "check --cell sep --kernel 5",
+        "check --model v6 --size 512x1024 --cell depth",
+    )
+)
+def check(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar=listed(NETWORKS), help="Networks to check, with the chosen cells."),
+    ] = None,
+    cell: Cells = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWSxCOLUMNS",
+            help=f"Size of a frame; with --cell alone, of the feature map.  [default: {FRAME}, an eighth for cells]",
+        ),
+    ] = None,
+    kernel: Kernel = "3",
+    channels: Annotated[
+        str | None, typer.Option(metavar="C|IxO", help="Channels of the single cells.  [default: 128]")
+    ] = None,
+    classes: Classes = str(published.CLASSES),
+    site: Sites = None,
+    recurrence: Recurrence = "convlstm",
+    heads: Annotated[bool, typer.Option(help="With the auxiliary training heads.")] = True,
+    form: Format = "text",
+) -> None:
+    """Compare descriptions with running torch modules, fvcore and FlopCounterMode; exit code 1 on any mismatch.
+
+    With --cell alone: the single cells. With --model: networks. With neither: the cells and all networks.
+    """
+    find_format(form)
+    models = arguments.names(model, "--model", list(NETWORKS))
+    cells = arguments.names(cell, "--cell", list(CELLS))
+    sides, frame = arguments.square(kernel, "--kernel"), arguments.rectangle(size or FRAME, "--size")
+    count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
+    alone = models is None and cells is not None
+    if alone and (sites or not heads or count != published.CLASSES):
+        raise InvalidInput("--site, --no-heads and --classes are for networks: add --model")
+    if models is not None and channels is not None:
+        raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
+    from costmodel.describe.catalogue import entries
+    from costmodel.describe.cells import describe_cell
+
+    programs: dict[str, Program] = {}
+    if models is None:
+        area = frame if alone and size else eighth(frame)
+        widths = arguments.square(channels or "128", "--channels")
+        aside = "" if recurrence == "convlstm" else f" ({recurrence})"
+        for name in cells or CELLS:
+            programs[f"{name} cell{aside}"] = describe_cell(
+                name, kernel=sides, channels=widths, size=area, recurrence=recurrence
+            )
+    if not alone:
+        settings: dict[str, Any] = {"size": frame, "kernel": sides, "classes": count, "heads": heads}
+        found = entries(models, cells, sites=sites, recurrence=recurrence, **settings)
+        programs |= {name: entry.program for name, entry in found.items() if models is None or entry.model in models}
+
+    from costmodel.measure.check import check as compare
+    from costmodel.report import check as report
+
+    checks = []
+    with progress(len(programs), "checking") as bar:
+        for name, program in programs.items():
+            checks.append(compare(program, name))
+            bar.update()
+    print(report.text(checks, form))
+    if not all(c.ok for c in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,110 @@
+"""Commands about any module: count, explain."""
+
+import sys
+from typing import Annotated
+
+import typer
+import typer.core
+
+from costmodel import arguments
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import Format, listed
+from costmodel.describe.errors import InvalidInput
+from costmodel.price.conventions import CONVENTIONS
+from costmodel.report.render import find_format
+
+Factory = Annotated[
+    str,
+    typer.Argument(
+        metavar="PACKAGE.MODULE:FACTORY", help="A function or class that makes a module.", show_default=False
+    ),
+]
+Keywords = Annotated[str | None, typer.Option("--kwargs", metavar="JSON", help="Keyword arguments of the call.")]
+Making = Annotated[str | None, typer.Option("--make", metavar="JSON", help="Keyword arguments of the factory.")]
+
+
+@app.command(
+    epilog=examples(
+        'count torch.nn:LSTM --make \'{"input_size": 8, "hidden_size": 16}\' --input 5x2x8 --convention paper',
+        'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
+        "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
+        "count mymodel:build --input Nx3xHxW --format json",
+        "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
+    )
+)
+def count(
+    module: Factory,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64, 1x3xHxW for formulas; repeat for several."
+        ),
+    ] = None,
+    kwargs: Keywords = None,
+    make: Making = None,
+    convention: Annotated[str, typer.Option(metavar=listed(CONVENTIONS), help="What counts as a FLOP.")] = "torch",
+    depth: Annotated[
+        str | None, typer.Option(metavar="N", help="Sum up parts that are deeper.  [default: all]", show_default=False)
+    ] = None,
+    sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
+    train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
+    backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
+    frames: Annotated[
+        str, typer.Option(metavar="T", help="A clip: T calls of a recurrent module, the state carried along.")
+    ] = "1",
+    real: Annotated[
+        bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
+    form: Format = "text",
+) -> None:
+    """What any module costs: FLOPs under a convention, parameters, bytes, by module.
+
+    Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
+    """
+    find_format(form)
+    deep = None if depth is None else arguments.whole(depth, "--depth")
+    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
+    if not inputs and not call:
+        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    from costmodel.measure.count import count as counting
+    from costmodel.measure.load import load
+    from costmodel.report import count as report
+
+    net = load(module, making).train(train)
+    clip = arguments.whole(frames, "--frames")
+    counted = counting(net, *(inputs or []), real=real, backward=backward, frames=clip, **call)
+    print(report.text(counted, form, convention, deep, sort))
+    for operation, number in counted.unpriced.items():
+        print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)
+    if strict and counted.unpriced:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=examples(
+        'explain torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
+        "explain mymodel:build --input 1x3x224x224 --format markdown",
+    )
+)
+def explain(
+    module: Factory,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64; repeat for several."),
+    ] = None,
+    kwargs: Keywords = None,
+    make: Making = None,
+    form: Format = "text",
+) -> None:
+    """Why tools disagree: what fvcore, FlopCounterMode, ptflops, thop, torchinfo, calflops and DeepSpeed print for a
+    module, by kind of operation."""
+    find_format(form)
+    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
+    if not inputs and not call:
+        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    from costmodel.measure.count import count as counting
+    from costmodel.measure.load import load
+    from costmodel.report import explain as report
+
+    print(report.text(counting(load(module, making).eval(), *(inputs or []), **call), form))

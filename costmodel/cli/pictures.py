@@ -1,0 +1,258 @@
+"""Commands that write what people look at: report, plot."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from costmodel import arguments, published
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import (
+    FRAME,
+    Cells,
+    Classes,
+    FrameSize,
+    Models,
+    OnlyDtype,
+    OnlyImplementation,
+    OnlyMemoryFormat,
+    OnlyThreads,
+    Recurrence,
+    eighth,
+    listed,
+    readable,
+    recorded_times,
+)
+from costmodel.describe.cells import CELLS
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS
+from costmodel.price.conventions import CONVENTIONS
+from costmodel.timing_options import (
+    progress,
+)
+
+TIMED = ("overview", "time", "quality", "promise")  # of the following
+# What `plot` draws: the functions of `costmodel.report.figures`, which opens too much for --help.
+PLOTS = {
+    "overview": "parameters, FLOPs, time of every network relative to the first: the paper's Fig. 1",
+    "time": "time per frame against FLOPs",
+    "quality": "published quality (Tables II and III) against cost, with the Pareto front",
+    "layers": "FLOPs per layer of a network",
+    "kernels": "what remains of the standard cell's cost, by kernel or channels; the approximation",
+    "promise": "measured speed-up of the cells against the one that FLOPs promise",
+}
+
+
+@app.command(
+    epilog=examples(
+        "report",
+        "report --model v6 --profile amd-epyc-2-cores --out v6",
+        "report --implementation compiled --out report --force",
+        "report --size 512x1024 --cell standard,sep --kernel 3,5",
+    )
+)
+def report(
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    kernel: Annotated[
+        str, typer.Option(metavar="K,KxK,...", help="Kernels of the sweep; the networks have the first.")
+    ] = "3,5,7",
+    channels: Annotated[
+        str, typer.Option(metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.")
+    ] = "128",
+    classes: Classes = str(published.CLASSES),
+    convention: Annotated[
+        str,
+        typer.Option(
+            metavar=listed(CONVENTIONS),
+            help="What counts as a FLOP.  [default: tf-profiler, and paper for single cells]",
+            show_default=False,
+        ),
+    ] = published.CONVENTION,
+    recurrence: Recurrence = "convlstm",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME|FILE",
+            help="Recorded times; repeat for several machines.  [default: all there are]",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: OnlyDtype = None,
+    memory_format: OnlyMemoryFormat = None,
+    implementation: OnlyImplementation = None,
+    threads: OnlyThreads = None,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to; it is written as a whole or not at all.")] = (
+        "report"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+) -> None:
+    """Write a folder with everything: Table IV and the sweep in all formats, figures, and one page, index.html.
+
+    All from descriptions and recorded profiles; nothing is measured.
+    """
+    from costmodel.report.folder import refuse_to_replace
+
+    refuse_to_replace(Path(out), force)
+    from costmodel import profiles
+    from costmodel.price.sweep import sweep as grid
+    from costmodel.report import sweep as sweeps
+    from costmodel.report.folder import Report, replacing
+    from costmodel.report.table import table as networks
+
+    cells, kernels = arguments.names(cell, "--cell", list(CELLS)), arguments.sizes(kernel, "--kernel")
+    widths, frame = arguments.sizes(channels, "--channels"), arguments.rectangle(size, "--size")
+    around: dict[str, Any] = {"recurrence": recurrence}
+    own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.whole(classes, "--classes")}
+    plain = networks(
+        arguments.names(model, "--model", list(NETWORKS)), cells, size=frame, convention=convention, **own, **around
+    )
+    cells_only = "paper" if convention == published.CONVENTION else convention
+    sweep = grid(kernels, widths, [eighth(frame)], cells, convention=cells_only, **around)
+    if sweep.left_out:
+        print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
+    recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []
+    times = recorded_times(profile or recorded, dtype, memory_format, implementation, threads)
+    found = {name: each.only(times.keep) for name, each in times.found.items()}
+    about = [plain.subject(row) for row in plain.rows] + [sweeps.subject(sweep, row) for row in sweep.rows()]
+    if profile:
+        times.miss(about, fatal=True)
+    found = {name: each for name, each in found.items() if any(run.subject in about for run in each.runs)}
+    command = ["costmodel", *sys.argv[1:], *([] if force else ["--force"])]
+    command += [] if profile else [f"--profile={name}" for name in found]
+    whole = Report(plain, sweep, found, shlex.join(command))
+    with replacing(Path(out), force) as folder, progress(len(whole.drawings), "drawing") as bar:
+        whole.write(folder, tick=lambda what: bar.update())
+    print(f"{Path(out) / 'index.html'}")
+
+
+@app.command(
+    help="Draw one figure, as wide as a column in print (8.5 cm).\n\n\b\n"
+    + "\n".join(f"{kind:<9} {what}" for kind, what in PLOTS.items()),
+    epilog=examples(
+        "plot overview",
+        "plot time --profile amd-epyc-2-cores --implementation eager --out time.png",
+        "plot promise --profile amd-epyc-2-cores --kernel 3,5,7",
+        "plot quality --metric vkitti-mfp --cost time --profile amd-epyc-2-cores",
+        "plot layers --model v6 --cell sep --size 512x1024",
+        "plot kernels --kernel 3 --channels 32,64,128 --out channels.pdf",
+    ),
+)
+def plot(
+    kind: Annotated[str, typer.Argument(metavar=listed(PLOTS), help="What to draw, see below.", show_default=False)],
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = FRAME,
+    kernel: Annotated[
+        str | None,
+        typer.Option(metavar="K,KxK,...", help="Kernels.  [default: 3; 3,5,7 for cells]", show_default=False),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="N", help=f"Classes of the segmentation.  [default: {published.CLASSES}]"),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            metavar=listed(CONVENTIONS),
+            help="What counts as a FLOP.  [default: tf-profiler; paper for single cells]",
+            show_default=False,
+        ),
+    ] = None,
+    recurrence: Recurrence = "convlstm",
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar=listed(published.QUALITY), help="Of quality.  [default: cityscapes-miou]"),
+    ] = None,
+    cost: Annotated[
+        str | None, typer.Option(metavar="flops|params|time", help="Of quality, on the x axis.  [default: flops]")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Recorded times.  [default: those published in the paper]")
+    ] = None,
+    dtype: OnlyDtype = None,
+    memory_format: OnlyMemoryFormat = None,
+    implementation: OnlyImplementation = None,
+    threads: OnlyThreads = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="An .svg, .png or .pdf.  [default: KIND.svg]")] = None,
+) -> None:
+    if kind not in PLOTS:
+        raise InvalidInput(f"unknown figure {kind!r}: one of {', '.join(PLOTS)}")
+    single = kind in ("kernels", "promise")
+    ways = {"--profile": profile, "--dtype": dtype, "--memory-format": memory_format}
+    ways |= {"--implementation": implementation, "--threads": threads}
+    for option, value, kinds in (
+        ("--channels", channels, ("kernels", "promise")),
+        ("--model", model, ("overview", "time", "quality", "layers")),
+        ("--metric", metric, ("quality",)),
+        ("--cost", cost, ("quality",)),
+        ("--classes", classes, ("overview", "time", "quality", "layers")),
+        *((option, value, TIMED) for option, value in ways.items()),
+    ):
+        if value is not None and kind not in kinds:
+            raise InvalidInput(f"{option} is for {', '.join(kinds)}: not for {kind}")
+    if kind == "quality" and cost != "time" and profile is not None:
+        raise InvalidInput("--profile is for --cost time: the other costs of quality need none")
+    from costmodel.report import drawing, figures
+
+    path = drawing.destination(f"{kind}.svg" if out is None else out, "--out")
+    times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
+    found = {name: each.only(times.keep) for name, each in times.found.items()}
+    models, cells = arguments.names(model, "--model", list(NETWORKS)), arguments.names(cell, "--cell", list(CELLS))
+    frame, kernels = arguments.rectangle(size, "--size"), arguments.sizes(kernel or "3,5,7", "--kernel")
+    if not single and kernel is not None:
+        kernels = [arguments.square(kernel, "--kernel")]
+    around: dict[str, Any] = {"recurrence": recurrence}
+    draw: Callable[..., Any]
+    if single:
+        from costmodel.price.sweep import sweep as grid
+        from costmodel.report.sweep import subject
+
+        widths = arguments.sizes(channels or "128", "--channels")
+        sweep = grid(kernels, widths, [eighth(frame)], cells, convention=convention or "paper", **around)
+        if sweep.left_out:
+            print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
+        if kind == "promise" and not found:
+            from costmodel.profiles import available, load
+
+            names = [name for name, path in available().items() if readable(path) and not load(path).host.source]
+            raise InvalidInput(f"promise needs measured times: --profile with one of {', '.join(names) or 'none'}")
+        times.miss([subject(sweep, row) for row in sweep.rows()], fatal=True)
+        draw = partial(figures.kernels, sweep)
+        if kind == "promise":
+            draw = partial(figures.promise, sweep, *found.values())
+    else:
+        from costmodel.report.table import table as networks
+
+        if kind == "layers":
+            models, cells = models or ["v6"], cells or ["standard"]
+            if len(models) > 1 or len(cells) > 1:
+                raise InvalidInput("layers are of one network: one --model and one --cell")
+        around |= {
+            "size": frame,
+            "kernel": kernels[0],
+            "classes": arguments.whole(classes or str(published.CLASSES), "--classes"),
+        }
+        table = networks(models, cells, convention=convention or published.CONVENTION, **around)
+        times.miss([table.subject(row) for row in table.rows], fatal=True)
+        for name, each in found.items():
+            table = table.timed(name, each)
+        if kind == "layers":
+            row = table.rows[-1]
+            draw = partial(figures.layers, row.entry.program, table.convention, name=row.approach)
+        elif kind == "quality":
+            draw = partial(figures.quality, table, metric or "cityscapes-miou", cost or "flops")
+        else:
+            draw = partial(figures.time if kind == "time" else figures.overview, table)
+    drawing.save(draw, path)
+    print(path)
