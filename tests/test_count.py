@@ -228,6 +228,40 @@ def test_what_depends_on_values_needs_some() -> None:
     assert count(Picky(), torch.ones(2, 3), real=True).work[Event.PRODUCT] == 6
 
 
+def test_what_cannot_be_counted_is_said() -> None:
+    packed = nn.utils.rnn.pack_padded_sequence(torch.randn(5, 3, 8), [5, 4, 2])
+    with pytest.raises(InvalidInput, match="needs the values"):
+        count(nn.LSTM(8, 6), packed)
+    assert count(nn.LSTM(8, 6), packed, real=True).macs == (5 + 4 + 2) * 4 * 6 * (8 + 6)
+    with pytest.raises(InvalidInput, match="lazy layers"):
+        count(nn.LazyLinear(4), "2x8")
+    with pytest.raises(InvalidInput, match="hides its operations"):
+        count(torch.jit.script(nn.Sequential(nn.Linear(8, 4))), "2x8")
+    assert count(nn.DataParallel(nn.Linear(8, 4)), "2x8").macs == 64
+
+
+class Causal(nn.Module):
+    """Attention with fused weights, tied to the embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.qkv, self.head = nn.Embedding(100, 32), nn.Linear(32, 96), nn.Linear(32, 100, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embedding(tokens)
+        q, k, v = (part.unflatten(2, (4, 8)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.head(mixed.transpose(1, 2).flatten(2))
+
+
+def test_a_small_language_model_in_letters() -> None:
+    """Per token 32 * 96 + 32 * 100 MACs, and 2 * 32 for each token that it looks at."""
+    counted = count(Causal(), "BxT:int64")
+    assert eval(counted.formula()["MACs"], {"B": 3, "T": 7}) == 3 * 7 * (32 * 96 + 32 * 100 + 2 * 32 * 7)
+    assert (counted.condition, counted.params) == ("", 100 * 32 + 33 * 96)  # the head is the embedding
+
+
 def test_what_has_no_rule_is_listed() -> None:
     counted = count(lambda x: torch.fft.fft(x) + 1, "3x4")
     assert counted.unpriced == {"aten._fft_r2c.default(3x4)": 1}

@@ -228,6 +228,15 @@ def _callable(module: Any) -> Any:
     if isinstance(module, torch.export.ExportedProgram):
         return module.module()
     original = getattr(module, "_orig_mod", module)
+    if isinstance(original, torch.nn.DataParallel):
+        original = original.module
+    if isinstance(original, torch.nn.Module):
+        if any(isinstance(p, torch.nn.parameter.UninitializedParameter) for p in original.parameters()):
+            raise InvalidInput(
+                f"{type(original).__name__} has lazy layers, whose sizes the first real call decides: run it once"
+            )
+        if isinstance(original, torch.jit.ScriptModule):
+            raise InvalidInput("a scripted module hides its operations: give the module that it was made from")
     if not callable(original):
         raise InvalidInput(f"{type(module).__name__} {module!r:.60} cannot be called: give a module or a function")
     return original
@@ -398,19 +407,28 @@ def _run(
         stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
         if mode is not None:
             stack.enter_context(mode)
-        args, options = placed(inputs), placed(kwargs)
+        args, options = _attempt(lambda: (placed(inputs), placed(kwargs)), net, inputs)
         if saved is not None and backward:
             stack.enter_context(_saving(saved, lambda: where[-1]))
         listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
-        try:
+
+        def calls() -> None:
             out = _clip(call, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
             if backward:
                 _backward(out)
-        except InvalidInput:
-            raise
-        except Exception as error:
-            raise InvalidInput(_why(error, net, inputs)) from error
+
+        _attempt(calls, net, inputs)
     return listener.operations
+
+
+def _attempt(run: Callable[[], Any], net: Any, inputs: Any) -> Any:
+    """Somebody else's code; what it raises, in words."""
+    try:
+        return run()
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(_why(error, net, inputs)) from error
 
 
 def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
@@ -486,7 +504,7 @@ def _tracked(paths: Mapping[int, str], where: list[str]) -> Iterator[None]:
 
 
 _NEEDS_VALUES = re.compile(
-    r"meta tensor|no data|Tensor\.item|data-dependent|\.numpy\(\)|DynamicOutputShape|unbacked|"
+    r"meta tensor|no data|Tensor\.item|data-dependent|should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
     r"not supported for meta|'Meta' backend|with arguments from the 'Meta'",
     re.IGNORECASE,
 )

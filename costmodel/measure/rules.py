@@ -354,6 +354,7 @@ FREE = frozenset(
         "sym_storage_offset",
         "is_same_size",
         "_assert_async",
+        "_local_scalar_dense",
         "unsafe_split",
         "unsafe_split_with_sizes",
         "unsafe_chunk",
