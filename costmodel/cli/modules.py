@@ -71,7 +71,7 @@ def count(
     from costmodel.measure.load import load
     from costmodel.report import count as report
 
-    net = load(module, making).train(train)
+    net = load(module, making, meta=not real).train(train)
     clip = arguments.whole(frames, "--frames")
     counted = counting(net, *(inputs or []), real=real, backward=backward, frames=clip, **call)
     print(report.text(counted, form, convention, deep, sort))

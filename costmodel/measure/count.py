@@ -1,9 +1,12 @@
 """What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
 
 Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors. Letters
-in the place of sizes give closed forms in the place of numbers: the same run on symbolic sizes, checked at three sizes.
+in the place of sizes give closed forms in the place of numbers: the same run on symbolic sizes, compared at several sizes.
 """
 
+import keyword
+import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +28,9 @@ from costmodel.price.conventions import Convention, find_convention
 if TYPE_CHECKING:
     import pandas as pd
 
-SHAPE = re.compile(r"(\d+|[A-Za-z]\w*)(x(\d+|[A-Za-z]\w*))*(:\w+)?|scalar(:\w+)?")
+_SIDE = r"(\d+|(?!x)[A-Za-wyz_][A-Za-wyz_0-9]*)"  # x stands between sides
+SHAPE = re.compile(rf"{_SIDE}(x{_SIDE})*(:\w+)?|scalar(:\w+)?")
+MOST_ELEMENTS = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,9 @@ class Count:
 
     ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
     ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
-    ``held``: bytes of parameters, buffers and inputs. ``saved``: bytes that the forward pass keeps for the backward
-    one, by module, parameters apart, what two of them keep once. ``frames``: how many calls are counted together.
+    ``held``: bytes of parameters, buffers and inputs (-1: not followed, of a real run). ``saved``: bytes that the
+    forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
+    many calls are counted together.
     """
 
     name: str
@@ -72,8 +78,8 @@ class Count:
     def peak_memory(self) -> int:
         """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
         the fullest moment. Without workspaces of kernels and what an allocator rounds up."""
-        if self.letters:
-            raise InvalidInput("peak memory needs sizes: give numbers for the letters")
+        if self.letters or self.held < 0:
+            raise InvalidInput("peak memory is followed without values and in numbers: neither with letters nor real")
         return self.held + max((each.live for each in self.operations), default=0)
 
     def flops(self, convention: "str | Convention" = "torch") -> Size:
@@ -189,6 +195,7 @@ def count(
     operations = _run(net, given, kwargs, paths, real=real, saved=saved, **how)
     state = [*net.parameters(), *net.buffers()] if isinstance(net, torch.nn.Module) else []
     held = _stored([*state, *(each for each in tree_leaves((given, kwargs)) if isinstance(each, torch.Tensor))])
+    held = -1 if real else held
     return replace(_counted(net, shapes, operations, names), held=held, saved=saved, frames=frames)
 
 
@@ -204,6 +211,7 @@ def _clip(call: Callable[..., Any], cell: bool, frames: int, inputs: Any, kwargs
     state: tuple[Any, ...] = ()
     for _ in range(frames):
         out = call(*inputs, *state, **kwargs)
+        out = list(out) if isinstance(out, Iterator) else out  # what it yields is work, too
         outputs.append(out)
         if not cell and not (isinstance(out, tuple) and len(out) > 1) and frames > 1:
             raise InvalidInput("frames are for modules that give an output and a state, which the next call takes")
@@ -251,6 +259,8 @@ def _tensor(text: str) -> torch.Tensor:
     if not isinstance(dtype, torch.dtype):
         raise InvalidInput(f"input {text!r}: {kind!r} is no type of torch, such as float32, bfloat16, int64 or bool")
     sides = [] if shape == "scalar" else shape.split("x")
+    if math.prod(map(int, sides)) > MOST_ELEMENTS:
+        raise InvalidInput(f"input {text!r}: more elements than a tensor can have")
     return torch.empty([int(side) for side in sides], dtype=dtype, device="meta")
 
 
@@ -258,11 +268,17 @@ def _letters(text: str) -> list[str]:
     """The sides of a shape that are no numbers."""
     if not SHAPE.fullmatch(text):
         return []  # told by whoever reads it
-    return [side for side in text.partition(":")[0].split("x") if not side.isdecimal() and side != "scalar"]
+    sides = text.partition(":")[0].split("x")
+    if words := [side for side in sides if keyword.iskeyword(side)]:
+        raise InvalidInput(
+            f"input {text!r}: expected a shape, such as 1x3xHxW; {words[0]!r} means something else in Python"
+        )
+    return [side for side in sides if not side.isdecimal() and side != "scalar"]
 
 
 # Sizes that stand for letters while torch traces: some modules need sides that can be halved several times.
 STEP = 64
+PROBES = (1, 2, 3, 7, 30, 4099)  # where a formula is tried besides
 
 
 def _symbolic(
@@ -343,7 +359,7 @@ def _at(text: str, sizes: Mapping[str, int]) -> str:
 
 
 def _condition(counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], how: Mapping[str, Any]) -> str:
-    """Compare with integer counts at three sizes; what has to hold for the sizes, or nothing."""
+    """Compare with integer counts at several sizes; what has to hold for the sizes, or nothing."""
     from costmodel.price.formula import at
 
     def agrees(sizes: Mapping[str, int]) -> bool:
@@ -360,11 +376,18 @@ def _condition(counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any],
         if not agrees(sizes):
             told = ", ".join(f"{name} = {size}" for name, size in sizes.items())
             raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
-    try:
-        general = agrees({name: 2 * STEP + 13 + 6 * place for place, name in enumerate(letters)})
-    except InvalidInput:  # the module refuses such sizes
-        general = False
-    return "" if general else f"{' and '.join(letters)} multiples of {STEP}"
+
+    def fails(first: int, step: int) -> bool:
+        try:
+            return not agrees({name: first + step * place for place, name in enumerate(letters)})
+        except InvalidInput:  # the module refuses such sizes
+            return True
+
+    # Odd ones, small ones, large ones: some modules do something else there.
+    if fails(2 * STEP + 13, 6):
+        return f"{' and '.join(letters)} multiples of {STEP}"
+    bad = [first for first in PROBES if fails(first, 0)]
+    return f"other sizes than {', '.join(map(str, bad))}, where it does not hold" if bad else ""
 
 
 def _shape(value: Any) -> str:
@@ -393,16 +416,20 @@ def _run(
 
     where = [""]
     call: Callable[..., Any] = net
-    if isinstance(net, torch.nn.Module) and not real:
-        state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-        meta = {name: _empty(tensor) for name, tensor in state.items()}
+    state: dict[str, torch.Tensor] = {}
+    if isinstance(net, torch.nn.Module):
+        own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+        make = _copied if real else _empty  # what is written into them is not written into the module
+        state = _attempt(lambda: {name: make(tensor) for name, tensor in own.items()}, net, inputs)
         if mode is not None:  # of tensors with symbolic sizes
-            meta = {name: mode.from_tensor(tensor, static_shapes=True) for name, tensor in meta.items()}
+            state = {name: mode.from_tensor(tensor, static_shapes=True) for name, tensor in state.items()}
 
         def call(*args: Any, **options: Any) -> Any:
-            return torch.func.functional_call(net, meta, args, options, tie_weights=True)
+            return torch.func.functional_call(net, state, args, options, tie_weights=True)
 
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        stack.enter_context(_unchanged(net))
         stack.enter_context(_tracked(paths, where))
         stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
         if mode is not None:
@@ -410,7 +437,13 @@ def _run(
         args, options = _attempt(lambda: (placed(inputs), placed(kwargs)), net, inputs)
         if saved is not None and backward:
             stack.enter_context(_saving(saved, lambda: where[-1]))
+        if not real and mode is None:
+            mine = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
+            here = [*state.values(), *mine]
+        else:
+            here = []
         listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
+        listener.hold(here)
 
         def calls() -> None:
             out = _clip(call, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
@@ -448,21 +481,57 @@ def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
 def _of_parameter(tensor: torch.Tensor) -> bool:
     """Whether it is a parameter's substitute, or a view of one."""
     base = tensor._base if tensor._base is not None else tensor
-    return getattr(base, "_is_parameter", False)
+    return isinstance(base, torch.nn.Parameter) or getattr(base, "_is_parameter", False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch logs what it raises while it traces; that is told in words. Random numbers are given back."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _unchanged(net: Any) -> Iterator[None]:
+    """Give modules back what they had: some keep tensors of a call, which here have no values."""
+    modules = list(net.modules()) if isinstance(net, torch.nn.Module) else []
+    tables = ("_parameters", "_buffers", "_modules")
+    before = [(each, dict(each.__dict__), {name: dict(each.__dict__[name]) for name in tables}) for each in modules]
+    try:
+        yield
+    finally:
+        for each, attributes, held in before:
+            each.__dict__.clear()
+            each.__dict__.update(attributes)
+            for name, table in held.items():
+                each.__dict__[name].clear()
+                each.__dict__[name].update(table)
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    made = tensor.detach().clone()
+    made._is_parameter = True  # type: ignore[attr-defined]  # for what autograd saves
+    return made.requires_grad_(tensor.requires_grad)
 
 
 def _valued(tensor: torch.Tensor) -> torch.Tensor:
     """Random values in the place of none."""
     if tensor.device.type != "meta":
-        return tensor
+        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
     if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
         return torch.randn(tensor.shape, dtype=tensor.dtype)
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
 def _without_values(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor like it; one without values stays as it is."""
-    if tensor.device.type == "meta":
+    """A meta tensor like it; one with symbolic sizes stays as it is."""
+    if tensor.device.type == "meta" and any(isinstance(side, torch.SymInt) for side in tensor.shape):
         return tensor
     made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     return made.requires_grad_(tensor.requires_grad)

@@ -12,10 +12,10 @@ import torch
 from costmodel.describe.errors import InvalidInput
 
 
-def load(name: str, arguments: Mapping[str, Any] | None = None) -> torch.nn.Module:
+def load(name: str, arguments: Mapping[str, Any] | None = None, meta: bool = True) -> torch.nn.Module:
     """The module that ``package.module:factory`` makes (a function or a class, called with ``arguments``) or is.
 
-    It is made on the meta device, without memory for weights, if it lets itself be. `InvalidInput` tells what went
+    With ``meta`` it is made without memory for weights, if it lets itself be. `InvalidInput` tells what went
     wrong, with the error of the factory and its place.
     """
     place, colon, attribute = name.partition(":")
@@ -42,20 +42,20 @@ def load(name: str, arguments: Mapping[str, Any] | None = None) -> torch.nn.Modu
         return found
     if not callable(found):
         raise InvalidInput(f"{name!r} is a {type(found).__name__}: neither a module nor something that makes one")
-    made = _made(found, name, arguments or {})
+    made = _made(found, name, arguments or {}, meta)
     if not isinstance(made, torch.nn.Module):
         raise InvalidInput(f"{name!r} made a {type(made).__name__}, not a torch.nn.Module")
     return made
 
 
-def _made(factory: Any, name: str, arguments: Mapping[str, Any]) -> Any:
+def _made(factory: Any, name: str, arguments: Mapping[str, Any], meta: bool) -> Any:
     try:
-        with torch.device("meta"):
+        with torch.device("meta" if meta else "cpu"):
             return factory(**arguments)
-    except Exception:  # it may need values: then with memory
+    except (Exception, SystemExit):  # it may need values: then with memory
         try:
             return factory(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InvalidInput(f"{name} raised {_told(error)}") from error
 
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from costmodel.describe.work import NOTHING, Cost, Work
-from costmodel.measure.rules import DROPOUTS, KEEPS_DTYPE, find
+from costmodel.measure.rules import DROPOUTS, FETCHES, KEEPS_DTYPE, find
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         self._path = path
         self._meta = meta
         self._live: dict[int, int] = {}  # bytes by storage
+        self._there: list[torch.UntypedStorage] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -89,7 +90,8 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         events = rule(out, *args, **kwargs) if rule else None
         read = _tensors(args) + _tensors(kwargs.values()) if kwargs else _tensors(args)
         written = _tensors((out,))
-        cost = Cost(Work(events), reads=_bytes(read), writes=_bytes(written), launches=1)
+        fetched = [*written, *read[1:]] if func.overloadpacket.__name__ in FETCHES else read
+        cost = Cost(Work(events), reads=_bytes(fetched), writes=_bytes(written), launches=1)
         shapes = tuple(tuple(tensor.shape) for tensor in read)
         shape = tuple(written[0].shape) if written else ()
         backward = torch._C._current_graph_task_id() != -1
@@ -98,6 +100,11 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
             Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward, live)
         )
         return out
+
+    def hold(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Tensors that were there before: what is written into them is no new memory."""
+        self._there = [tensor.untyped_storage() for tensor in tensors]
+        self._live |= {id(storage): 0 for storage in self._there}
 
     def _alive(self, written: list[torch.Tensor]) -> int:
         """Bytes of all results that somebody still holds."""
@@ -125,7 +132,7 @@ def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
     first, name = args[0] if args else None, func.overloadpacket.__name__
     if not isinstance(first, torch.Tensor) or torch.is_grad_enabled():
         return None
-    if name == "batch_norm" and not args[5]:  # with fixed statistics
+    if name == "batch_norm" and not args[5] and first.dim() > 1 and args[3].shape[0] == first.shape[1]:
         return torch.empty_like(first)
     if name.startswith("upsample_") and not name.endswith("_backward") and isinstance(args[1], list | tuple):
         sides = (*first.shape[:2], *args[1])
@@ -140,7 +147,7 @@ def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
     alike = all(each.shape == first.shape and each.dtype == first.dtype for each in others)
     if not alike or any(each.stride() != first.stride() for each in others):
         return None
-    if name.endswith("_"):
+    if name.endswith("_") and first.dtype.is_floating_point:
         return first
     return torch.empty_like(first) if name in KEEPS_DTYPE and first.dtype.is_floating_point else None
 

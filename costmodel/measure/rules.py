@@ -156,13 +156,17 @@ def _batch_norm(training: int) -> Rule:
     return rule
 
 
-def _pool(event: Event) -> Rule:
+def _pool(event: Event, dimensions: int) -> Rule:
     def rule(result: Any, x: Any, window: Any, /, *rest: Any, **options: Any) -> Events:
-        dimensions = 1 if isinstance(window, int) else len(window)
-        sides = [window] * dimensions if isinstance(window, int) else list(window)
-        return {event: math.prod(sides) * _size(result)}
+        return {event: _window(window, dimensions) * _size(result)}
 
     return rule
+
+
+def _window(window: Any, dimensions: int) -> int:
+    """Positions of a window; one side is that of all dimensions."""
+    sides = [window] if isinstance(window, int) else list(window)
+    return math.prod(sides * dimensions if len(sides) == 1 else sides)
 
 
 def _adaptive(event: Event) -> Rule:
@@ -187,8 +191,11 @@ def _batch_norm_backward(result: Any, grad: Any, x: Any, *rest: Any) -> Events:
     return {Event.OWN_NORM if training else Event.NORM: grad.numel()}
 
 
-def _pool_backward(result: Any, grad: Any, x: Any, window: Any, *rest: Any) -> Events:
-    return {Event.AVERAGE_POOL: math.prod(window) * grad.numel()}
+def _pool_backward(dimensions: int) -> Rule:
+    def rule(result: Any, grad: Any, x: Any, window: Any, /, *rest: Any) -> Events:
+        return {Event.AVERAGE_POOL: _window(window, dimensions) * grad.numel()}
+
+    return rule
 
 
 def _derivative(result: Any, *args: Any) -> Events:
@@ -279,8 +286,8 @@ RULES: dict[str, Rule] = (
     )
     | _named(_batch_norm(-1), "_native_batch_norm_legit_no_training _batch_norm_no_update")
     | _named(_each(Event.OWN_NORM), "native_layer_norm native_group_norm _fused_rms_norm")
-    | _named(_pool(Event.MAX_POOL), "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices")
-    | _named(_pool(Event.AVERAGE_POOL), "avg_pool1d avg_pool2d avg_pool3d")
+    | {f"max_pool{n}d{way}": _pool(Event.MAX_POOL, n) for n in (1, 2, 3) for way in ("", "_with_indices")}
+    | {f"avg_pool{n}d": _pool(Event.AVERAGE_POOL, n) for n in (1, 2, 3)}
     | _named(
         _adaptive(Event.ADAPTIVE_POOL),
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
@@ -310,7 +317,8 @@ RULES: dict[str, Rule] = (
     | _named(_inputs(Event.ADDITION), "adaptive_max_pool2d_backward adaptive_max_pool3d_backward")
     | _named(_inputs(Event.ADDITION), "upsample_nearest1d_backward upsample_nearest2d_backward")
     | _named(_each(Event.ADAPTIVE_POOL), "_adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward")
-    | _named(_pool_backward, "avg_pool2d_backward avg_pool3d_backward")
+    | _named(_pool_backward(2), "avg_pool2d_backward")
+    | _named(_pool_backward(3), "avg_pool3d_backward")
     | _named(_inputs(Event.RESIZE), "upsample_bilinear2d_backward")
     | _named(
         _inputs(Event.INTERPOLATION),
@@ -355,6 +363,10 @@ FREE = frozenset(
         "is_same_size",
         "_assert_async",
         "_local_scalar_dense",
+        "_has_same_storage_numel",
+        "_linalg_check_errors",
+        "_efficientzerotensor",
+        "detach_",
         "unsafe_split",
         "unsafe_split_with_sizes",
         "unsafe_chunk",
@@ -369,6 +381,8 @@ FREE = frozenset(
 )
 # Elementwise on floating-point tensors: the result is one of the same type.
 KEEPS_DTYPE = frozenset({"add", "sub", "mul", "div", "relu", "sigmoid", "tanh", "gelu", "silu", "exp", "sqrt", "rsqrt"})
+# They read what they fetch, and where it is, not all of their first argument.
+FETCHES = frozenset({"embedding", "gather", "index_select", "index", "take"})
 DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
 _POINTWISE = _each(Event.POINTWISE)
 Known: TypeAlias = "tuple[str, Rule | None]"
@@ -392,6 +406,8 @@ def _find(func: Any) -> Known:
     if func.namespace != "aten":
         return "unknown", None
     bare = name[:-1] if name.endswith("_") and not name.startswith("__") else name
+    if name in ("max", "min") and func._overloadname == "other":  # of two tensors
+        return "rule", RULES["maximum"]
     rule = RULES.get(name) or RULES.get(bare)
     if rule is None and torch.Tag.pointwise in func.tags:
         rule = _POINTWISE

@@ -119,7 +119,10 @@ _AFFINE = {"batch_norm": 5, "native_layer_norm": 3, "native_group_norm": 3, "nat
 
 def _affine(each: Observed) -> bool:
     """Whether a norm has weights of its own, by the number of tensors that it gets."""
-    return len(each.inputs) >= _AFFINE.get(bare(each), 99)
+    tensors = _AFFINE.get(bare(each), 99)
+    if bare(each) in ("batch_norm", "native_batch_norm") and each.cost.work[Event.OWN_NORM] and len(each.inputs) < 5:
+        tensors = 3  # statistics are not kept
+    return len(each.inputs) >= tensors
 
 
 # ---- the tools -------------------------------------------------------------------------------------------------------
@@ -128,6 +131,8 @@ def _affine(each: Observed) -> bool:
 def _fvcore(each: Observed, owner: str) -> int | None:
     if "adaptive_avg_pool" in each.op:  # its inputs, also where windows overlap
         return _elements(each.inputs[0])
+    if each.cost.work[Event.NORM] and not _affine(each):
+        return int(each.cost.work[Event.NORM])
     return sum(FVCORE.prices[event] * int(number) for event, number in each.cost.work.items())
 
 

@@ -79,7 +79,7 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
         **_numbers(count.cost, price, count.params),
         "events": {event.value: number for event, number in count.work.items()},
         "unpriced": dict(count.unpriced),
-        "peak_memory_bytes": count.peak_memory,
+        "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
         "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
     }
 
@@ -109,8 +109,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
         f"MB: read and written by each operation on its own, as if nothing stayed in a cache. {price.unit}/byte: the "
         "arithmetic intensity.",
         *counted(count.work, price),
-        f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {count.held / 1e6:,.1f} of them parameters, buffers and "
-        "inputs; without workspaces of kernels.",
+        *([_memory(count)] if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
         *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
@@ -129,15 +128,22 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
         return render_json(about | {"letters": list(count.letters), "formulas": found} | rest)
     if form == "csv":
         return render_csv([{"quantity": name, "formula": formula} for name, formula in found.items()])
-    where = f" where {', '.join(count.letters)} are {count.condition}" if count.condition else ""
+    where = f"; holds for {count.condition}" if count.condition else ""
     notes = [
         f"{price.unit}s: convention {price.name}, {price.source}.",
-        f"compared with integer counts at three sizes; holds{where or ' for all sizes'}.",
+        f"compared with integer counts at several sizes, from 1 to 4099{where}.",
         *counted(count.work, price),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
     ]
     title = _title(count)
     return render([Sheet(title, ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)], form)
+
+
+def _memory(count: "Count") -> str:
+    return (
+        f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {count.held / 1e6:,.1f} of them parameters, buffers and "
+        "inputs; without workspaces of kernels."
+    )
 
 
 def _title(count: "Count") -> str:
