@@ -5,7 +5,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import typer.core
 
 from costmodel import arguments, published
 from costmodel.describe.cells import CELLS

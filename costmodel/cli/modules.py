@@ -4,7 +4,6 @@ import sys
 from typing import Annotated
 
 import typer
-import typer.core
 
 from costmodel import arguments
 from costmodel.cli.app import app, examples

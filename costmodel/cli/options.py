@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
 from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
 from costmodel import arguments, published
 from costmodel.cli.app import app, examples

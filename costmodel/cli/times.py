@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
 from costmodel import arguments, published
 from costmodel.cli.app import app, examples

@@ -412,15 +412,15 @@ def _run(
     """The operations of one call; the module is left as it was."""
 
     def placed(tree: Any) -> Any:
-        return tree_map_only(torch.Tensor, _valued if real else _without_values, tree)
+        return tree_map_only(torch.Tensor, _valued if real else _meta, tree)
 
     where = [""]
     call: Callable[..., Any] = net
     state: dict[str, torch.Tensor] = {}
     if isinstance(net, torch.nn.Module):
         own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-        make = _copied if real else _empty  # what is written into them is not written into the module
-        state = _attempt(lambda: {name: make(tensor) for name, tensor in own.items()}, net, inputs)
+        # What is written into the substitutes is not written into the module.
+        state = _attempt(lambda: {name: _substitute(each, real) for name, each in own.items()}, net, inputs)
         if mode is not None:  # of tensors with symbolic sizes
             state = {name: mode.from_tensor(tensor, static_shapes=True) for name, tensor in state.items()}
 
@@ -514,8 +514,9 @@ def _unchanged(net: Any) -> Iterator[None]:
                 each.__dict__[name].update(table)
 
 
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    made = tensor.detach().clone()
+def _substitute(tensor: torch.Tensor, real: bool) -> torch.Tensor:
+    """What stands for a parameter or a buffer: a copy, or a tensor like it without values."""
+    made = tensor.detach().clone() if real else _meta(tensor)
     made._is_parameter = True  # type: ignore[attr-defined]  # for what autograd saves
     return made.requires_grad_(tensor.requires_grad)
 
@@ -529,17 +530,11 @@ def _valued(tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
-def _without_values(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor like it; one with symbolic sizes stays as it is."""
+def _meta(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor like it without values; one with symbolic sizes stays as it is."""
     if tensor.device.type == "meta" and any(isinstance(side, torch.SymInt) for side in tensor.shape):
         return tensor
     made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    return made.requires_grad_(tensor.requires_grad)
-
-
-def _empty(tensor: torch.Tensor) -> torch.Tensor:
-    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    made._is_parameter = True  # type: ignore[attr-defined]  # for what autograd saves
     return made.requires_grad_(tensor.requires_grad)
 
 
