@@ -1,5 +1,6 @@
 """Any module, counted without values: against arithmetic by hand, torch's own counter, and the descriptions."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hand_written_resnet import ResNet50
 from test_cli import run
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 import costmodel
@@ -17,6 +19,7 @@ from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import describe_network
 from costmodel.describe.work import Event, Work
 from costmodel.measure.count import Count, count
+from costmodel.report import count as report
 
 RESNET = ResNet50().eval()
 
@@ -316,7 +319,9 @@ def test_a_small_language_model_in_letters() -> None:
     counted = count(Causal(), "BxT:int64")
     assert eval(counted.formula()["MACs"], {"B": 3, "T": 7}) == 3 * 7 * (32 * 96 + 32 * 100 + 2 * 32 * 7)
     assert counted.params == 100 * 32 + 33 * 96  # the head is the embedding
-    assert counted.condition == "other sizes than 1, where it does not hold"  # what is one long is not copied
+    assert (
+        counted.condition == "other sizes than B = 1, T = 1, where it does not hold"
+    )  # what is one long is not copied
 
 
 def test_what_has_no_rule_is_listed() -> None:
@@ -369,11 +374,13 @@ def test_the_formula_of_resnet_50_at_any_size(size: tuple[int, int]) -> None:
 
 def test_formulas_say_when_they_hold() -> None:
     line = nn.Linear(8, 8)
-    assert "4099" in count(lambda x: line(line(x)) if x.shape[1] > 1000 else line(x), "1xTx8").condition
-    assert "4099" in count(lambda x: line(x[:, -512:]), "1xTx8").condition
-    assert "than 1, " in count(lambda x: line(x) if x.shape[0] == 1 else line(line(x)), "Nx8").condition
+    assert count(lambda x: line(line(x)) if x.shape[1] > 1000 else line(x), "1xTx8").condition == "sizes with T <= 1000"
+    assert "T = 4099" in count(lambda x: line(x[:, -512:]), "1xTx8").condition
+    assert "than N = 1, " in count(lambda x: line(x) if x.shape[0] == 1 else line(line(x)), "Nx8").condition
     halves = count(nn.AdaptiveAvgPool2d(2), "1x4xHxW")
-    assert halves.condition == "H and W multiples of 64"  # where 2 does not divide them, windows overlap
+    assert (
+        halves.condition == "sizes with H a multiple of 2 and W a multiple of 2"
+    )  # where 2 does not divide them, windows overlap
     with pytest.raises(InvalidInput, match="no closed form in T: it decides what runs"):
         count(nn.LSTM(8, 6), "TxBx8")
     assert count(nn.LSTM(8, 6), "7xBx8").formula()["MACs"] == f"{7 * 4 * 6 * (8 + 6)}*B"
@@ -385,8 +392,11 @@ def measured_peak(net: nn.Module, x: torch.Tensor) -> int:
     """The most that torch's CPU allocator held while it ran, by torch's profiler."""
     from torch.profiler import ProfilerActivity, profile
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         net(x)
+    torch.set_num_threads(threads)
     events = [each for each in seen.profiler.kineto_results.events() if each.name() == "[memory]"]
     now = most = 0
     for each in sorted(events, key=lambda each: each.start_ns()):
@@ -395,21 +405,19 @@ def measured_peak(net: nn.Module, x: torch.Tensor) -> int:
     return most
 
 
-@pytest.mark.parametrize(
-    ("version", "least"),
-    [
-        ("resnet", 0.99),
-        # What is missing is a copy of a map in the layout of oneDNN's convolution: a workspace, which nobody predicts.
-        ("icnet", 0.75),
-        ("v6", 0.75),
-    ],
-)
-def test_peak_memory_is_that_of_the_allocator_but_for_workspaces(version: str, least: float) -> None:
-    net = RESNET if version == "resnet" else None
+@pytest.mark.parametrize("last", ["none", "inputs", "weights"])
+@pytest.mark.parametrize("version", ["resnet", "icnet", "v2", "v6"])
+def test_peak_memory_is_that_of_the_allocator(version: str, last: str) -> None:
+    """Of results and workspaces alone: parameters and inputs are there before."""
+    net = ResNet50().eval() if version == "resnet" else None
     net = net or costmodel.build(describe_network(version, size=(257, 513), heads=False)).eval()
     x = torch.randn(2, 3, 224, 224) if version == "resnet" else torch.randn(1, 3, 257, 513)
-    counted = count(net, x)
-    assert least < (counted.peak_memory - counted.held) / measured_peak(net, x) <= 1.001
+    x = x.to(memory_format=torch.channels_last) if last == "inputs" else x
+    net = net.to(memory_format=torch.channels_last) if last == "weights" else net
+    counted, measured = count(net, x), measured_peak(net, x)
+    avx512 = "AVX512" in torch.backends.cpu.get_cpu_capability()
+    assert abs((counted.cpu_peak_memory - counted.held) / measured - 1) < (0.05 if avx512 else 0.1)
+    assert counted.peak_memory - counted.held <= 1.001 * measured
     assert counted.held == 4 * x.numel() + sum(v.numel() * v.element_size() for v in net.state_dict().values())
 
 
@@ -521,3 +529,128 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeyp
 def test_the_empty_count() -> None:
     nothing = Count("nothing", (), (), {}, {})
     assert (nothing.macs, nothing.params, nothing.flops()) == (0, 0, 0)
+
+
+def test_the_backward_pass_knows_its_modules() -> None:
+    """2x3 by 3x4, 4x4: the first layer's input wants no gradient, so it costs once again, the second twice."""
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4))
+    counted = count(net, "2x3", backward=True)
+    assert (counted.forward.macs, counted.backward.macs) == (2 * 3 * 4 + 2 * 4 * 4, 2 * 3 * 4 + 2 * 2 * 4 * 4)
+    assert counted.forward.cost.launches == count(net, "2x3").cost.launches
+    back = {path: sum(each.cost.work[Event.MAC] for each in ops) for path, ops in counted.backward.cut().items()}
+    assert back == {"2": 2 * 2 * 4 * 4, "1": 0, "0": 2 * 3 * 4}
+    rows = {row["module"]: row for row in json.loads(report.text(counted, "json"))["modules"]}
+    assert (rows["2"]["forward_flops"], rows["2"]["backward_flops"]) == (2 * 32, 2 * 64)
+    assert "MFLOPs backward" in report.text(counted, "text")
+
+
+class Checkpointed(nn.Module):
+    """Runs a part again in the backward pass, and one twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part, self.line = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        again: torch.Tensor = checkpoint(self.part, x, use_reentrant=False)
+        return self.line(self.line(again))  # type: ignore[no-any-return]  # modules have no types
+
+
+def test_what_runs_again_in_the_backward_pass_is_of_its_module() -> None:
+    backward = count(Checkpointed(), "2x4", backward=True).backward
+    assert {path for path, _ in backward.cut().items()} == {"part.0", "part.1", "line"}
+    assert sum(each.cost.work[Event.MAC] for each in backward.of("part.0")) == 2 * 32  # forward again, weights
+    assert sum(each.op.startswith("aten.add") for each in backward.of("line")) == 2  # gradients of weight, bias
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "work", "read"),
+    [
+        # x W y for each of 5 outputs: 2 x 5 x 3 x 4 products, multiplied and summed.
+        (nn.Bilinear(3, 4, 5, bias=False), ("2x3", "2x4"), {Event.PRODUCT: 120, Event.MAC: 120}, 24 + 32 + 240),
+        # Two bags of three rows of four, of a table of a thousand.
+        (
+            nn.EmbeddingBag(1000, 4, mode="mean"),
+            ("2x3:int64",),
+            {Event.REDUCTION: 24, Event.DIVISION: 8},
+            6 * 16 + 6 * 8 + 2 * 8,
+        ),
+        (
+            lambda a, b: torch.cdist(a, b),
+            ("4x3", "5x3"),
+            {Event.ADDITION: 60, Event.PRODUCT: 60, Event.REDUCTION: 60, Event.TRANSCENDENTAL: 20},
+            48 + 60,
+        ),
+        # By torch's own decomposition: difference, its square, their mean.
+        (
+            F.mse_loss,
+            ("4x3", "4x3"),
+            {Event.ADDITION: 12, Event.TRANSCENDENTAL: 12, Event.REDUCTION: 12, Event.DIVISION: 1},
+            96,
+        ),
+        # What is written to is not read.
+        (lambda a, b: a.copy_(b), ("3", "3"), {Event.MOVE: 3}, 12),
+        (lambda a, b, c: torch.mul(a, b, out=c), ("3", "3", "3"), {Event.PRODUCT: 3}, 24),
+    ],
+)
+def test_rules_by_hand(function: Any, shapes: tuple[str, ...], work: dict[Event, int], read: int) -> None:
+    counted = count(function, *shapes)
+    assert not counted.unpriced
+    moved = {Event.MOVE: counted.work[Event.MOVE]}  # of data, whatever a function arranges first
+    assert counted.work == Work({**moved, **work})
+    assert max(each.cost.reads for each in counted.operations) == read
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.huber_loss, F.binary_cross_entropy_with_logits, F.l1_loss])
+def test_losses_and_weight_norm_have_rules(loss: Callable[..., Any]) -> None:
+    second = "4:int64" if loss is F.cross_entropy else "4x9"
+    first = torch.empty(4, 9, device="meta", requires_grad=True)
+    assert not count(loss, first, second, backward=loss is F.cross_entropy).unpriced
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    assert not count(normed, "2x3", backward=True).unpriced
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.LSTM(8, 6, 2, bidirectional=True),
+        lambda: nn.LSTM(8, 6, bias=False),
+        lambda: nn.GRU(8, 6),
+        lambda: nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True).eval(),
+    ],
+)
+def test_what_a_cpu_runs_as_one_kernel_is_counted_as_its_parts(make: Callable[[], Any], backward: bool) -> None:
+    net = make()
+    x = torch.randn(5, 3, 8, requires_grad=backward)
+    free, real = count(net, x, backward=backward), count(net, x, backward=backward, real=True)
+    assert not real.unpriced
+    assert free.forward.macs == real.forward.macs
+    if isinstance(net, nn.GRU | nn.LSTM):
+        tails = (Event.MAC, Event.SIGMOID, Event.TANH, Event.BIAS)
+        assert [free.forward.work[event] for event in tails] == [real.forward.work[event] for event in tails]
+    if backward and isinstance(net, nn.LSTM):
+        assert real.backward.macs == 2 * real.forward.macs
+        # Without values, the state that a sequence starts from, which wants no gradient, is not given one.
+        heads = sum(3 * 4 * 6 * 6 for name, _ in net.named_parameters() if name.startswith("weight_hh"))
+        assert free.backward.macs == 2 * free.forward.macs - heads
+
+
+def test_real_modules_without_values_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="on the meta device"):
+        count(nn.Linear(2, 2, device="meta"), torch.ones(1, 2), real=True)
+
+
+@pytest.mark.parametrize("factor", [2, 1.5, 0.3, (2, 0.5)])
+def test_resizing_by_a_factor_in_letters(factor: Any) -> None:
+    counted = count(lambda x: F.interpolate(x, scale_factor=factor, mode="bilinear"), "1x3xHxW")
+    from costmodel.price.formula import at
+
+    resized = F.interpolate(torch.ones(1, 3, 31, 45), scale_factor=factor, mode="bilinear")
+    assert at(counted.work[Event.RESIZE], {"H": 31, "W": 45}) == resized.numel()
+    assert "s7" not in str(counted.formula())
+
+
+def test_a_refusal_speaks_of_the_letters() -> None:
+    with pytest.raises(InvalidInput, match=r"size N \(traced at N = 192\)"):
+        count(lambda x: x.reshape(-1, 7) * 2, "N")

@@ -8,11 +8,13 @@ import keyword
 import logging
 import math
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +29,8 @@ from costmodel.price.conventions import Convention, find_convention
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from costmodel.price.formula import Guard
 
 _SIDE = r"(\d+|(?!x)[A-Za-wyz_][A-Za-wyz_0-9]*)"  # x stands between sides
 SHAPE = re.compile(rf"{_SIDE}(x{_SIDE})*(:\w+)?|scalar(:\w+)?")
@@ -78,9 +82,31 @@ class Count:
     def peak_memory(self) -> int:
         """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
         the fullest moment. Without workspaces of kernels and what an allocator rounds up."""
+        return self._peak(lambda each: each.live)
+
+    @property
+    def cpu_peak_memory(self) -> int:
+        """Bytes that the call needs at once on a CPU: `peak_memory` with the copies that oneDNN's convolutions make of
+        contiguous maps, in blocks of 16 channels, as with AVX-512 and two threads or more; one thread makes fewer."""
+        return self._peak(lambda each: each.live + each.workspace)
+
+    def _peak(self, at: Callable[[Observed], int]) -> int:
         if self.letters or self.held < 0:
             raise InvalidInput("peak memory is followed without values and in numbers: neither with letters nor real")
-        return self.held + max((each.live for each in self.operations), default=0)
+        return self.held + max(map(at, self.operations), default=0)
+
+    @property
+    def forward(self) -> "Count":
+        """The forward pass alone."""
+        return self._only(backward=False)
+
+    @property
+    def backward(self) -> "Count":
+        """The backward pass alone; without operations where none was asked for."""
+        return self._only(backward=True)
+
+    def _only(self, backward: bool) -> "Count":
+        return replace(self, operations=tuple(each for each in self.operations if each.backward is backward))
 
     def flops(self, convention: "str | Convention" = "torch") -> Size:
         """The price of the work under a convention; its `unit` may be MACs."""
@@ -190,6 +216,8 @@ def count(
     if not tree_leaves((given, kwargs)):
         raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
     names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
+    if real and isinstance(net, torch.nn.Module) and any(each.is_meta for each in [*net.parameters(), *net.buffers()]):
+        raise InvalidInput(f"real: {type(net).__name__} is on the meta device, without values: make it on a device")
     paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
     saved: dict[str, int] = {}
     operations = _run(net, given, kwargs, paths, real=real, saved=saved, **how)
@@ -279,6 +307,8 @@ def _letters(text: str) -> list[str]:
 # Sizes that stand for letters while torch traces: some modules need sides that can be halved several times.
 STEP = 64
 PROBES = (1, 2, 3, 7, 30, 4099)  # where a formula is tried besides
+LARGEST = 4099  # up to where it is asked whether guards hold
+MOST_TURNS = 12
 
 
 def _symbolic(
@@ -288,16 +318,21 @@ def _symbolic(
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    from costmodel.price.formula import lettered
+    from costmodel.price.formula import Guard, lettered
 
-    hints = {name: STEP * (3 + place) for place, name in enumerate(letters)}
+    hints = _usual(letters)
     sizes = ShapeEnv(duck_shape=False)
     mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
     named: dict[str, str] = {}
     given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(inputs))
     names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
     paths = {id(each): path for path, each in reversed(names.items())}
-    operations = _run(net, given, kwargs, paths, real=False, mode=mode, **how)
+    try:
+        operations = _run(net, given, kwargs, paths, real=False, mode=mode, **how)
+    except InvalidInput as error:
+        told = re.sub(r"\bs\d+\b", lambda found: named.get(found[0], found[0]), str(error))
+        traced = ", ".join(f"{name} = {size}" for name, size in hints.items())
+        raise InvalidInput(f"{told} (traced at {traced})") from error
 
     fixed = {str(symbol) for symbol, found in sizes.replacements.items() if found.is_number}
     if repeats := [name for symbol, name in named.items() if symbol in fixed]:
@@ -329,7 +364,14 @@ def _symbolic(
     shapes = tuple(each if isinstance(each, str) else _shape(each) for each in inputs)
     counted = replace(_counted(net, shapes, found, names), letters=letters)
     counted = replace(counted, frames=how["frames"])
-    return replace(counted, condition=_condition(counted, net, inputs, kwargs, how))
+    granted = {str(each.expr): each.expr for each in sizes.guards}
+    guards = [Guard(expr, named) for expr in granted.values() if expr.free_symbols]
+    return replace(counted, condition=_condition(counted, net, inputs, kwargs, how, guards))
+
+
+def _usual(letters: Sequence[str]) -> dict[str, int]:
+    """Sizes for the letters to trace with."""
+    return {name: STEP * (3 + place) for place, name in enumerate(letters)}
 
 
 def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, str], place: int) -> Any:
@@ -358,36 +400,67 @@ def _at(text: str, sizes: Mapping[str, int]) -> str:
     return "x".join(str(sizes.get(side, side)) for side in shape.split("x")) + colon + kind
 
 
-def _condition(counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], how: Mapping[str, Any]) -> str:
-    """Compare with integer counts at several sizes; what has to hold for the sizes, or nothing."""
+def _condition(
+    counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], how: Mapping[str, Any], guards: "Sequence[Guard]"
+) -> str:
+    """Compare with integer counts at several sizes, odd, small and large ones, and on both sides of what torch took
+    for granted; what has to hold for the sizes, or nothing."""
     from costmodel.price.formula import at
+
+    letters = counted.letters
+
+    def diagonal(first: int, step: int) -> dict[str, int]:
+        return {name: first + step * place for place, name in enumerate(letters)}
 
     def agrees(sizes: Mapping[str, int]) -> bool:
         given = [_at(each, sizes) if isinstance(each, str) else each for each in inputs]
-        exact = count(net, *given, **how, **kwargs)
+        try:
+            exact = count(net, *given, **how, **kwargs)
+        except InvalidInput:  # the module refuses such sizes
+            return False
         return all(at(counted.work[event], sizes) == exact.work[event] for event in Event) and (
             at(counted.cost.reads, sizes),
             at(counted.cost.writes, sizes),
         ) == (exact.cost.reads, exact.cost.writes)
 
-    letters = counted.letters
-    for factor in (2, 5):
-        sizes = {name: STEP * (factor + place) for place, name in enumerate(letters)}
-        if not agrees(sizes):
-            told = ", ".join(f"{name} = {size}" for name, size in sizes.items())
-            raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
-
-    def fails(first: int, step: int) -> bool:
-        try:
-            return not agrees({name: first + step * place for place, name in enumerate(letters)})
-        except InvalidInput:  # the module refuses such sizes
-            return True
-
-    # Odd ones, small ones, large ones: some modules do something else there.
-    if fails(2 * STEP + 13, 6):
+    usual = [diagonal(STEP * factor, STEP) for factor in (2, 3, 5)]
+    others = [diagonal(2 * STEP + 13, 6), *(diagonal(size, 0) for size in PROBES), *_turns(letters, guards)]
+    bad = [sizes for sizes in [*usual, *others] if not agrees(sizes)]
+    if not bad:
+        return ""
+    good = [sizes for sizes in [*usual, *others] if sizes not in bad]
+    needed = [guard for guard in guards if all(map(guard, good)) and not all(map(guard, bad))]
+    if good and all(any(not guard(sizes) for guard in needed) for sizes in bad):
+        words = [_where(name, letters, needed) for name in letters if any(guard.about(name) for guard in needed)]
+        if all(words):
+            return "sizes with " + " and ".join(words)
+    if wrong := [sizes for sizes in usual if sizes in bad]:
+        told = ", ".join(f"{name} = {size}" for name, size in wrong[0].items())
+        raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
+    if others[0] in bad:
         return f"{' and '.join(letters)} multiples of {STEP}"
-    bad = [first for first in PROBES if fails(first, 0)]
-    return f"other sizes than {', '.join(map(str, bad))}, where it does not hold" if bad else ""
+    told = "; ".join(", ".join(f"{name} = {size}" for name, size in sizes.items()) for sizes in bad)
+    return f"other sizes than {told}, where it does not hold"
+
+
+def _where(name: str, letters: Sequence[str], guards: "Sequence[Guard]") -> str:
+    from costmodel.price.formula import where
+
+    usual = _usual(letters)
+    return where(name, [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)])
+
+
+def _turns(letters: Sequence[str], guards: "Sequence[Guard]") -> list[dict[str, int]]:
+    """Sizes on both sides of where a guard begins or ceases to hold; of guards with few such places first."""
+    usual, found = _usual(letters), []
+    for name in letters:
+        for guard in guards:
+            if guard.about(name):
+                holds = [guard({**usual, name: size}) for size in range(1, LARGEST + 1)]
+                turns = [size for size in range(1, LARGEST) if holds[size] != holds[size - 1]]
+                found += [(len(turns), name, side) for turn in turns[:2] for side in (turn, turn + 1)]
+    places = dict.fromkeys((name, size) for _, name, size in sorted(found))
+    return [{**usual, name: size} for name, size in list(places)[:MOST_TURNS]]
 
 
 def _shape(value: Any) -> str:
@@ -414,15 +487,13 @@ def _run(
     def placed(tree: Any) -> Any:
         return tree_map_only(torch.Tensor, _valued if real else _meta, tree)
 
-    where = [""]
+    places = _Places(paths)
     call: Callable[..., Any] = net
     state: dict[str, torch.Tensor] = {}
     if isinstance(net, torch.nn.Module):
         own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         # What is written into the substitutes is not written into the module.
-        state = _attempt(lambda: {name: _substitute(each, real) for name, each in own.items()}, net, inputs)
-        if mode is not None:  # of tensors with symbolic sizes
-            state = {name: mode.from_tensor(tensor, static_shapes=True) for name, tensor in state.items()}
+        state = _attempt(lambda: {name: _substitute(name, each, real, mode) for name, each in own.items()}, net, inputs)
 
         def call(*args: Any, **options: Any) -> Any:
             return torch.func.functional_call(net, state, args, options, tie_weights=True)
@@ -430,25 +501,25 @@ def _run(
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(_unchanged(net))
-        stack.enter_context(_tracked(paths, where))
+        stack.enter_context(places.followed())
         stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
         if mode is not None:
             stack.enter_context(mode)
         args, options = _attempt(lambda: (placed(inputs), placed(kwargs)), net, inputs)
         if saved is not None and backward:
-            stack.enter_context(_saving(saved, lambda: where[-1]))
+            stack.enter_context(_saving(saved, places.now))
         if not real and mode is None:
             mine = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
             here = [*state.values(), *mine]
         else:
             here = []
-        listener: Listener = stack.enter_context(Listener(lambda: where[-1], meta=not real))
+        listener: Listener = stack.enter_context(Listener(places.now, meta=not real))
         listener.hold(here)
 
         def calls() -> None:
             out = _clip(call, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
             if backward:
-                _backward(out)
+                _backward(out, listener)
 
         _attempt(calls, net, inputs)
     return listener.operations
@@ -481,12 +552,15 @@ def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
 def _of_parameter(tensor: torch.Tensor) -> bool:
     """Whether it is a parameter's substitute, or a view of one."""
     base = tensor._base if tensor._base is not None else tensor
-    return isinstance(base, torch.nn.Parameter) or getattr(base, "_is_parameter", False)
+    return isinstance(base, torch.nn.Parameter) or hasattr(base, "_owner")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch logs what it raises while it traces; that is told in words. Random numbers are given back."""
+    """torch logs what it raises while it traces; that is told in words. Random numbers are given back. The transformer
+    layers do not run as one kernel, whose parts nobody sees."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     log = logging.getLogger("torch._subclasses.fake_tensor")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -495,6 +569,7 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextmanager
@@ -514,11 +589,14 @@ def _unchanged(net: Any) -> Iterator[None]:
                 each.__dict__[name].update(table)
 
 
-def _substitute(tensor: torch.Tensor, real: bool) -> torch.Tensor:
-    """What stands for a parameter or a buffer: a copy, or a tensor like it without values."""
-    made = tensor.detach().clone() if real else _meta(tensor)
-    made._is_parameter = True  # type: ignore[attr-defined]  # for what autograd saves
-    return made.requires_grad_(tensor.requires_grad)
+def _substitute(name: str, tensor: torch.Tensor, real: bool, mode: Any) -> Any:
+    """What stands for a parameter or a buffer and knows its module: a copy, or a tensor like it without values, under
+    ``mode`` one of that kind."""
+    like = tensor.detach().clone() if real else _meta(tensor)
+    made: Any = like.requires_grad_(tensor.requires_grad)
+    made = made if mode is None else mode.from_tensor(made, static_shapes=True)
+    made._owner = name.rpartition(".")[0]
+    return made
 
 
 def _valued(tensor: torch.Tensor) -> torch.Tensor:
@@ -538,38 +616,63 @@ def _meta(tensor: torch.Tensor) -> torch.Tensor:
     return made.requires_grad_(tensor.requires_grad)
 
 
-def _backward(out: Any) -> None:
+def _backward(out: Any, listener: Listener) -> None:
     leaves = [each for each in tree_leaves(out) if isinstance(each, torch.Tensor) and each.requires_grad]
     if not leaves:
         raise InvalidInput("backward: no output depends on a parameter or an input that wants a gradient")
-    torch.autograd.backward(leaves, [torch.ones_like(each) for each in leaves])
+    with listener.paused():  # where a loss would be
+        seeds = [torch.ones_like(each) for each in leaves]
+    torch.autograd.backward(leaves, seeds)
 
 
-@contextmanager
-def _tracked(paths: Mapping[int, str], where: list[str]) -> Iterator[None]:
-    """Keep the path of the module that runs at the end of ``where``."""
+class _Places:
+    """Whose code runs: the module that was entered last, or in the backward pass the one whose forward pass made the
+    node of autograd that runs now. Nodes are numbered as they are made, so it is enough to know the number at which
+    each module was entered and left."""
 
-    def enter(module: torch.nn.Module, args: Any) -> None:
-        path = paths.get(id(module))
+    def __init__(self, paths: Mapping[int, str]) -> None:
+        self._paths = paths
+        self._entered = [""]
+        self._marks: list[tuple[int, str]] = [(0, "")]
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        before = register_module_forward_pre_hook(self._enter)
+        after = register_module_forward_hook(self._leave, always_call=True)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
+    def now(self) -> str:
+        # A module that runs during the backward pass is one that checkpointing runs again.
+        node = torch._C._current_autograd_node() if len(self._entered) == 1 else None
+        if node is None:
+            return self._entered[-1]
+        variable = getattr(node, "variable", None)  # of the sum of gradients of one tensor
+        if variable is not None:
+            return getattr(variable, "_owner", "")
+        return self._marks[bisect_right(self._marks, node._sequence_nr(), key=lambda mark: mark[0]) - 1][1]
+
+    def _enter(self, module: torch.nn.Module, args: Any) -> None:
+        path = self._paths.get(id(module))
         if path is None:  # made while running
-            path = f"{where[-1]}.{type(module).__name__}".lstrip(".")
-        where.append(path)
+            path = f"{self._entered[-1]}.{type(module).__name__}".lstrip(".")
+        self._entered.append(path)
+        self._mark()
 
-    def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
-        where.pop()
+    def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        self._entered.pop()
+        self._mark()
 
-    before = register_module_forward_pre_hook(enter)
-    after = register_module_forward_hook(leave, always_call=True)
-    try:
-        yield
-    finally:
-        before.remove()
-        after.remove()
+    def _mark(self) -> None:
+        self._marks.append((torch._C._autograd._get_sequence_nr(), self._entered[-1]))
 
 
 _NEEDS_VALUES = re.compile(
     r"meta tensor|no data|Tensor\.item|data-dependent|should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
-    r"not supported for meta|'Meta' backend|with arguments from the 'Meta'",
+    r"not supported for meta|meta_nonzero|'Meta' backend|with arguments from the 'Meta'",
     re.IGNORECASE,
 )
 
@@ -577,7 +680,8 @@ _NEEDS_VALUES = re.compile(
 def _why(error: Exception, net: Any, inputs: Any) -> str:
     """What went wrong, in words."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    first = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+    line = shorten(lines[0], 200, placeholder=" ...") if lines else ""
+    first = f"{type(error).__name__}: {line}".rstrip(": ")
     if _NEEDS_VALUES.search(str(error)):
         return f"{type(net).__name__} needs the values of its tensors, which counting does without ({first}): --real"
     given = ", ".join(_shape(each) for each in inputs) or "none"

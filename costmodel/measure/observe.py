@@ -7,24 +7,38 @@ silence.
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import is_fake
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from costmodel.describe.work import NOTHING, Cost, Work
-from costmodel.measure.rules import DROPOUTS, FETCHES, KEEPS_DTYPE, find
+from costmodel.measure.rules import (
+    BAGS,
+    CONVOLUTIONS,
+    DROPOUTS,
+    FETCHES,
+    KEEPS_DTYPE,
+    OVERWRITES,
+    channels_last,
+    find,
+    workspace,
+)
 
 
 @dataclass(frozen=True)
 class Observed:
     """One dispatched operation: ``inputs`` and ``output`` are shapes, ``path`` names the module whose code called it
     ("" outside of all). ``priced`` is False where no rule knows it (its work is then empty). ``live``: bytes of all
-    results, of this and earlier operations, that are still in memory when it ends."""
+    results, of this and earlier operations, that are still in memory when it ends; ``workspace``: what it needs besides
+    while it runs on a CPU."""
 
     op: str
     cost: Cost
@@ -34,6 +48,7 @@ class Observed:
     output: tuple[int, ...] = ()
     backward: bool = False
     live: int = 0
+    workspace: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,9 +82,12 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         self._meta = meta
         self._live: dict[int, int] = {}  # bytes by storage
         self._there: list[torch.UntypedStorage] = []
+        self._paused = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self._paused:
+            return func(*args, **kwargs)
         kind, rule = find(func)
         if kind == "unknown":
             if func.overloadpacket.__name__ in DROPOUTS and not args[2]:  # in evaluation: nothing happens
@@ -82,22 +100,25 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         if self._meta:
             args, kwargs = _without_values(args, kwargs)
             out = _as_it_came(func, args) if not kwargs else None
-            out = func(*args, **kwargs) if out is None else out
+            out = _laid_out(func(*args, **kwargs), func, args) if out is None else out
         else:
             out = func(*args, **kwargs)
         if kind == "free":
             return out
-        events = rule(out, *args, **kwargs) if rule else None
+        events = rule(out, *args, **kwargs) if rule else _of_its_parts(func, args, kwargs)
         read = _tensors(args) + _tensors(kwargs.values()) if kwargs else _tensors(args)
         written = _tensors((out,))
-        fetched = [*written, *read[1:]] if func.overloadpacket.__name__ in FETCHES else read
-        cost = Cost(Work(events), reads=_bytes(fetched), writes=_bytes(written), launches=1)
+        work = NOTHING.work if events is None else Work(events)
+        reads = _bytes_read(func, read, written, kwargs.get("out"))
+        cost = Cost(work, reads=reads, writes=_bytes(written), launches=1)
         shapes = tuple(tuple(tensor.shape) for tensor in read)
         shape = tuple(written[0].shape) if written else ()
         backward = torch._C._current_graph_task_id() != -1
         live = self._alive(written) if self._meta else 0
+        blocks = self._meta and func._schema.name.removeprefix("aten::") in CONVOLUTIONS and not _symbolic(written)
+        space = workspace(out, *args) if blocks else 0
         self.operations.append(
-            Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward, live)
+            Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward, live, space)
         )
         return out
 
@@ -105,6 +126,15 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         """Tensors that were there before: what is written into them is no new memory."""
         self._there = [tensor.untyped_storage() for tensor in tensors]
         self._live |= {id(storage): 0 for storage in self._there}
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing in it counts."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def _alive(self, written: list[torch.Tensor]) -> int:
         """Bytes of all results that somebody still holds."""
@@ -115,6 +145,20 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
                 self._live[key] = size
                 weakref.finalize(storage, self._live.pop, key, None)
         return sum(self._live.values())
+
+
+def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:
+    """What an operation without a rule does, by torch's own decomposition of it, if each part has a rule. It is still
+    one kernel, that reads its arguments and writes its results."""
+    from torch._decomp import decomposition_table
+
+    if func not in decomposition_table or func.namespace != "aten":
+        return None
+    given, named = tree_map_only(torch.Tensor, lambda t: t if is_fake(t) else t.to("meta"), (args, kwargs))
+    with Listener(meta=True) as listener:
+        decomposition_table[func](*given, **named)
+    seen = Observation(tuple(listener.operations))
+    return None if seen.unpriced else seen.cost.work
 
 
 def _without_values(args: Any, kwargs: Any) -> Any:
@@ -134,10 +178,11 @@ def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
         return None
     if name == "batch_norm" and not args[5] and first.dim() > 1 and args[3].shape[0] == first.shape[1]:
         return torch.empty_like(first)
-    if name.startswith("upsample_") and not name.endswith("_backward") and isinstance(args[1], list | tuple):
-        sides = (*first.shape[:2], *args[1])
-        last = first.dim() == 4 and not first.is_contiguous() and first.is_contiguous(memory_format=torch.channels_last)
-        shape = torch.channels_last if last else torch.contiguous_format
+    resized = name.startswith("upsample_") and not name.endswith("_backward")
+    if resized and (isinstance(args[1], list | tuple) or func._overloadname == "vec"):
+        given = args[1] if args[1] is not None else _scaled(first.shape[2:], args[-1])
+        sides = (*first.shape[:2], *given)
+        shape = torch.channels_last if channels_last(first) else torch.contiguous_format
         return torch.empty(sides, dtype=first.dtype, device="meta", memory_format=shape)
     if torch.Tag.pointwise not in func.tags:
         return None
@@ -150,6 +195,24 @@ def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
     if name.endswith("_") and first.dtype.is_floating_point:
         return first
     return torch.empty_like(first) if name in KEEPS_DTYPE and first.dtype.is_floating_point else None
+
+
+def _symbolic(tensors: list[torch.Tensor]) -> bool:
+    return any(isinstance(side, torch.SymInt) for each in tensors for side in each.shape)
+
+
+def _laid_out(out: Any, func: Any, args: Any) -> Any:
+    """The result of a convolution of maps or weights with channels last is such a map, on every device but meta."""
+    if func._schema.name.removeprefix("aten::") not in CONVOLUTIONS or _symbolic([out]):
+        return out
+    last = any(each.dim() == 4 and channels_last(each) for each in args[:2])
+    return torch.empty_like(out, memory_format=torch.channels_last) if last else out
+
+
+def _scaled(sides: Any, factors: Any) -> list[Any]:
+    """Sides times factors, rounded down, whether numbers or symbols."""
+    exact = [Fraction(factor).limit_denominator(4096) for factor in factors]
+    return [side * each.numerator // each.denominator for side, each in zip(sides, exact, strict=True)]
 
 
 def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
@@ -165,6 +228,19 @@ def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
 
 def _bytes(tensors: list[torch.Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _bytes_read(func: Any, read: list[torch.Tensor], written: list[torch.Tensor], out: Any) -> int:
+    """Bytes of the arguments; of a table, those of the rows that are fetched; none of what is only written to."""
+    name = func._schema.name.removeprefix("aten::")
+    if name in BAGS:
+        table, indices = read[:2]
+        return indices.numel() * table[0].numel() * table.element_size() + _bytes(read[1:])
+    if name in FETCHES:
+        return _bytes([*written, *read[1:]])
+    if name in OVERWRITES:
+        return _bytes(read[1:])
+    return _bytes(read) - _bytes(_tensors((out,)) if out is not None else [])
 
 
 def observe(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Observation:

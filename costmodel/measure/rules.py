@@ -68,6 +68,18 @@ def _batches_summed(result: Any, bias: Any, a: Any, b: Any, /, *, beta: float = 
     return {Event.MAC: a.numel() * b.shape[-1], Event.BIAS: result.numel()} if alpha == beta == 1 else None
 
 
+def _three(
+    result: Any, a: Any, b: Any, c: Any, expand_a: Any, expand_b: Any, expand_c: Any, sums: Any, unroll: int = 1
+) -> Events:
+    """The sum of ``a * b * c`` over ``sums``, after new dimensions: of `torch.nn.Bilinear`."""
+    sides = [list(each.shape) for each in (a, b, c)]
+    for shape, places in zip(sides, (expand_a, expand_b, expand_c), strict=True):
+        for place in sorted(places):
+            shape.insert(place, 1)
+    count = math.prod(max(same) for same in zip(*sides, strict=True))
+    return {Event.PRODUCT: count, Event.MAC: count}
+
+
 def _dot(result: Any, a: Any, b: Any) -> Events:
     return {Event.MAC: a.numel()}
 
@@ -143,6 +155,44 @@ def _nothing(*args: Any, **options: Any) -> Events:
     return {}
 
 
+def _bags(
+    result: Any, table: Any, indices: Any, offsets: Any, scaled: bool = False, mode: int = 0, sparse: bool = False,
+    weights: Any = None, *rest: Any,
+) -> Events:  # fmt: skip
+    """Rows of a table, summed (mode 0), averaged (1) or the largest (2) by bag."""
+    fetched = indices.numel() * table.shape[1]
+    events = {Event.REDUCTION: fetched} | ({Event.PRODUCT: fetched} if weights is not None else {})
+    return events | ({Event.DIVISION: result[0].numel()} if mode == 1 else {})
+
+
+def _bags_backward(result: Any, grad: Any, indices: Any, *rest: Any) -> Events:
+    return {Event.ADDITION: indices.numel() * grad.shape[1]}
+
+
+def _distances(result: Any, a: Any, *rest: Any) -> Events | None:
+    """Differences, powers of them, their sum, and a root, for each pair of rows."""
+    power = next((each for each in rest if isinstance(each, int | float)), 2)
+    if power in (0, math.inf):
+        return None
+    count = result.numel() * a.shape[-1]
+    powers = {1.0: Event.ACTIVATION, 2.0: Event.PRODUCT}.get(power, Event.TRANSCENDENTAL)
+    events = {Event.ADDITION: count, Event.REDUCTION: count, powers: count}
+    if power != 1:
+        events[Event.TRANSCENDENTAL] = events.get(Event.TRANSCENDENTAL, 0) + result.numel()
+    return events
+
+
+def _weight_norm_backward(result: Any, grad: Any, weight: Any, size: Any, *rest: Any) -> Events:
+    """``g/n * (grad - v * sum(grad * v)/n^2)``."""
+    count, norms = weight.numel(), size.numel()
+    return {
+        Event.PRODUCT: 3 * count + norms,
+        Event.REDUCTION: count,
+        Event.ADDITION: count,
+        Event.DIVISION: 3 * norms,
+    }
+
+
 # ---- norms, pooling --------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +266,57 @@ def _attention(result: Any, q: Any, k: Any, v: Any, /, *args: Any, **options: An
     }
 
 
+def _attention_backward(result: Any, grad: Any, q: Any, k: Any, v: Any, /, *args: Any, **options: Any) -> Events:
+    """The weights again, their gradient and that of the values, then those of queries and keys."""
+    weights = math.prod(q.shape[:-1]) * k.shape[-2]
+    return {
+        Event.MAC: weights * (3 * q.shape[-1] + 2 * v.shape[-1]),
+        Event.PRODUCT: 2 * weights,
+        Event.SOFTMAX: 2 * weights,
+    }
+
+
+# ---- recurrence that arrives as one operation -----------------------------------------------------------------------
+
+
+def _lstm_layer(
+    result: Any, x: Any, weight: Any, recurrent: Any, bias: Any, other: Any, h: Any, c: Any, reverse: bool,
+    batch_sizes: Any, mode: int, hidden: int, layers: int, biased: bool, *rest: Any,
+) -> Events | None:  # fmt: skip
+    """One layer and direction of `torch.nn.LSTM` as oneDNN runs it."""
+    steps = x.shape[0] * x.shape[1]
+    units = steps * hidden
+    if mode != LSTM:
+        return None
+    return {
+        Event.MAC: steps * (weight.numel() + recurrent.numel()),
+        Event.BIAS: 8 * units if biased else 0,
+        Event.ADDITION: 5 * units,
+        Event.SIGMOID: 3 * units,
+        Event.TANH: 2 * units,
+        Event.PRODUCT: 3 * units,
+    }
+
+
+def _lstm_layer_backward(result: Any, x: Any, weight: Any, recurrent: Any, *rest: Any) -> Events | None:
+    """Gradients of both products' arguments; of three sigmoids, two tanh (two products, one difference each) and three
+    products; what the state and the output get from two sides."""
+    mode, hidden = rest[11], rest[12]
+    if mode != LSTM:
+        return None
+    steps = x.shape[0] * x.shape[1]
+    units = steps * hidden
+    return {
+        Event.MAC: 2 * steps * (weight.numel() + recurrent.numel()),
+        Event.REDUCTION: 8 * units,
+        Event.PRODUCT: (5 * 2 + 3 * 2) * units,
+        Event.ADDITION: (5 + 2) * units,
+    }
+
+
+LSTM = 2  # among torch's numbers of recurrences
+
+
 def _named(rule: Rule, names: str) -> dict[str, Rule]:
     return dict.fromkeys(names.split(), rule)
 
@@ -235,6 +336,18 @@ RULES: dict[str, Rule] = (
         "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
         "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
     )
+    | _named(
+        _attention_backward,
+        "_scaled_dot_product_flash_attention_backward _scaled_dot_product_flash_attention_for_cpu_backward "
+        "_scaled_dot_product_cudnn_attention_backward",
+    )
+    | _named(_lstm_layer, "mkldnn_rnn_layer")
+    | _named(_lstm_layer_backward, "mkldnn_rnn_layer_backward")
+    | _named(_three, "_trilinear")
+    | _named(_bags, "_embedding_bag _embedding_bag_forward_only")
+    | _named(_bags_backward, "_embedding_bag_backward")
+    | _named(_distances, "_cdist_forward _pdist_forward")
+    | _named(_weight_norm_backward, "_weight_norm_interface_backward")
     # elements
     | _named(_sum, "add sub rsub")
     | _named(_each(Event.PRODUCT), "mul square")
@@ -279,7 +392,7 @@ RULES: dict[str, Rule] = (
         "_upsample_nearest_exact3d channel_shuffle native_channel_shuffle unfold_copy permute_copy _pad_circular "
         "masked_scatter index_copy diag_embed repeat_interleave new_tensor _reshape_alias_copy expand_copy",
     )
-    | _named(_each(Event.ADDITION), "scatter_add index_add col2im embedding_dense_backward")
+    | _named(_each(Event.ADDITION), "scatter_add index_add col2im embedding_dense_backward scatter_reduce index_reduce")
     # norms, pooling, resizing
     | _named(
         _batch_norm(5), "batch_norm native_batch_norm cudnn_batch_norm _native_batch_norm_legit _batch_norm_with_update"
@@ -300,7 +413,7 @@ RULES: dict[str, Rule] = (
         "grid_sampler_2d grid_sampler_3d",
     )
     # gradients: of a function of one element, its derivative times the gradient
-    | _named(_each(Event.COMPARISON), "threshold_backward hardtanh_backward")
+    | _named(_each(Event.COMPARISON), "threshold_backward hardtanh_backward softshrink_backward hardshrink_backward")
     | _named(_derivative, "sigmoid_backward tanh_backward")
     | _named(
         _each(Event.ACTIVATION),
@@ -322,7 +435,8 @@ RULES: dict[str, Rule] = (
     | _named(_inputs(Event.RESIZE), "upsample_bilinear2d_backward")
     | _named(
         _inputs(Event.INTERPOLATION),
-        "upsample_bicubic2d_backward upsample_trilinear3d_backward upsample_linear1d_backward",
+        "upsample_bicubic2d_backward upsample_trilinear3d_backward upsample_linear1d_backward "
+        "grid_sampler_2d_backward grid_sampler_3d_backward",
     )
     | _named(_each(Event.PRODUCT), "native_dropout_backward")
     | _named(
@@ -341,6 +455,30 @@ RULES: dict[str, Rule] = (
         "scalar_tensor eye set_",
     )
 )
+
+CONVOLUTIONS = frozenset({"convolution", "_convolution", "conv1d", "conv2d", "conv3d"})
+BLOCK = 16  # channels of a block, in oneDNN's layout for AVX-512
+FEWEST = 5  # channels below which the input stays as it is
+
+
+def channels_last(x: Any) -> bool:
+    """Whether it is a map whose channels are next to each other."""
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def workspace(result: Any, x: Any, weight: Any, *rest: Any) -> int:
+    """Bytes that oneDNN's convolution on a CPU needs besides its result: it copies contiguous maps, the weights and the
+    result into blocks of channels; the result comes back when the other copies are gone."""
+    if x.dim() < 4 or not x.is_contiguous() or channels_last(weight) or x.shape[1] < FEWEST:
+        return 0
+
+    def blocked(each: Any) -> int:
+        channels = int(each.shape[1])
+        return int(each.numel()) // channels * -(-channels // BLOCK) * BLOCK * int(each.element_size())
+
+    whole, out = blocked(result), int(result.numel() * result.element_size())
+    return max(blocked(x) + int(weight.numel() * weight.element_size()) + whole - out, whole)
+
 
 # No kernel runs: memory without values, and views that torch does not mark as ones.
 FREE = frozenset(
@@ -383,7 +521,10 @@ FREE = frozenset(
 KEEPS_DTYPE = frozenset({"add", "sub", "mul", "div", "relu", "sigmoid", "tanh", "gelu", "silu", "exp", "sqrt", "rsqrt"})
 # They read what they fetch, and where it is, not all of their first argument.
 FETCHES = frozenset({"embedding", "gather", "index_select", "index", "take"})
+BAGS = frozenset({"_embedding_bag", "_embedding_bag_forward_only"})
 DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
+# What was in their first argument they overwrite unread.
+OVERWRITES = frozenset({"copy_", "fill_", "zero_", "normal_", "uniform_", "exponential_", "bernoulli_", "random_"})
 _POINTWISE = _each(Event.POINTWISE)
 Known: TypeAlias = "tuple[str, Rule | None]"
 _FOUND: dict[Any, Known] = {}

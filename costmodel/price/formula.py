@@ -3,7 +3,7 @@
 Nothing here is typed from the paper; `costmodel.published` holds what it prints, to be compared with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -269,6 +269,17 @@ def latex(expr: Expr) -> str:
     return str(sympy.latex(expr, symbol_names=LATEX, mul_symbol="dot", order="none"))
 
 
+# How torch spells what sympy has, too.
+_SPELLED: dict[str, Callable[..., Expr]] = {
+    "FloorDiv": lambda a, b: sympy.floor(a / b),
+    "CleanDiv": lambda a, b: sympy.floor(a / b),
+    "Mod": sympy.Mod,
+    "PythonMod": sympy.Mod,
+    "Max": sympy.Max,
+    "Min": sympy.Min,
+}
+
+
 def lettered(size: Any, letters: Mapping[str, str]) -> Size:
     """A size that torch traced, in the letters of the user: ``letters`` by the name of torch's symbol.
 
@@ -276,14 +287,55 @@ def lettered(size: Any, letters: Mapping[str, str]) -> Size:
     """
     if isinstance(size, int):
         return size
-    names = {symbol: letter(letters[symbol.name]) for symbol in size.free_symbols if symbol.name in letters}
-    # torch spells its own division with rounding down.
-    found = size.replace(lambda e: type(e).__name__ == "FloorDiv", lambda e: sympy.floor(e.args[0] / e.args[1]))
-    found = found.xreplace(names)
+    found = _spelled(size, letters)
     known = (sympy.Symbol, sympy.Number, sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min)
     if odd := {type(part).__name__ for part in sympy.preorder_traversal(found) if not isinstance(part, known)}:
         raise InvalidInput(f"no closed form: the sizes depend on the inputs through {', '.join(sorted(odd))}")
     return int(found) if found.is_Integer else found
+
+
+def _spelled(expr: Any, letters: Mapping[str, str]) -> Expr:
+    found = expr.replace(
+        lambda e: type(e).__name__ in _SPELLED and not isinstance(e, sympy.Max | sympy.Min | sympy.Mod),
+        lambda e: _SPELLED[type(e).__name__](*e.args),
+    )
+    names = {symbol: letter(letters[symbol.name]) for symbol in found.free_symbols if symbol.name in letters}
+    return found.xreplace(names)
+
+
+class Guard:
+    """What torch took for granted about the sizes when it traced, such as ``H <= 500``; elsewhere the module may do
+    something else."""
+
+    def __init__(self, traced: Any, letters: Mapping[str, str]) -> None:
+        expr = _spelled(traced, letters)
+        self._letters = sorted(symbol.name for symbol in expr.free_symbols)
+        self._holds = sympy.lambdify([letter(name) for name in self._letters], expr, modules="math")
+
+    def about(self, name: str) -> bool:
+        return name in self._letters
+
+    def __call__(self, sizes: Mapping[str, int]) -> bool:
+        try:
+            return bool(self._holds(*(sizes[name] for name in self._letters)))
+        except (ArithmeticError, NameError, TypeError):  # a division by zero; a function that only torch has
+            return False
+
+
+def where(name: str, holds: Sequence[bool]) -> str:
+    """In words, for which sizes (from 1 on) something holds; nothing where that takes more than a few words."""
+    inside = [size for size, held in enumerate(holds, 1) if held]
+    if not inside or all(holds):
+        return ""
+    first, last, step = inside[0], inside[-1], inside[1] - inside[0] if len(inside) > 1 else 1
+    if inside != list(range(first, last + 1, step)):
+        return ""
+    if step > 1:
+        multiples = first % step == 0 and last + step > len(holds)
+        return (f"{name} a multiple of {step}" + (f" from {first}" if first > step else "")) if multiples else ""
+    if last == len(holds):
+        return f"{name} >= {first}"
+    return f"{name} <= {last}" if first == 1 else f"{first} <= {name} <= {last}"
 
 
 def letter(name: str) -> sympy.Symbol:

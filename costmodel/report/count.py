@@ -1,5 +1,6 @@
 """What a module costs, as a table of its parts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.errors import InvalidInput
@@ -10,6 +11,7 @@ from costmodel.report.sheet import Sheet
 
 if TYPE_CHECKING:
     from costmodel.measure.count import Count
+    from costmodel.measure.observe import Observed
 
 SORTS = ("order", "flops", "params", "bytes")
 
@@ -47,8 +49,16 @@ def _rows(count: "Count", price: Convention, depth: int | None) -> list[dict[str
     for path, operations in {**parts, **idle}.items():
         cost = sum((each.cost for each in operations), NOTHING)
         row = {"module": path, "class": count.modules.get(path, count.name if not path else "")}
-        rows.append(row | _numbers(cost, price, params.get(path, 0)) | {"unpriced": _unpriced(operations)})
+        row |= _numbers(cost, price, params.get(path, 0)) | _passes(operations, price)
+        rows.append(row | {"unpriced": _unpriced(operations)})
     return rows
+
+
+def _passes(operations: "Sequence[Observed]", price: Convention) -> dict[str, Any]:
+    """The two passes apart."""
+    back = price.flops(sum((each.cost for each in operations if each.backward), NOTHING).work)
+    ahead = price.flops(sum((each.cost for each in operations if not each.backward), NOTHING).work)
+    return {"forward_flops": ahead, "backward_flops": back}
 
 
 def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
     }
 
 
-def _unpriced(operations: Any) -> int:
+def _unpriced(operations: "Sequence[Observed]") -> int:
     return sum(not each.priced for each in operations)
 
 
@@ -77,16 +87,21 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
         "convention": price.name,
         "unit": price.unit,
         **_numbers(count.cost, price, count.params),
+        **_passes(count.operations, price),
         "events": {event.value: number for event, number in count.work.items()},
         "unpriced": dict(count.unpriced),
         "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
+        "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 else None,
         "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
     }
 
 
 def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> Sheet:
     whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
+    whole |= _passes(count.operations, price)
     unit = f"M{price.unit}s"
+    both = any(each.backward for each in count.operations)
+    passes = {"forward_flops": f"{unit} forward", "backward_flops": f"{unit} backward"} if both else {"flops": unit}
     body = []
     for row in [*rows, whole]:
         share = 100 * row["flops"] / whole["flops"] if whole["flops"] else 0.0
@@ -96,7 +111,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
                 row["module"] or "(itself)",
                 row["class"],
                 f"{row['params']:,}",
-                f"{row['flops'] / 1e6:,.3f}",
+                *(f"{row[each] / 1e6:,.3f}" for each in passes),
                 f"{share:.2f}",
                 f"{row['bytes'] / 1e6:,.2f}",
                 intensity,
@@ -115,8 +130,8 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
     ]
     title = _title(count)
-    columns = ["module", "class", "params", unit, "%", "MB", f"{price.unit}/byte", "launches"]
-    return Sheet(title, columns, "llrrrrrr", body, notes)
+    columns = ["module", "class", "params", *passes.values(), "%", "MB", f"{price.unit}/byte", "launches"]
+    return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes)
 
 
 def _formulas(count: "Count", price: Convention, form: str) -> str:
@@ -142,7 +157,7 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
 def _memory(count: "Count") -> str:
     return (
         f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {count.held / 1e6:,.1f} of them parameters, buffers and "
-        "inputs; without workspaces of kernels."
+        f"inputs; {count.cpu_peak_memory / 1e6:,.1f} MB with the copies of convolutions on a CPU."
     )
 
 
