@@ -172,7 +172,7 @@ def test_the_findings_about_single_cells_are_those_of_the_profile() -> None:
 
 
 def test_the_finding_about_quality_is_that_of_the_tables() -> None:
-    from costmodel import published
+    from costmodel.published import lstm_icnet as published
     from costmodel.report.figures import pareto
     from costmodel.report.table import table
 

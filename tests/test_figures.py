@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from references import rows
 
 import costmodel
-from costmodel import published
 from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Conv
 from costmodel.profiles import Host, How, Process, Profile, Run, Subject, read
+from costmodel.published import lstm_icnet as published
 from costmodel.report import drawing, figures
 from costmodel.report.table import table
 from costmodel.report.timing import recording

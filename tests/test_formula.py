@@ -8,13 +8,13 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
 from costmodel.describe.work import Event
 from costmodel.price.conventions import CONVENTIONS, Convention
 from costmodel.price.formula import Dx, Dy, I, Kx, Ky, O, equation, latex, parse, square, text
+from costmodel.published import lstm_icnet as published
 from costmodel.report.equation import matches
 from costmodel.report.equation import printed as printed_for
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodel import published
 from costmodel.describe.errors import InvalidInput
 from costmodel.profiles import (
     Gpu,
@@ -26,6 +25,7 @@ from costmodel.profiles import (
     locate,
     locked,
 )
+from costmodel.published import lstm_icnet as published
 
 HOW = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
 HOST = Host(cpu="A CPU", cores=2, memory=1 << 34, torch="2.13.0")

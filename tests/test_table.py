@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from references import EXACT, PRINTED
 
-from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
 from costmodel.profiles import Host, How, Process, Profile, Run, Subject, load, locate
+from costmodel.published import lstm_icnet as published
 from costmodel.report.table import table
 
 FULL = table()

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from costmodel import arguments, published
+from costmodel import arguments
 from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
+from costmodel.published import lstm_icnet as published
 from costmodel.report.render import find_format, render_json
 from costmodel.timing_options import (
     Times,

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import published
 from costmodel.describe.cells import CELLS, RECURRENCES
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
+from costmodel.published import lstm_icnet as published
 from costmodel.report.render import FORMATS
 from costmodel.timing_options import (
     DTYPES,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import arguments, published
+from costmodel import arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     FRAME,
@@ -31,6 +31,7 @@ from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
+from costmodel.published import lstm_icnet as published
 from costmodel.timing_options import (
     progress,
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import arguments, published
+from costmodel import arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     FRAME,
@@ -25,6 +25,7 @@ from costmodel.cli.options import (
 from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
+from costmodel.published import lstm_icnet as published
 from costmodel.report.render import find_format
 from costmodel.timing_options import (
     DEVICES,

@@ -1,6 +1,6 @@
 """Closed forms: the cost of a cell as a formula, derived by tracing its description with symbols for sizes.
 
-Nothing here is typed from the paper; `costmodel.published` holds what it prints, to be compared with.
+Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds what it prints, to be compared with.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from costmodel import published
+from costmodel.published import lstm_icnet as published
 from costmodel.report.sheet import Sheet
 from costmodel.report.timing import percentage, verdicts
 

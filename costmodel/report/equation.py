@@ -3,10 +3,10 @@
 from fractions import Fraction
 from typing import Any
 
-from costmodel import published
 from costmodel.describe.cells import CELLS, CONV_LSTM
 from costmodel.describe.ops import Pair
 from costmodel.price.formula import Equation, I, Kx, Ky, O, latex, parse, square, text
+from costmodel.published import lstm_icnet as published
 
 
 def printed(equation: Equation) -> published.Equation | None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from costmodel import published
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.program import Program
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.published import lstm_icnet as published
 from costmodel.report import sweep as sweeps
 from costmodel.report.drawing import COLOURS, MARKERS, SOFT, STYLE, label, legend, mark, new_axes, sign, solid
 from costmodel.report.drawing import styles as styles_of

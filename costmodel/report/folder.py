@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import costmodel
-from costmodel import published
 from costmodel.describe.errors import InvalidInput
+from costmodel.published import lstm_icnet as published
 from costmodel.report import claims, drawing, figures
 from costmodel.report import sweep as sweeps
 from costmodel.report.page import Figure, Section, page

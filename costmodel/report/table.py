@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from costmodel import published
 from costmodel.describe.catalogue import Entry, entries
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
 from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Pair
 from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
 from costmodel.report.render import find_format, render, render_csv, render_json
 from costmodel.report.sheet import Sheet
