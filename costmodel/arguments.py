@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from costmodel.describe.cells import CELLS, cell_names, is_cell
 from costmodel.describe.errors import InvalidInput
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -45,6 +46,15 @@ def names(texts: list[str] | None, option: str, allowed: list[str]) -> list[str]
         if name not in allowed:
             raise InvalidInput(f"{option} {name!r}: one of {', '.join(allowed)}")
     return [name for name in allowed if name in given]
+
+
+def cells(texts: list[str] | None, option: str) -> list[str] | None:
+    """Repeated and comma-separated cells, the paper's first; nothing given is None."""
+    given = [part.strip() for text in texts or [] for part in text.split(",")]
+    for name in given:
+        if not is_cell(name):
+            raise InvalidInput(f"{option} {name!r}: one of {', '.join(cell_names())}")
+    return names(texts, option, list(dict.fromkeys([*CELLS, *given])))
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -104,7 +104,13 @@ def test_bytes_and_launches_of_a_depth_cell() -> None:
     ("settings", "message"),
     [
         ({"kind": "depth", "channels": (96, 128)}, "96 in cannot become 128 out"),
-        ({"kind": "frob"}, "one of standard, spatial, depth, sep"),
+        ({"kind": "frob"}, "one of standard, spatial, depth, sep, grouped-G, shuffled-G, low-rank-R"),
+        ({"kind": "grouped-0"}, "unknown cell 'grouped-0'"),
+        ({"kind": "grouped-03"}, "unknown cell"),
+        ({"kind": "grouped-G"}, "unknown cell"),
+        ({"kind": "shuffled-3", "channels": 4}, "4 is not a multiple of 3"),
+        ({"kind": Cell("grouped-4", CELLS["sep"])}, "is the name of another cell"),
+        ({"kind": "low-rank-"}, "unknown cell"),
         ({"kind": "sep", "recurrence": "gru"}, f"one of {', '.join(RECURRENCES)}"),
         ({"kind": "sep", "kernel": 0}, "kernel must be at least 1, not 0"),
         ({"kind": "sep", "kernel": (3, 5, 7)}, "kernel must be one size or two"),
@@ -146,6 +152,7 @@ def test_other_integers_become_pythons(integer: type) -> None:
         (("", CELLS["sep"]), "a cell's name is a word"),
         (("mine", 3), "is a function of I, O, Kx, Ky"),
         (("mine", CELLS["sep"], "peephole"), "is a Recurrence, not 'peephole'"),
+        (("mine", CELLS["sep"], RECURRENCES["convrnn"], 0), "rank of a mine cell must be at least 1"),
     ],
 )
 def test_a_cell_checks_itself(arguments: tuple[object, ...], message: str) -> None:
@@ -165,3 +172,30 @@ def test_equal_arrays_are_equal_channels() -> None:
         8 * 9 * 4 + 16,
         8 * 9 * 8 + 32,
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "recurrence", "parameters", "macs", "tail"),
+    [
+        # 8 transitions of 3 x 3 x 8/4 x 8 weights, 4 biases of 8.
+        ("grouped-4", "convlstm", 8 * 9 * 2 * 8 + 4 * 8, 8 * 9 * 2 * 8, 37),
+        ("shuffled-2", "convlstm", 8 * 9 * 4 * 8 + 4 * 8, 8 * 9 * 4 * 8, 37),
+        # U_x and U_h to 3 channels, V of 4 gates from 3; they add 3 sums per position instead of 4 x 8.
+        ("low-rank-3", "convlstm", 2 * 9 * 8 * 3 + 4 * 3 * 8 + 4 * 8, 2 * 9 * 8 * 3 + 4 * 3 * 8, 33 + 3 / 8),
+        # ConvGRU: 6 transitions; 3 sums, 3 biases, 1 - Z, 1 sum, 3 products, 2 sigmoids, 1 tanh.
+        ("standard", "convgru", 6 * 9 * 64 + 3 * 8, 6 * 9 * 64, 3 + 3 + 1 + 1 + 3 + 2 * 5 + 5),
+        ("sep", "convgru", 6 * (9 * 8 + 64) + 3 * 8, 6 * (9 * 8 + 64), 26),
+        # ConvRNN: 2 transitions, 1 sum, 1 bias, 1 tanh.
+        ("standard", "convrnn", 2 * 9 * 64 + 8, 2 * 9 * 64, 1 + 1 + 5),
+        # The factorised ConvGRU has a factor for its gates and one for the candidate, which reads R o H.
+        ("low-rank-3", "convgru", 4 * 9 * 8 * 3 + 3 * 3 * 8 + 3 * 8, 4 * 9 * 8 * 3 + 3 * 3 * 8, 23 + 2 * 3 / 8),
+    ],
+)
+def test_other_cells_by_hand(kind: str, recurrence: str, parameters: int, macs: int, tail: float) -> None:
+    """8 channels, 3x3, on 5x7 positions; ``tail``: FLOPs per output element besides the convolutions (paper)."""
+    program = describe_cell(kind, channels=8, size=(5, 7), recurrence=recurrence)
+    assert program.parameters == parameters
+    assert program.work[Event.MAC] == macs * 35
+    assert PAPER.flops(program.work) == 2 * macs * 35 + round(tail * 8 * 35)
+    moved = 8 * 8 * 35 if kind.startswith("shuffled") else 0
+    assert program.work[Event.MOVE] == moved

@@ -8,14 +8,14 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from costmodel.describe.cells import CELLS, Cell, Recurrence, W, describe_cell
+from costmodel.describe.cells import CELLS, Cell, Gate, Recurrence, describe_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS, describe_network
 from costmodel.describe.ops import Conv
-from costmodel.describe.program import Value, sigmoid, tanh
+from costmodel.describe.program import Value, complement, sigmoid, tanh
 from costmodel.describe.work import Event
 from costmodel.measure import check as module
-from costmodel.measure.check import check
+from costmodel.measure.check import check, compare
 from costmodel.measure.module import Streaming, build
 from costmodel.measure.observe import observe
 from costmodel.price.conventions import FVCORE, TORCH
@@ -77,7 +77,7 @@ def an_operation_more(net: Streaming) -> None:
         ),
         (
             an_operation_more,
-            {"events": "other activation: described 0, seen 864", "launches": "(+1)", "outputs": "eq. (1)"},
+            {"events": "other activation: described 0, seen 864", "launches": "(+1)", "outputs": "by hand"},
         ),
     ],
 )
@@ -127,17 +127,17 @@ def test_a_dilated_cell_is_not_accused() -> None:
     assert check(describe_cell(dilated, channels=4, size=(9, 9))).ok
 
 
-def conv_gru(W: W, X: Value, H: Value) -> tuple[Value, ...]:
-    """Z, R gates and a candidate; 1 - Z left to the weights, to keep to the operations that there are."""
-    z = sigmoid(W("xz", X, bias=True) + W("hz", H))
-    r = sigmoid(W("xr", X, bias=True) + W("hr", H))
-    n = tanh(W("xn", X, bias=True) + r * W("hn", H))
-    return (z * H + n,)
+def torch_gru(gate: Gate, X: Value, H: Value) -> tuple[Value, ...]:
+    """As `torch.nn.GRU`, which resets after the transition of H."""
+    z = sigmoid(gate("z", X, H))
+    r = sigmoid(gate("r", X, H))
+    n = tanh(gate("n", X) + r * gate("n", H=H))
+    return (complement(z) * n + z * H,)
 
 
 def test_another_recurrence_is_one_function() -> None:
     """Described, priced, built and checked; there is no reference for its outputs, and none is claimed."""
-    gru = Cell("gru", CELLS["sep"], Recurrence("gru", conv_gru, ("h",)))
+    gru = Cell("gru", CELLS["sep"], Recurrence("gru", torch_gru, ("h",)))
     program = describe_cell(gru, channels=4, size=(6, 7))
     result = check(program)
     assert result.ok, [f.difference for f in result.findings if not f.ok]
@@ -149,11 +149,10 @@ def test_another_recurrence_is_one_function() -> None:
     assert row.approximation == pytest.approx(1 / 4 + 1 / 9)
 
 
-def coupled(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
+def coupled(gate: Gate, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
     """States and names of a ConvLSTM, another equation."""
-    i = sigmoid(W("xi", X, bias=True) + W("hi", H))
-    C = C + i * tanh(W("xc", X, bias=True) + W("hc", H))
-    return sigmoid(W("xo", X, bias=True) + W("ho", H)) * tanh(C), C
+    C = C + sigmoid(gate("i", X, H)) * tanh(gate("c", X, H))
+    return sigmoid(gate("o", X, H)) * tanh(C), C
 
 
 def test_another_recurrence_with_the_same_states_is_not_accused() -> None:
@@ -183,3 +182,24 @@ def test_what_cannot_fit_is_refused_before_it_is_built() -> None:
         check(describe_cell("standard", channels=10**6, size=(100, 100)))
     with pytest.raises(InvalidInput, match="check takes a description"):
         check("sep")
+
+
+@pytest.mark.parametrize("recurrence", ["convlstm", "channel-peephole", "convgru", "convrnn"])
+@pytest.mark.parametrize("kind", ["standard", "grouped-2", "shuffled-4", "low-rank-3"])
+def test_cells_of_families_and_other_recurrences_agree(kind: str, recurrence: str) -> None:
+    result = check(describe_cell(kind, channels=8, size=(6, 9), recurrence=recurrence))
+    assert result.ok, [f.difference for f in result.findings if not f.ok]
+    assert "outputs" in {f.what for f in result.findings}
+
+
+@pytest.mark.parametrize("recurrence", ["convgru", "convrnn"])
+def test_a_damaged_cell_of_another_recurrence_is_found(recurrence: str) -> None:
+    program = describe_cell("low-rank-3", channels=8, size=(6, 9), recurrence=recurrence)
+    with torch.device("meta"):
+        ghost = build(program)
+    module = build(program)
+    node = next(n for n in module.body.graph.nodes if n.target is torch.tanh)
+    node.target = torch.sigmoid
+    module.body.recompile()
+    failed = {f.what for f in compare(program, ghost, module, "damaged").findings if not f.ok}
+    assert failed == {"outputs"}

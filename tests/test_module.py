@@ -295,3 +295,81 @@ def test_cuda_computes_the_same(kind: str) -> None:
     finally:
         torch.backends.cudnn.allow_tf32 = allowed
     torch.testing.assert_close(y.cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+def dense(conv: torch.nn.Conv2d) -> torch.Tensor:
+    """The weight of the ungrouped convolution that computes the same: zero between groups."""
+    outputs, inputs = conv.out_channels // conv.groups, conv.in_channels // conv.groups
+    whole = torch.zeros(conv.out_channels, conv.in_channels, *conv.kernel_size)
+    for g in range(conv.groups):
+        rows, columns = slice(g * outputs, (g + 1) * outputs), slice(g * inputs, (g + 1) * inputs)
+        whole[rows, columns] = conv.weight[rows]
+    return whole
+
+
+def shuffled(groups: int, channels: int) -> list[int]:
+    """Which channel comes out where: all first ones of the groups, all second ones, ..."""
+    each = channels // groups
+    return [group * each + place for place in range(each) for group in range(groups)]
+
+
+def plain_weights(kind: str, cell: torch.nn.Module, gate: str) -> list[torch.Tensor]:
+    """The weights and the bias of a gate of the standard cell that computes the same."""
+    if kind.startswith("low-rank"):
+        v = getattr(cell, f"v{gate}")
+        mixed = [torch.einsum("or,rikl->oikl", v.weight[..., 0, 0], getattr(cell, u).weight) for u in ("xu", "hu")]
+        return [*mixed, v.bias]
+    if kind.startswith("grouped"):
+        x, h = getattr(cell, f"x{gate}"), getattr(cell, f"h{gate}")
+        return [dense(x), dense(h), x.bias]
+    x, h = getattr(cell, f"x{gate}_1"), getattr(cell, f"h{gate}_1")
+    order = shuffled(x.groups, x.out_channels)
+    return [dense(x)[order], dense(h)[order], x.bias[order]]
+
+
+@pytest.mark.parametrize("kind", ["grouped-2", "shuffled-2", "shuffled-4", "low-rank-3"])
+@torch.no_grad()
+def test_cells_of_a_family_are_standard_cells_with_other_weights(kind: str) -> None:
+    torch.manual_seed(0)
+    net = build(describe_cell(kind, channels=(4, 8), size=(6, 9)))
+    standard = build(describe_cell("standard", channels=(4, 8), size=(6, 9)))
+    for gate in "ifco":
+        x, h, bias = plain_weights(kind, net.body, gate)
+        getattr(standard.body, f"x{gate}").weight.copy_(x)
+        getattr(standard.body, f"x{gate}").bias.copy_(bias)
+        getattr(standard.body, f"h{gate}").weight.copy_(h)
+    state = expected_state = None
+    for x in frames(3, 2, 4, 6, 9):
+        y, state = net(x, state)
+        expected, expected_state = standard(x, expected_state)
+        torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_conv_gru_and_conv_rnn_by_hand() -> None:
+    torch.manual_seed(0)
+    x, h = frames(2, 2, 4, 6, 9)
+    rnn = build(describe_cell("standard", channels=4, size=(6, 9), recurrence="convrnn"))
+    body = rnn.body
+    y, (after,) = rnn(x, (h,))
+    torch.testing.assert_close(y, torch.tanh(body.xh(x) + body.hh(h)))
+    assert torch.equal(y, after)
+    assert body.hh.bias is None
+    gru = build(describe_cell("standard", channels=4, size=(6, 9), recurrence="convgru"))
+    body = gru.body
+    z, r = torch.sigmoid(body.xz(x) + body.hz(h)), torch.sigmoid(body.xr(x) + body.hr(h))
+    n = torch.tanh(body.xn(x) + body.hn(r * h))
+    torch.testing.assert_close(gru(x, (h,))[0], (1 - z) * h + z * n)
+
+
+@torch.no_grad()
+def test_a_conv_rnn_at_one_position_is_torchs_rnn() -> None:
+    """A 1x1 kernel on one position is a matrix."""
+    net = build(describe_cell("standard", kernel=1, channels=5, size=(1, 1), recurrence="convrnn"))
+    other = torch.nn.RNNCell(5, 5)
+    other.weight_ih.copy_(net.body.xh.weight[..., 0, 0])
+    other.weight_hh.copy_(net.body.hh.weight[..., 0, 0])
+    other.bias_ih.copy_(net.body.xh.bias)
+    other.bias_hh.zero_()
+    x, h = frames(2, 3, 5)
+    torch.testing.assert_close(net(x[..., None, None], (h[..., None, None],))[0][..., 0, 0], other(x, h))

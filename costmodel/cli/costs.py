@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from costmodel import arguments
-from costmodel.describe.cells import CELLS
+from costmodel.describe.cells import CELLS, cell_names
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.published import lstm_icnet as published
@@ -95,7 +95,7 @@ def table(
     times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     chosen: dict[str, Any] = {
         "models": arguments.names(model, "--model", list(NETWORKS)),
-        "cells": arguments.names(cell, "--cell", list(CELLS)),
+        "cells": arguments.cells(cell, "--cell"),
         "sites": arguments.pairs(site, "--site"),
         "recurrence": recurrence,
         "size": arguments.rectangle(size, "--size"),
@@ -170,7 +170,7 @@ def sweep(
     kernels = arguments.sizes(",".join(["3,5,7"] if kernel is None else kernel), "--kernel")
     widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
     area = arguments.rectangle(size, "--size")
-    cells = arguments.names(cell, "--cell", list(CELLS))
+    cells = arguments.cells(cell, "--cell")
     times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     from costmodel.price.sweep import sweep as grid
     from costmodel.report import sweep as report
@@ -215,7 +215,8 @@ def sweep(
 )
 def equation(
     cell: Annotated[
-        str | None, typer.Argument(metavar=f"[{listed(CELLS)}]", help="The cell; all without it.", show_default=False)
+        str | None,
+        typer.Argument(metavar=f"[{listed(cell_names())}]", help="The cell; all without it.", show_default=False),
     ] = None,
     convention: ConventionName = "paper",
     recurrence: Recurrence = "convlstm",
@@ -232,7 +233,7 @@ def equation(
     ] = None,
 ) -> None:
     """The cost of a cell as a formula, derived from its description: Table I, eqs. (2), (4), (7), (10), and ratios."""
-    cells = arguments.names(None if cell is None else [cell], "cell", list(CELLS)) or list(CELLS)
+    cells = arguments.cells(None if cell is None else [cell], "cell") or list(CELLS)
     if form not in ("text", "json") or (latex and form != "text"):
         raise InvalidInput(f"--format {form!r}: text or json; or --latex alone")
     if (kernel is not None or channels is not None) and (latex or not ratio) and form == "text":
@@ -286,7 +287,7 @@ def check(
     """
     find_format(form)
     models = arguments.names(model, "--model", list(NETWORKS))
-    cells = arguments.names(cell, "--cell", list(CELLS))
+    cells = arguments.cells(cell, "--cell")
     sides, frame = arguments.square(kernel, "--kernel"), arguments.rectangle(size or FRAME, "--size")
     count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
     alone = models is None and cells is not None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel.describe.cells import CELLS, RECURRENCES
+from costmodel.describe.cells import RECURRENCES, cell_names
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
@@ -32,7 +32,7 @@ Models = Annotated[
 ]
 Cells = Annotated[
     list[str] | None,
-    typer.Option("--cell", "--cells", metavar=listed(CELLS), help="Cells; repeat or separate by commas."),
+    typer.Option("--cell", "--cells", metavar=listed(cell_names()), help="Cells; repeat or separate by commas."),
 ]
 Kernel = Annotated[str, typer.Option(metavar="K|KxK", help="Kernel of the cells, rows x columns.")]
 Classes = Annotated[str, typer.Option(metavar="N", help="Classes of the segmentation.")]

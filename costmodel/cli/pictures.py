@@ -27,7 +27,6 @@ from costmodel.cli.options import (
     readable,
     recorded_times,
 )
-from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
@@ -107,7 +106,7 @@ def report(
     from costmodel.report.folder import Report, replacing
     from costmodel.report.table import table as networks
 
-    cells, kernels = arguments.names(cell, "--cell", list(CELLS)), arguments.sizes(kernel, "--kernel")
+    cells, kernels = arguments.cells(cell, "--cell"), arguments.sizes(kernel, "--kernel")
     widths, frame = arguments.sizes(channels, "--channels"), arguments.rectangle(size, "--size")
     around: dict[str, Any] = {"recurrence": recurrence}
     own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.whole(classes, "--classes")}
@@ -208,7 +207,7 @@ def plot(
     path = drawing.destination(f"{kind}.svg" if out is None else out, "--out")
     times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
-    models, cells = arguments.names(model, "--model", list(NETWORKS)), arguments.names(cell, "--cell", list(CELLS))
+    models, cells = arguments.names(model, "--model", list(NETWORKS)), arguments.cells(cell, "--cell")
     frame, kernels = arguments.rectangle(size, "--size"), arguments.sizes(kernel or "3,5,7", "--kernel")
     if not single and kernel is not None:
         kernels = [arguments.square(kernel, "--kernel")]

@@ -22,7 +22,6 @@ from costmodel.cli.options import (
     Threads,
     listed,
 )
-from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS
 from costmodel.published import lstm_icnet as published
@@ -100,7 +99,7 @@ def profile(
     if resume and replace:
         raise InvalidInput("--resume or --replace, not both")
     models = arguments.names(model, "--model", list(NETWORKS))
-    cells = arguments.names(cell, "--cell", list(CELLS))
+    cells = arguments.cells(cell, "--cell")
     single = models is None and cells is not None
     if single and (site or classes != str(published.CLASSES)):
         raise InvalidInput("--site and --classes are for networks: add --model")

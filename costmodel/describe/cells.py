@@ -2,38 +2,41 @@
 
 A ConvLSTM is eight transitions ``W * y`` and a fixed tail of pointwise work. The paper's four cells differ only in what
 ``W * y`` means, so a cell kind is one line of `CELLS`: the convolutions that ``*`` stands for, given the
-channels I of ``y``, the channels O of the cell, and the kernel Kx x Ky. To add a kind, add a line.
+channels I of ``y``, the channels O of the cell, and the kernel Kx x Ky. To add a kind, add a line. Kinds with a number
+in their name, such as ``grouped-4``, are lines of `FAMILIES`.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal, Protocol, TypeAlias
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Conv, Map, Pair, Scale
-from costmodel.describe.program import Program, Trace, Value, sigmoid, tanh
-from costmodel.describe.size import Size, pair, same
+from costmodel.describe.ops import Conv, Map, Pair, Scale, Shuffle
+from costmodel.describe.program import Program, Trace, Value, complement, sigmoid, tanh
+from costmodel.describe.size import Size, as_size, pair, same
 from costmodel.describe.training_graph import initialise, lstm_loop
 from costmodel.describe.work import Work
 
-Star: TypeAlias = Callable[[Size, Size, Size, Size], tuple[Conv, ...]]
+Star: TypeAlias = Callable[[Size, Size, Size, Size], "tuple[Conv | Shuffle, ...]"]
 
 
-class W(Protocol):
-    """``W("xi", y)`` is the paper's W_xi * y; with ``bias=True``, W_xi * y + b_i."""
+class Gate(Protocol):
+    """``gate("i", X, H)`` is W_xi * X + W_hi * H + b_i, of which a gate takes sigma or tanh; ``gate("i", X)`` and
+    ``gate("i", H=H)`` are its parts (the bias goes with X)."""
 
-    def __call__(self, name: str, y: Value, bias: bool = False) -> Value: ...
+    def __call__(self, name: str, X: Value | None = None, H: Value | None = None) -> Value: ...
 
 
 # ---- recurrences -----------------------------------------------------------------------------------------------------
 
 
-def conv_lstm(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
+def conv_lstm(gate: Gate, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
     """Eq. (1): ConvLSTM without peepholes. States are H and C; the first one returned is the output."""
-    I = sigmoid(W("xi", X, bias=True) + W("hi", H))
-    F = sigmoid(W("xf", X, bias=True) + W("hf", H))
-    J = tanh(W("xc", X, bias=True) + W("hc", H))
-    O = sigmoid(W("xo", X, bias=True) + W("ho", H))
+    I = sigmoid(gate("i", X, H))
+    F = sigmoid(gate("f", X, H))
+    J = tanh(gate("c", X, H))
+    O = sigmoid(gate("o", X, H))
     C = F * C + I * J
     return O * tanh(C), C
 
@@ -46,35 +49,50 @@ def peephole(name: str, C: Value, per: Per) -> Value:
     return C.trace.apply(Scale(per), C, name=name)
 
 
-def peephole_conv_lstm(W: W, X: Value, H: Value, C: Value, per: Per = "element") -> tuple[Value, ...]:
+def peephole_conv_lstm(gate: Gate, X: Value, H: Value, C: Value, per: Per = "element") -> tuple[Value, ...]:
     """Eq. (1) with the peepholes of Shi et al. (the paper's [17]): three products and three additions more.
 
     W_ci, W_cf, W_co have one weight per element of C, as a Hadamard product says, or one per channel.
     """
-    I = sigmoid(W("xi", X, bias=True) + W("hi", H) + peephole("ci", C, per))
-    F = sigmoid(W("xf", X, bias=True) + W("hf", H) + peephole("cf", C, per))
-    J = tanh(W("xc", X, bias=True) + W("hc", H))
+    I = sigmoid(gate("i", X, H) + peephole("ci", C, per))
+    F = sigmoid(gate("f", X, H) + peephole("cf", C, per))
+    J = tanh(gate("c", X, H))
     C = F * C + I * J
-    O = sigmoid(W("xo", X, bias=True) + W("ho", H) + peephole("co", C, per))
+    O = sigmoid(gate("o", X, H) + peephole("co", C, per))
     return O * tanh(C), C
 
 
-def channel_peephole_conv_lstm(W: W, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
+def channel_peephole_conv_lstm(gate: Gate, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
     """Peepholes with one weight per channel: translation invariant, and any frame size fits."""
-    return peephole_conv_lstm(W, X, H, C, per="channel")
+    return peephole_conv_lstm(gate, X, H, C, per="channel")
+
+
+def conv_gru(gate: Gate, X: Value, H: Value) -> tuple[Value, ...]:
+    """ConvGRU (Ballas et al. 2016; compared in the paper's [22], [23]): two gates, a candidate N, one state."""
+    Z = sigmoid(gate("z", X, H))
+    R = sigmoid(gate("r", X, H))
+    N = tanh(gate("n", X, R * H))
+    return (complement(Z) * H + Z * N,)
+
+
+def conv_rnn(gate: Gate, X: Value, H: Value) -> tuple[Value, ...]:
+    """ConvRNN: one tanh of one transition, one state."""
+    return (tanh(gate("h", X, H)),)
 
 
 @dataclass(frozen=True)
 class Recurrence:
-    """How a cell combines its transitions: ``step(W, X, *states) -> states``, the first state being the output.
+    """How a cell combines its transitions: ``step(gate, X, *states) -> states``, the first state being the output.
 
-    ``states`` names them. ``training`` gives what TensorFlow's graph of this recurrence has besides, for a state map.
+    ``title`` is what reports call it, ``states`` names the states. ``training`` gives what TensorFlow's graph of this
+    recurrence has besides, for a state map.
     """
 
     name: str
     step: Callable[..., tuple[Value, ...]]
     states: tuple[str, ...]
     training: Callable[[Map], Work] = lambda state: Work()
+    title: str = "convLSTM"
 
 
 CONV_LSTM = Recurrence("convlstm", conv_lstm, ("h", "c"), lstm_loop)
@@ -84,6 +102,8 @@ RECURRENCES = {
         CONV_LSTM,
         Recurrence("peephole", peephole_conv_lstm, ("h", "c"), lstm_loop),
         Recurrence("channel-peephole", channel_peephole_conv_lstm, ("h", "c"), lstm_loop),
+        Recurrence("convgru", conv_gru, ("h",), title="convGRU"),
+        Recurrence("convrnn", conv_rnn, ("h",), title="convRNN"),
     )
 }
 
@@ -100,11 +120,16 @@ CELLS: dict[str, Star] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: a name, the convolutions that its ``*`` stands for, and the recurrence around them."""
+    """A recurrent cell: a name, the convolutions that its ``*`` stands for, and the recurrence around them.
+
+    With a ``rank`` r it is factorised (the paper's [10]): a gate is V * (U_x * X + U_h * H) + b, where ``*`` of U gives
+    r channels that the gates of one X and H share, and V is a 1x1 convolution.
+    """
 
     name: str
     star: Star
     recurrence: Recurrence = CONV_LSTM
+    rank: Size = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -113,13 +138,15 @@ class Cell:
             raise InvalidInput(f"`*` of a {self.name} cell is a function of I, O, Kx, Ky, not {self.star!r}")
         if not isinstance(self.recurrence, Recurrence):
             raise InvalidInput(f"the recurrence of a {self.name} cell is a Recurrence, not {self.recurrence!r}")
+        if self.rank is not None:
+            as_size(f"rank of a {self.name} cell", self.rank)
 
     @property
     def title(self) -> str:
         """The name, and the recurrence where it is not the plain ConvLSTM."""
         return self.name if self.recurrence is CONV_LSTM else f"{self.name} ({self.recurrence.name})"
 
-    def transition(self, y: Value, out_channels: Size, kernel: Pair) -> tuple[Conv, ...]:
+    def transition(self, y: Value, out_channels: Size, kernel: Pair) -> "tuple[Conv | Shuffle, ...]":
         """The convolutions of one ``W * y``."""
         sizes = (y.map.channels, out_channels, *kernel)
         try:
@@ -130,9 +157,12 @@ class Cell:
             raise InvalidInput(
                 f"`*` of a {self.name} cell cannot be told for symbols or whole grids: {error}"
             ) from error
-        if not isinstance(chain, tuple) or not chain or not all(isinstance(conv, Conv) for conv in chain):
+        if not isinstance(chain, tuple) or not all(isinstance(part, Conv | Shuffle) for part in chain):
             raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
-        if any(conv.bias for conv in chain):
+        convolutions = [part for part in chain if isinstance(part, Conv)]
+        if not convolutions:
+            raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
+        if any(conv.bias for conv in convolutions):
             raise InvalidInput(f"`*` of a {self.name} cell has no bias: the recurrence adds it")
         return chain
 
@@ -142,24 +172,41 @@ class Cell:
         states = tuple(trace.state(name, hidden) for name in self.recurrence.states)
         first = len(trace.steps)
 
-        def W(name: str, y: Value, bias: bool = False) -> Value:  # noqa: N802  (the paper's letter)
-            *chain, last = self.transition(y, out_channels, kernel)
-            for part, conv in enumerate((*chain, replace(last, bias=bias)), 1):
-                y = trace.apply(conv, y, name=f"{name}_{part}" if chain else name)
-            if not same(y.map.channels, out_channels):
+        def W(name: str, y: Value, out: Size, bias: bool = False) -> Value:  # noqa: N802  (the paper's letter)
+            """W * y, or W * y + b."""
+            chain = self.transition(y, out, kernel)
+            last = max(part for part, each in enumerate(chain) if isinstance(each, Conv))
+            for part, each in enumerate(chain):
+                biased = replace(each, bias=True) if bias and part == last and isinstance(each, Conv) else each
+                y = trace.apply(biased, y, name=f"{name}_{part + 1}" if len(chain) > 1 else name)
+            if not same(y.map.channels, out):
                 raise InvalidInput(
-                    f"a {self.name} cell keeps its channels: {X.map.channels} in cannot become {out_channels} out "
+                    f"a {self.name} cell keeps its channels: {X.map.channels} in cannot become {out} out "
                     "(it needs I = O)"
                 )
             return y
 
-        after = self.recurrence.step(W, X, *states)
+        def gate(name: str, X: Value | None = None, H: Value | None = None) -> Value:
+            if self.rank is None:
+                parts = [W(f"x{name}", X, out_channels, bias=True)] if X else []
+                parts += [W(f"h{name}", H, out_channels)] if H else []
+                return sum(parts[1:], parts[0])
+            of = tuple(y.name for y in (X, H) if y)
+            if of not in shared:
+                parts = [W(f"{side}u", y, self.rank) for side, y in (("x", X), ("h", H)) if y]
+                shared[of] = sum(parts[1:], parts[0])
+            return trace.apply(Conv(out_channels, (1, 1), bias=X is not None), shared[of], name=f"v{name}")
+
+        shared: dict[tuple[str, ...], Value] = {}
+        after = self.recurrence.step(gate, X, *states)
         for before, new in zip(states, after, strict=True):
             trace.carry(before, new)
 
         # TensorFlow keeps the kernels of all gates in one variable per convolution of the chain.
         steps = trace.steps[first:]
-        chain = len(self.transition(X, out_channels, kernel))
+        chain = sum(isinstance(each, Conv) for each in self.transition(X, out_channels, kernel)) + (
+            self.rank is not None
+        )
         kernels = sum(step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Conv))
         peepholes = [step.op.weights(step.inputs[0].map) for step in steps if isinstance(step.op, Scale)]
         trace.recurrences.append((trace.layer, self.recurrence.name))
@@ -167,19 +214,54 @@ class Cell:
         return after[0]
 
 
+# Cells whose name ends in a number: of groups G, or a rank r.
+FAMILIES: dict[str, Callable[[int], Cell]] = {
+    "grouped-G": lambda G: Cell(f"grouped-{G}", lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky), groups=G),)),
+    "shuffled-G": lambda G: Cell(f"shuffled-{G}", lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky), groups=G), Shuffle(G))),
+    "low-rank-R": lambda R: Cell(f"low-rank-{R}", CELLS["standard"], rank=R),
+}
+
+
+def cell_names() -> tuple[str, ...]:
+    """What cells may be called; G and R stand for whole numbers."""
+    return (*CELLS, *FAMILIES)
+
+
+@cache
+def _of_a_family(name: str) -> Cell | None:
+    """The same `Cell` for the same name."""
+    family, _, number = name.rpartition("-")
+    made = next((make for known, make in FAMILIES.items() if known.rpartition("-")[0] == family), None)
+    usual = number.isascii() and number.isdecimal() and not number.startswith("0") and len(number) <= 18
+    return made(int(number)) if made and usual else None
+
+
 def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
     """The cell of that name, or the given `Cell`; with another recurrence around it if one is named."""
     if recurrence is not None and (not isinstance(recurrence, str) or recurrence not in RECURRENCES):
         raise InvalidInput(f"unknown recurrence {recurrence!r}: one of {', '.join(RECURRENCES)}")
     if not isinstance(kind, Cell):
-        if not isinstance(kind, str) or kind not in CELLS:
-            raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(CELLS)}")
-        kind = Cell(kind, CELLS[kind])
-    if CELLS.get(kind.name, kind.star) is not kind.star:
-        raise InvalidInput(f"{kind.name!r} is the name of another cell: choose one that is not {', '.join(CELLS)}")
+        known = _known(kind) if isinstance(kind, str) else None
+        if known is None:
+            raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(cell_names())}")
+        kind = known
+    known = _known(kind.name)
+    if known is not None and (known.star is not kind.star or known.rank != kind.rank):
+        raise InvalidInput(
+            f"{kind.name!r} is the name of another cell: choose one that is not {', '.join(cell_names())}"
+        )
     if RECURRENCES.get(kind.recurrence.name, kind.recurrence) is not kind.recurrence:
         raise InvalidInput(f"{kind.recurrence.name!r} is the name of another recurrence: not {', '.join(RECURRENCES)}")
     return kind if recurrence is None else replace(kind, recurrence=RECURRENCES[recurrence])
+
+
+def is_cell(name: str) -> bool:
+    """Whether a cell has that name."""
+    return _known(name) is not None
+
+
+def _known(name: str) -> Cell | None:
+    return Cell(name, CELLS[name]) if name in CELLS else _of_a_family(name)
 
 
 def find_cells(kinds: "str | Cell | Iterable[str | Cell] | None", recurrence: str | None = None) -> list[Cell]:

@@ -189,6 +189,34 @@ class Combine:
 
 
 @dataclass(frozen=True)
+class Complement:
+    """``1 - x``, elementwise."""
+
+    def output(self, x: Map) -> Map:
+        return x
+
+    def cost(self, x: Map) -> Cost:
+        return _cost({Event.ADDITION: x.elements}, x, x)
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Channel shuffle (ShuffleNet): channel ``i`` of group ``g`` becomes channel ``g`` of group ``i``; data moves."""
+
+    groups: Size
+
+    def __post_init__(self) -> None:
+        as_size("groups", self.groups)
+
+    def output(self, x: Map) -> Map:
+        quotient(x.channels, self.groups, "channels / groups")
+        return x
+
+    def cost(self, x: Map) -> Cost:
+        return _cost({Event.MOVE: x.elements}, self.output(x), x)
+
+
+@dataclass(frozen=True)
 class Scale:
     """Hadamard product with a learned map: one weight per element, or one per channel."""
 
@@ -248,4 +276,4 @@ class Pool:
         return _cost({self.function: self.window[0] * self.window[1] * out.elements}, out, x)
 
 
-Op: TypeAlias = Conv | Norm | Activation | Combine | Scale | Resize | Pool
+Op: TypeAlias = Conv | Norm | Activation | Combine | Complement | Shuffle | Scale | Resize | Pool

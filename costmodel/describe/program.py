@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Activation, Combine, Map, Op
+from costmodel.describe.ops import Activation, Combine, Complement, Map, Op
 from costmodel.describe.size import Size
 from costmodel.describe.work import NOTHING, Cost, Event, Work
 
@@ -32,6 +32,10 @@ def sigmoid(x: Value) -> Value:
 
 def tanh(x: Value) -> Value:
     return x.trace.apply(Activation(Event.TANH), x, name="tanh")
+
+
+def complement(x: Value) -> Value:
+    return x.trace.apply(Complement(), x, name="complement")
 
 
 def relu(x: Value) -> Value:

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from costmodel.describe.cells import RECURRENCES
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.program import Program
 from costmodel.describe.work import Event, Work
-from costmodel.measure import reference
 from costmodel.measure.module import Streaming, build, refuse_too_large
 from costmodel.measure.observe import flop_counter_count, fvcore_count, observe
+from costmodel.measure.reference import REFERENCES
 from costmodel.price.conventions import FVCORE, TORCH
 
 PARTS = (Event.MAC, Event.NORM, Event.RESIZE)  # of what descriptions are made of, what fvcore counts
@@ -106,7 +105,10 @@ def compare(program: Program, ghost: Streaming, module: Streaming, subject: str)
         ok = worst <= TOLERANCE  # NaN is not
         findings.append(
             Finding(
-                "outputs", 0.0, worst, "" if ok else f"largest deviation from eq. (1) {worst:.1e} > {TOLERANCE:.0e}"
+                "outputs",
+                0.0,
+                worst,
+                "" if ok else f"largest deviation from the cell by hand {worst:.1e} > {TOLERANCE:.0e}",
             )
         )
     return Check(subject, program, tuple(findings))
@@ -132,22 +134,22 @@ def _event_differences(described: Work, seen: Work) -> str:
 def _output_errors(
     program: Program, module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]
 ) -> Iterator[float]:
-    """The largest deviation of each ConvLSTM cell inside from eq. (1) by hand, on the values that reach it.
+    """The largest deviation of each cell inside from its equations by hand, on the values that reach it.
 
-    Other recurrences have no reference: for them there is nothing to yield.
+    Recurrences of the user's own have no reference: for them there is nothing to yield.
     """
     inputs = {step.name: step.inputs[0].name for step in program.steps}
     states = {state.before.name: state.after.name for state in program.states}
     values: dict[str, torch.Tensor] = {}
     for cell, recurrence in program.recurrences:
-        if recurrence not in RECURRENCES:
+        if recurrence not in REFERENCES:
             continue
         values = values or _record(module, frame, state)
         prefix = f"{cell}." if cell else ""
-        x = inputs.get(f"{prefix}xi") or inputs[f"{prefix}xi_1"]
-        before = [f"{prefix}{name}" for name in ("h", "c")]
+        x = next(inputs[step.name] for step in program.steps if step.name.startswith(f"{prefix}x"))
+        before = [name for name in states if name.rpartition(".")[0] == cell]
         with torch.no_grad():
-            expected = reference.conv_lstm(
+            expected = REFERENCES[recurrence](
                 module.body.get_submodule(cell), *(values[name.replace(".", "_")] for name in (x, *before))
             )
         after = [values[states[name].replace(".", "_")] for name in before]

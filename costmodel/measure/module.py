@@ -10,7 +10,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Activation, Combine, Conv, Norm, Op, Pool, Resize, Scale
+from costmodel.describe.ops import Activation, Combine, Complement, Conv, Norm, Op, Pool, Resize, Scale, Shuffle
 from costmodel.describe.program import Program, Step
 from costmodel.describe.work import Event
 
@@ -169,6 +169,11 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
                 x.channels, op.out_channels, op.kernel, op.stride, padding, op.dilation, op.groups, bias=op.bias
             )
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
+        case Shuffle():
+            members[step.name] = nn.ChannelShuffle(op.groups)
+            return graph.create_node("call_module", step.name, tuple(inputs), name=name)
+        case Complement():
+            return graph.create_node("call_function", operator.sub, (1, *inputs), name=name)
         case Norm():
             members[step.name] = nn.BatchNorm2d(x.channels)
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)

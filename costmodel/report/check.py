@@ -32,7 +32,7 @@ def text(checks: "Sequence[Check]", form: str) -> str:
         "events: every kind of event of the description against what torch's dispatcher saw in the module.",
         "unknown ops: dispatched operations that no rule knows; there should be none.",
         "launches, parameters, FlopCounterMode (FLOPs), fvcore (MACs): as seen; as described unless marked.",
-        "outputs: largest deviation from eq. (1) by hand with the module's weights (float32); - without a ConvLSTM.",
+        "outputs: largest deviation from the cells by hand with the module's weights (float32); - without a cell.",
         "The description's training-graph events (tf-profiler only) are left out: a running module has none of them.",
         *differences,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),

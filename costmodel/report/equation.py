@@ -23,11 +23,16 @@ def matches(equation: Equation, print_: published.Equation) -> bool:
     return bool((ours - theirs).expand() == 0)
 
 
+def _name(equation: Equation) -> str:
+    """``sep convLSTM``, ``sep (peephole) convLSTM``, ``sep convGRU``."""
+    cell = equation.cell
+    return f"{cell.title if cell.recurrence.title == CONV_LSTM.title else cell.name} {cell.recurrence.title}"
+
+
 def cost(equation: Equation) -> str:
     """Table I of the cell and its total, at I = O and in general, and whether the paper prints the same."""
     lines = [
-        f"{equation.cell.title} convLSTM: {equation.convention.unit}s per time step, "
-        f"convention {equation.convention.name}",
+        f"{_name(equation)}: {equation.convention.unit}s per time step, convention {equation.convention.name}",
         "",
     ]
     for item in equation.items:
@@ -51,7 +56,7 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
     """The ratio to the standard cell, its behaviour for large I, the paper's approximation, values at given sizes."""
     r, value, print_ = equation.ratio, equation.at(kernel, channels), printed(equation)
     lines = [
-        f"{equation.cell.title} convLSTM: cost relative to the standard cell, convention {equation.convention.name}",
+        f"{_name(equation)}: cost relative to the standard cell, convention {equation.convention.name}",
         "",
     ]
     if equation.once != 0:
@@ -87,7 +92,7 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
 
 def as_latex(equation: Equation, with_ratio: bool) -> str:
     """One formula, after a comment that says what it counts."""
-    what = f"{equation.cell.title} convLSTM, I = O, convention {equation.convention.name}"
+    what = f"{_name(equation)}, I = O, convention {equation.convention.name}"
     if with_ratio:
         r = equation.ratio
         return f"% {what}: cost relative to the standard cell\n{latex(r.exact)} \\approx {latex(r.convolutions)}"

@@ -160,7 +160,9 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
         named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
         lines.append(f"recurrence: {named}; cost %: of a standard cell with it.")
     sizes = " on a " + "x".join(map(str, sweep.sizes[0])) + " feature map" if len(sweep.sizes) == 1 else ""
-    return _grid(f"ConvLSTM cells, one step{sizes}", sweep, rows, columns, body, lines)
+    kinds = {cell.recurrence.title for cell in sweep.cells}
+    title = kinds.pop() if len(kinds) == 1 else "recurrent"
+    return _grid(f"{title[0].upper()}{title[1:]} cells, one step{sizes}", sweep, rows, columns, body, lines)
 
 
 def _time_sheets(
