@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from costmodel.describe.cells import CELLS, cell_names, is_cell
 from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS, network_names
 
+Read = TypeVar("Read")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -37,6 +39,11 @@ def square(text: str, option: str) -> tuple[int, int]:
     return _size(text, text, option)
 
 
+def optional(read: Callable[[str, str], Read], text: str | None, option: str) -> Read | None:
+    """What ``read`` makes of the text, if there is one."""
+    return None if text is None else read(text, option)
+
+
 def names(texts: list[str] | None, option: str, allowed: list[str]) -> list[str] | None:
     """Repeated and comma-separated names, in the order of ``allowed``, each once; nothing given is None."""
     if not texts:
@@ -46,6 +53,14 @@ def names(texts: list[str] | None, option: str, allowed: list[str]) -> list[str]
         if name not in allowed:
             raise InvalidInput(f"{option} {name!r}: one of {', '.join(allowed)}")
     return [name for name in allowed if name in given]
+
+
+def models(texts: list[str] | None, option: str) -> list[str] | None:
+    """Repeated and comma-separated networks, in the order of the catalogue; nothing given is None."""
+    for name in (part.strip() for text in texts or [] for part in text.split(",")):
+        if name not in NETWORKS:
+            raise InvalidInput(f"{option} {name!r}: one of {network_names(name)}")
+    return names(texts, option, list(NETWORKS))
 
 
 def cells(texts: list[str] | None, option: str) -> list[str] | None:

@@ -18,6 +18,7 @@ from pydantic import PositiveInt as Count
 from costmodel.describe.catalogue import Entry, approach
 from costmodel.describe.cells import Cell
 from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +52,11 @@ class Subject(_Data):
     size: Side
 
     @classmethod
-    def of_network(cls, entry: Entry, *, size: Sides, kernel: Sides, classes: int) -> "Subject":
+    def of_network(cls, entry: Entry, kernel: Sides) -> "Subject":
         """A row of a table."""
         sites = tuple((site, cell.name) for site, cell in entry.sites.items())
         if entry.cell is None:
-            return cls(network=entry.model, classes=classes, size=size)
+            return cls(network=entry.model, classes=entry.classes, size=entry.size)
         name, recurrence = entry.cell.name, entry.cell.recurrence.name
         return cls(
             network=entry.model,
@@ -63,8 +64,8 @@ class Subject(_Data):
             sites=sites,
             recurrence=recurrence,
             kernel=kernel,
-            classes=classes,
-            size=size,
+            classes=entry.classes,
+            size=entry.size,
         )
 
     @classmethod
@@ -93,10 +94,11 @@ class Subject(_Data):
 
     @property
     def title(self) -> str:
-        """The name and the sizes, and the classes where they are not the paper's."""
+        """The name and the sizes, and the classes where they are not those that the network was published with."""
         channels = self.channels and dict.fromkeys(self.channels)  # I = O is one number
         sizes = ["x".join(map(str, sides)) for sides in (self.kernel, channels, self.size) if sides]
-        classes = [f"{self.classes} classes"] if self.classes not in (None, 19) else []
+        usual = NETWORKS[self.network].classes if self.network in NETWORKS else 19
+        classes = [f"{self.classes} classes"] if self.classes not in (None, usual) else []
         return " ".join([self.name, *sizes, *classes])
 
     @property

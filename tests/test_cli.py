@@ -171,7 +171,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_bad_input_to_the_process_has_no_traceback() -> None:
     done = process("table", "--model", "v7")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "costmodel: --model 'v7': one of icnet, v2, v5, v6\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "costmodel: --model 'v7': one of icnet, v2, v5, v6, erfnet\n",
+    )
 
 
 def test_lists_repeat_or_join(capsys: pytest.CaptureFixture[str]) -> None:

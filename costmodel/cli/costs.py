@@ -9,7 +9,7 @@ import typer
 from costmodel import arguments
 from costmodel.describe.cells import CELLS, cell_names
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS
+from costmodel.describe.networks import NETWORKS, find_networks
 from costmodel.published import lstm_icnet as published
 from costmodel.report.render import find_format, render_json
 from costmodel.timing_options import (
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     FRAME,
+    MODELS,
     Budget,
     Cells,
     Classes,
     ConventionName,
+    DecoderBlocks,
     Dtype,
     Format,
     FrameSize,
@@ -38,6 +40,7 @@ from costmodel.cli.options import (
     Measure,
     MemoryFormat,
     Models,
+    NetworkConvention,
     Plot,
     Processes,
     Profiles,
@@ -58,19 +61,29 @@ from costmodel.cli.options import (
         "table --model v5,v6 --cell depth,sep --size 512x1024 --format markdown",
         "table --model v6 --cell sep --site final=standard",
         "table --convention fvcore --no-heads --format json",
+        "table --model erfnet",
+        "table --model erfnet --decoder-blocks 2 --convention torch",
         "table --profile amd-epyc-2-cores --plot time.svg",
     )
 )
 def table(
     model: Models = None,
     cell: Cells = None,
-    size: FrameSize = FRAME,
+    size: FrameSize = None,
     kernel: Kernel = "3",
-    classes: Classes = str(published.CLASSES),
-    convention: ConventionName = published.CONVENTION,
+    classes: Classes = None,
+    convention: NetworkConvention = None,
     site: Sites = None,
     recurrence: Recurrence = "convlstm",
-    heads: Annotated[bool, typer.Option(help="Count the auxiliary training heads, as Table IV does.")] = True,
+    heads: Annotated[
+        bool | None,
+        typer.Option(
+            "--heads/--no-heads",
+            help="Count the auxiliary training heads, as Table IV does.  [default: as the networks' paper]",
+            show_default=False,
+        ),
+    ] = None,
+    decoder_blocks: DecoderBlocks = None,
     form: Format = "text",
     plot: Plot = None,
     profile: Profiles = None,
@@ -84,7 +97,8 @@ def table(
     implementation: Implementation = None,
     threads: Threads = None,
 ) -> None:
-    """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell.
+    """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell; of ERFNet and
+    its variants with --model erfnet.
 
     --plot draws times against FLOPs where there are times, else parameters and FLOPs relative to ICNet.
     """
@@ -94,15 +108,16 @@ def table(
     picture = plotted(plot)
     times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     chosen: dict[str, Any] = {
-        "models": arguments.names(model, "--model", list(NETWORKS)),
+        "models": arguments.models(model, "--model"),
         "cells": arguments.cells(cell, "--cell"),
         "sites": arguments.pairs(site, "--site"),
         "recurrence": recurrence,
-        "size": arguments.rectangle(size, "--size"),
+        "size": arguments.optional(arguments.rectangle, size, "--size"),
         "kernel": arguments.square(kernel, "--kernel"),
-        "classes": arguments.whole(classes, "--classes"),
+        "classes": arguments.optional(arguments.whole, classes, "--classes"),
     }
-    result = tables.table(**chosen, heads=heads, convention=convention)
+    blocks = arguments.optional(arguments.whole, decoder_blocks, "--decoder-blocks")
+    result = tables.table(**chosen, heads=heads, convention=convention, decoder_blocks=blocks)
     if times.wanted:
         from costmodel.measure.profile import choose
 
@@ -261,56 +276,69 @@ def equation(
 def check(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar=listed(NETWORKS), help="Networks to check, with the chosen cells."),
+        typer.Option("--model", metavar=MODELS, help="Networks to check, with the chosen cells; erfnet: all of them."),
     ] = None,
     cell: Cells = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="ROWSxCOLUMNS",
-            help=f"Size of a frame; with --cell alone, of the feature map.  [default: {FRAME}, an eighth for cells]",
+            help="Size of a frame; with --cell alone, of the feature map.  [default: what the networks were published "
+            f"with; an eighth of {FRAME} for cells]",
         ),
     ] = None,
     kernel: Kernel = "3",
     channels: Annotated[
         str | None, typer.Option(metavar="C|IxO", help="Channels of the single cells.  [default: 128]")
     ] = None,
-    classes: Classes = str(published.CLASSES),
+    classes: Classes = None,
     site: Sites = None,
     recurrence: Recurrence = "convlstm",
-    heads: Annotated[bool, typer.Option(help="With the auxiliary training heads.")] = True,
+    heads: Annotated[
+        bool | None,
+        typer.Option(
+            "--heads/--no-heads",
+            help="With the auxiliary training heads.  [default: as the networks' paper]",
+            show_default=False,
+        ),
+    ] = None,
     form: Format = "text",
 ) -> None:
     """Compare descriptions with running torch modules, fvcore and FlopCounterMode; exit code 1 on any mismatch.
 
-    With --cell alone: the single cells. With --model: networks. With neither: the cells and all networks.
+    With --cell alone: the single cells. With --model: networks. With neither: cells of every kind and recurrence, and
+    all networks.
     """
     find_format(form)
-    models = arguments.names(model, "--model", list(NETWORKS))
+    models = arguments.models(model, "--model")
     cells = arguments.cells(cell, "--cell")
-    sides, frame = arguments.square(kernel, "--kernel"), arguments.rectangle(size or FRAME, "--size")
-    count, sites = arguments.whole(classes, "--classes"), arguments.pairs(site, "--site")
+    sides, frame = arguments.square(kernel, "--kernel"), arguments.optional(arguments.rectangle, size, "--size")
+    sites = arguments.pairs(site, "--site")
     alone = models is None and cells is not None
-    if alone and (sites or not heads or count != published.CLASSES):
+    if alone and (sites or heads is not None or classes is not None):
         raise InvalidInput("--site, --no-heads and --classes are for networks: add --model")
     if models is not None and channels is not None:
         raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
-    from costmodel.describe.catalogue import entries
-    from costmodel.describe.cells import describe_cell
+    from costmodel.describe.catalogue import approach, entries
+    from costmodel.describe.cells import CONV_LSTM, FAMILIES, RECURRENCES, describe_cell
 
     programs: dict[str, Program] = {}
     if models is None:
-        area = frame if alone and size else eighth(frame)
+        area = frame if alone and frame else eighth(frame or published.SIZE)
         widths = arguments.square(channels or "128", "--channels")
-        aside = "" if recurrence == "convlstm" else f" ({recurrence})"
-        for name in cells or CELLS:
-            programs[f"{name} cell{aside}"] = describe_cell(
-                name, kernel=sides, channels=widths, size=area, recurrence=recurrence
-            )
+        kinds = [(name, recurrence) for name in cells or CELLS]
+        if cells is None and recurrence == CONV_LSTM.name:
+            kinds += [(each.replace("-G", "-4").replace("-R", "-32"), recurrence) for each in FAMILIES]
+            kinds += [("standard", other) for other in RECURRENCES if other != recurrence]
+        for name, around in kinds:
+            program = describe_cell(name, kernel=sides, channels=widths, size=area, recurrence=around)
+            programs[approach(None, name, around)] = program
     if not alone:
-        settings: dict[str, Any] = {"size": frame, "kernel": sides, "classes": count, "heads": heads}
-        found = entries(models, cells, sites=sites, recurrence=recurrence, **settings)
-        programs |= {name: entry.program for name, entry in found.items() if models is None or entry.model in models}
+        settings: dict[str, Any] = {"size": frame, "kernel": sides, "heads": heads}
+        settings["classes"] = arguments.optional(arguments.whole, classes, "--classes")
+        wanted = list(NETWORKS) if models is None else find_networks(models)
+        found = entries(wanted, cells, sites=sites, recurrence=recurrence, **settings)
+        programs |= {name: entry.program for name, entry in found.items() if entry.model in wanted}
 
     from costmodel.measure.check import check as compare
     from costmodel.report import check as report

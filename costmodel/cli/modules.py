@@ -62,7 +62,7 @@ def count(
     Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
     """
     find_format(form)
-    deep = None if depth is None else arguments.whole(depth, "--depth")
+    deep = arguments.optional(arguments.whole, depth, "--depth")
     call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
     if not inputs and not call:
         raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")

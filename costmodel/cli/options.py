@@ -24,10 +24,15 @@ def listed(names: Any) -> str:
     return "|".join(names)
 
 
+MODELS = "|".join([*(name for name, network in NETWORKS.items() if not network.family), "erfnet-VARIANT"])
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", metavar=listed(NETWORKS), help="Networks; repeat or separate by commas. ICNet is always shown."
+        "--model",
+        metavar=MODELS,
+        help="Networks; repeat or separate by commas. What they extend is always shown; erfnet is ERFNet with all its "
+        "variants, single ones are erfnet-D*, erfnet-DG2S, erfnet-D*-proposed, ...  [default: those of Table IV]",
+        show_default=False,
     ),
 ]
 Cells = Annotated[
@@ -35,7 +40,27 @@ Cells = Annotated[
     typer.Option("--cell", "--cells", metavar=listed(cell_names()), help="Cells; repeat or separate by commas."),
 ]
 Kernel = Annotated[str, typer.Option(metavar="K|KxK", help="Kernel of the cells, rows x columns.")]
-Classes = Annotated[str, typer.Option(metavar="N", help="Classes of the segmentation.")]
+Classes = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Classes of the segmentation.  [default: 19; 20 for erfnet]", show_default=False),
+]
+DecoderBlocks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="1|2",
+        help="Of erfnet: 1 as its paper counts (by default under its convention), 2 as it describes the network.",
+        show_default=False,
+    ),
+]
+NetworkConvention = Annotated[
+    str | None,
+    typer.Option(
+        "--convention",
+        metavar=listed(CONVENTIONS),
+        help="What counts as a FLOP.  [default: that of the networks' paper: tf-profiler, or erfnet]",
+        show_default=False,
+    ),
+]
 ConventionName = Annotated[
     str, typer.Option("--convention", metavar=listed(CONVENTIONS), help="What counts as a FLOP.")
 ]
@@ -87,7 +112,12 @@ Sites = Annotated[
     list[str] | None,
     typer.Option("--site", metavar="SITE=CELL", help="Another cell at one site (low, medium, high, final)."),
 ]
-FrameSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of a frame.")]
+FrameSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROWSxCOLUMNS", help="Size of a frame.  [default: 1024x2048; 512x1024 for erfnet]", show_default=False
+    ),
+]
 MapSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of the feature map.")]
 FRAME = "x".join(map(str, published.SIZE))
 

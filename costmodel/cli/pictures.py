@@ -12,11 +12,11 @@ import typer
 from costmodel import arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
-    FRAME,
     Cells,
     Classes,
     FrameSize,
     Models,
+    NetworkConvention,
     OnlyDtype,
     OnlyImplementation,
     OnlyMemoryFormat,
@@ -28,8 +28,8 @@ from costmodel.cli.options import (
     recorded_times,
 )
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS
 from costmodel.price.conventions import CONVENTIONS
+from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.timing_options import (
     progress,
@@ -58,22 +58,15 @@ PLOTS = {
 def report(
     model: Models = None,
     cell: Cells = None,
-    size: FrameSize = FRAME,
+    size: FrameSize = None,
     kernel: Annotated[
         str, typer.Option(metavar="K,KxK,...", help="Kernels of the sweep; the networks have the first.")
     ] = "3,5,7",
     channels: Annotated[
         str, typer.Option(metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.")
     ] = "128",
-    classes: Classes = str(published.CLASSES),
-    convention: Annotated[
-        str,
-        typer.Option(
-            metavar=listed(CONVENTIONS),
-            help="What counts as a FLOP.  [default: tf-profiler, and paper for single cells]",
-            show_default=False,
-        ),
-    ] = published.CONVENTION,
+    classes: Classes = None,
+    convention: NetworkConvention = None,
     recurrence: Recurrence = "convlstm",
     profile: Annotated[
         list[str] | None,
@@ -107,14 +100,12 @@ def report(
     from costmodel.report.table import table as networks
 
     cells, kernels = arguments.cells(cell, "--cell"), arguments.sizes(kernel, "--kernel")
-    widths, frame = arguments.sizes(channels, "--channels"), arguments.rectangle(size, "--size")
+    widths, frame = arguments.sizes(channels, "--channels"), arguments.optional(arguments.rectangle, size, "--size")
     around: dict[str, Any] = {"recurrence": recurrence}
-    own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.whole(classes, "--classes")}
-    plain = networks(
-        arguments.names(model, "--model", list(NETWORKS)), cells, size=frame, convention=convention, **own, **around
-    )
-    cells_only = "paper" if convention == published.CONVENTION else convention
-    sweep = grid(kernels, widths, [eighth(frame)], cells, convention=cells_only, **around)
+    own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.optional(arguments.whole, classes, "--classes")}
+    plain = networks(arguments.models(model, "--model"), cells, size=frame, convention=convention, **own, **around)
+    cells_only = "paper" if convention in (None, published.CONVENTION) else convention
+    sweep = grid(kernels, widths, [eighth(plain.size)], cells, convention=cells_only, **around)
     if sweep.left_out:
         print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
     recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []
@@ -148,7 +139,7 @@ def plot(
     kind: Annotated[str, typer.Argument(metavar=listed(PLOTS), help="What to draw, see below.", show_default=False)],
     model: Models = None,
     cell: Cells = None,
-    size: FrameSize = FRAME,
+    size: FrameSize = None,
     kernel: Annotated[
         str | None,
         typer.Option(metavar="K,KxK,...", help="Kernels.  [default: 3; 3,5,7 for cells]", show_default=False),
@@ -156,22 +147,23 @@ def plot(
     channels: Annotated[
         str | None, typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]")
     ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(metavar="N", help=f"Classes of the segmentation.  [default: {published.CLASSES}]"),
-    ] = None,
+    classes: Classes = None,
     convention: Annotated[
         str | None,
         typer.Option(
             metavar=listed(CONVENTIONS),
-            help="What counts as a FLOP.  [default: tf-profiler; paper for single cells]",
+            help="What counts as a FLOP.  [default: that of the networks' paper; paper for single cells]",
             show_default=False,
         ),
     ] = None,
     recurrence: Recurrence = "convlstm",
     metric: Annotated[
         str | None,
-        typer.Option(metavar=listed(published.QUALITY), help="Of quality.  [default: cityscapes-miou]"),
+        typer.Option(
+            metavar=listed([*published.QUALITY, *erfnet.QUALITY]),
+            help="Of quality.  [default: the first about these networks]",
+            show_default=False,
+        ),
     ] = None,
     cost: Annotated[
         str | None, typer.Option(metavar="flops|params|time", help="Of quality, on the x axis.  [default: flops]")
@@ -207,8 +199,9 @@ def plot(
     path = drawing.destination(f"{kind}.svg" if out is None else out, "--out")
     times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
-    models, cells = arguments.names(model, "--model", list(NETWORKS)), arguments.cells(cell, "--cell")
-    frame, kernels = arguments.rectangle(size, "--size"), arguments.sizes(kernel or "3,5,7", "--kernel")
+    models, cells = arguments.models(model, "--model"), arguments.cells(cell, "--cell")
+    frame = arguments.optional(arguments.rectangle, size, "--size")
+    kernels = arguments.sizes(kernel or "3,5,7", "--kernel")
     if not single and kernel is not None:
         kernels = [arguments.square(kernel, "--kernel")]
     around: dict[str, Any] = {"recurrence": recurrence}
@@ -218,7 +211,9 @@ def plot(
         from costmodel.report.sweep import subject
 
         widths = arguments.sizes(channels or "128", "--channels")
-        sweep = grid(kernels, widths, [eighth(frame)], cells, convention=convention or "paper", **around)
+        sweep = grid(
+            kernels, widths, [eighth(frame or published.SIZE)], cells, convention=convention or "paper", **around
+        )
         if sweep.left_out:
             print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
         if kind == "promise" and not found:
@@ -240,17 +235,17 @@ def plot(
         around |= {
             "size": frame,
             "kernel": kernels[0],
-            "classes": arguments.whole(classes or str(published.CLASSES), "--classes"),
+            "classes": arguments.optional(arguments.whole, classes, "--classes"),
         }
-        table = networks(models, cells, convention=convention or published.CONVENTION, **around)
+        table = networks(models, cells, convention=convention, **around)
         times.miss([table.subject(row) for row in table.rows], fatal=True)
         for name, each in found.items():
             table = table.timed(name, each)
         if kind == "layers":
-            row = table.rows[-1]
+            row = next(row for row in reversed(table.rows) if row.entry.model in (models or ()))
             draw = partial(figures.layers, row.entry.program, table.convention, name=row.approach)
         elif kind == "quality":
-            draw = partial(figures.quality, table, metric or "cityscapes-miou", cost or "flops")
+            draw = partial(figures.quality, table, metric, cost or "flops")
         else:
             draw = partial(figures.time if kind == "time" else figures.overview, table)
     drawing.save(draw, path)

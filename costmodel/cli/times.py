@@ -7,7 +7,7 @@ import typer
 from costmodel import arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
-    FRAME,
+    MODELS,
     Budget,
     Cells,
     Classes,
@@ -20,11 +20,8 @@ from costmodel.cli.options import (
     Rounds,
     Sites,
     Threads,
-    listed,
 )
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS
-from costmodel.published import lstm_icnet as published
 from costmodel.report.render import find_format
 from costmodel.timing_options import (
     DEVICES,
@@ -46,7 +43,7 @@ from costmodel.timing_options import (
 def profile(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar=listed(NETWORKS), help="Networks to time, with the chosen cells."),
+        typer.Option("--model", metavar=MODELS, help="Networks to time, with the chosen cells; erfnet: all of them."),
     ] = None,
     cell: Cells = None,
     kernel: Annotated[
@@ -60,10 +57,11 @@ def profile(
         str | None,
         typer.Option(
             metavar="ROWSxCOLUMNS",
-            help=f"Size of a frame; with --cell alone, of the feature map.  [default: {FRAME}, 128x256 for cells]",
+            help="Size of a frame; with --cell alone, of the feature map.  [default: what the networks were published "
+            "with; 128x256 for cells]",
         ),
     ] = None,
-    classes: Classes = str(published.CLASSES),
+    classes: Classes = None,
     site: Sites = None,
     recurrence: Recurrence = "convlstm",
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")] = "cpu",
@@ -98,18 +96,18 @@ def profile(
         raise InvalidInput(f"--{'resume' if resume else 'replace'} needs --out")
     if resume and replace:
         raise InvalidInput("--resume or --replace, not both")
-    models = arguments.names(model, "--model", list(NETWORKS))
+    models = arguments.models(model, "--model")
     cells = arguments.cells(cell, "--cell")
     single = models is None and cells is not None
-    if single and (site or classes != str(published.CLASSES)):
+    if single and (site or classes is not None):
         raise InvalidInput("--site and --classes are for networks: add --model")
     if not single and channels is not None:
         raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
     chosen: dict[str, Any] = {
         "kernels": arguments.sizes(",".join(kernel or ["3"]), "--kernel"),
         "channels": arguments.sizes(",".join(channels or ["128"]), "--channels"),
-        "size": None if size is None else arguments.rectangle(size, "--size"),
-        "classes": arguments.whole(classes, "--classes"),
+        "size": arguments.optional(arguments.rectangle, size, "--size"),
+        "classes": arguments.optional(arguments.whole, classes, "--classes"),
         "sites": arguments.pairs(site, "--site"),
         "recurrence": recurrence,
     }

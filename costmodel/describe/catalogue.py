@@ -2,22 +2,26 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network, find_network
+from costmodel.describe.networks import NETWORKS, describe_network, find_network, find_networks
 from costmodel.describe.program import Program
+from costmodel.describe.size import int_pair
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A described network and how it came about; ``base`` is the name of the same network with standard cells."""
+    """A described network and how it came about: with which cells, for frames of which size, for how many classes."""
 
     model: str
     cell: Cell | None
     sites: Mapping[str, Cell]
     program: Program
+    size: tuple[int, int]
+    classes: int
 
     @property
     def approach(self) -> str:
@@ -26,6 +30,10 @@ class Entry:
 
     @property
     def base(self) -> str:
+        """What percentages are of: the same network with standard cells, or the one that a variant is of."""
+        network = NETWORKS.get(self.model)
+        if network is not None and network.family and network.base:
+            return approach(network.base, None)
         name, recurrence = self._cell()
         return approach(self.model, name and "standard", recurrence)
 
@@ -56,12 +64,12 @@ def entries(
     *,
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
     **settings: Any,
 ) -> dict[str, Entry]:
-    """The rows by approach, in the paper's order; a network that others extend comes with them."""
-    wanted = [models] if isinstance(models, str) else list(NETWORKS if models is None else models)
-    if not wanted:
-        raise InvalidInput(f"no model given: at least one of {', '.join(NETWORKS)}")
+    """The rows by approach, in the paper's order; a network that others extend comes with them. ``options`` go to the
+    networks that have them."""
+    wanted = find_networks(models)
     known = {site: None for model in wanted for site in find_network(model).sites}
     for site in sites or {}:
         if site not in known:
@@ -72,11 +80,15 @@ def entries(
     for model, network in NETWORKS.items():
         if model not in {*wanted, *(NETWORKS[other].base for other in wanted)}:
             continue
+        own = {name: value for name, value in options.items() if name in network.options} | settings
+        own["size"] = int_pair("size", network.size if own.get("size") is None else own["size"])
+        own["classes"] = network.classes if own.get("classes") is None else own["classes"]
+        where = own["size"], own["classes"]
         if not network.sites:
-            rows.append(Entry(model, None, {}, describe_network(model, **settings)))
+            rows.append(Entry(model, None, {}, describe_network(model, **own), *where))
             continue
         for cell in chosen:
-            own = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
-            program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | own, **settings)
-            rows.append(Entry(model, cell, own, program))
+            at = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
+            program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | at, **own)
+            rows.append(Entry(model, cell, at, program, *where))
     return {row.approach: row for row in rows}

@@ -58,10 +58,12 @@ class Map:
         return f"{self.channels}x{self.rows}x{self.columns}"
 
 
-def _cost(work: dict[Event, Size], out: Map, *inputs: Map, parameters: Size = 0, constants: Size = 0) -> Cost:
+def _cost(
+    work: dict[Event, Size], out: Map, *inputs: Map, parameters: Size = 0, constants: Size = 0, kernels: Size = 0
+) -> Cost:
     """One kernel that reads its inputs, parameters and constants once and writes its output once."""
     read = sum(i.bytes for i in inputs) + (parameters + constants) * out.itemsize
-    return Cost(Work(work), parameters, read, out.bytes, 1)
+    return Cost(Work(work), parameters, read, out.bytes, 1, kernels)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class Conv:
         work = {Event.MAC: weights * out.positions}
         if self.bias:
             work[Event.BIAS] = out.elements
-        cost = _cost(work, out, x, parameters=weights + (self.out_channels if self.bias else 0))
+        biases = self.out_channels if self.bias else 0
+        cost = _cost(work, out, x, parameters=weights + biases, kernels=weights)
         # An odd total cannot be split evenly: the map is first copied into a padded one. Odd kernels never need it.
         rows, columns = self.totals(x)
         odd = 1 - (1 - rows % 2) * (1 - columns % 2)
@@ -142,8 +145,65 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class TransposedConv:
+    """Transposed convolution: every input adds its ``kernel`` of weights to the outputs it reaches; a side of n becomes
+    (n - 1) stride - 2 padding + side of the kernel + output padding."""
+
+    out_channels: Size
+    kernel: Pair
+    stride: int = 1
+    padding: int = 0
+    output_padding: int = 0
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        as_size("output channels", self.out_channels)
+        as_size("stride", self.stride)
+        for side in self.kernel:
+            as_size("kernel side", side)
+        if not 0 <= self.output_padding < max(self.stride, 2):
+            raise InvalidInput(f"output padding must be from 0 to less than the stride, not {self.output_padding!r}")
+
+    def output(self, x: Map) -> Map:
+        rows, columns = (
+            (n - 1) * self.stride - 2 * self.padding + k + self.output_padding
+            for n, k in zip((x.rows, x.columns), self.kernel, strict=True)
+        )
+        return x.like(channels=self.out_channels, rows=rows, columns=columns)
+
+    def weights(self, x: Map) -> Size:
+        """Weights without the bias."""
+        return self.kernel[0] * self.kernel[1] * x.channels * self.out_channels
+
+    def cost(self, x: Map) -> Cost:
+        out, weights = self.output(x), self.weights(x)
+        work = {Event.MAC: weights * x.positions} | ({Event.BIAS: out.elements} if self.bias else {})
+        biases = self.out_channels if self.bias else 0
+        return _cost(work, out, x, parameters=weights + biases, kernels=weights)
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Maps side by side along their channels."""
+
+    def output(self, *maps: Map) -> Map:
+        first = maps[0]
+        for each in maps[1:]:
+            if not first.like(channels=each.channels).same_as(each):
+                raise InvalidInput(f"maps side by side need equal rows and columns, not {' and '.join(map(str, maps))}")
+        return first.like(channels=sum(each.channels for each in maps))
+
+    def cost(self, *maps: Map) -> Cost:
+        out = self.output(*maps)
+        return _cost({Event.MOVE: out.elements}, out, *maps)
+
+
+@dataclass(frozen=True)
 class Norm:
-    """Batch normalisation with fixed statistics: per channel a scale, a shift and two that are not learned."""
+    """Batch normalisation with fixed statistics: per channel a scale, a shift and two that are not learned. ``eps`` is
+    added to the variance."""
+
+    eps: float = 1e-5
 
     def output(self, x: Map) -> Map:
         return x
@@ -276,4 +336,6 @@ class Pool:
         return _cost({self.function: self.window[0] * self.window[1] * out.elements}, out, x)
 
 
-Op: TypeAlias = Conv | Norm | Activation | Combine | Complement | Shuffle | Scale | Resize | Pool
+Op: TypeAlias = (
+    Conv | TransposedConv | Concat | Norm | Activation | Combine | Complement | Shuffle | Scale | Resize | Pool
+)

@@ -41,8 +41,8 @@ class Event(Enum):
     INTERPOLATION = "other interpolated sample"  # per output element: cubic, trilinear, a grid
     RANDOM = "random number"  # per element
 
-    # Only in the training graph of a TensorFlow 1 network, which Table IV of the paper was counted on.
-    GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped again
+    # Not in a running module: only in what tables of papers were counted on, such as TensorFlow 1's training graph.
+    GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped, or with a zero put in
     INITIAL_ELEMENT = "random initial value"  # per weight
     INITIAL_VARIABLE = "initialised variable"  # per variable
     AVERAGED_ELEMENT = "moving-average element"  # per batch-norm statistic
@@ -122,7 +122,8 @@ class Cost:
     """What one step or one program takes. Costs add up.
 
     ``parameters`` in elements; ``reads`` and ``writes`` in bytes, per operation (every input, weight and output once,
-    as if nothing stayed in a cache); ``launches`` in kernels started.
+    as if nothing stayed in a cache); ``launches`` in kernels started; ``kernels``: the parameters that are weights of
+    convolutions, without biases and norms.
     """
 
     work: Work
@@ -130,6 +131,7 @@ class Cost:
     reads: Size = 0
     writes: Size = 0
     launches: Size = 0
+    kernels: Size = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -138,6 +140,7 @@ class Cost:
             self.reads + other.reads,
             self.writes + other.writes,
             self.launches + other.launches,
+            self.kernels + other.kernels,
         )
 
 

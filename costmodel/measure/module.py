@@ -10,7 +10,20 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Activation, Combine, Complement, Conv, Norm, Op, Pool, Resize, Scale, Shuffle
+from costmodel.describe.ops import (
+    Activation,
+    Combine,
+    Complement,
+    Concat,
+    Conv,
+    Norm,
+    Op,
+    Pool,
+    Resize,
+    Scale,
+    Shuffle,
+    TransposedConv,
+)
 from costmodel.describe.program import Program, Step
 from costmodel.describe.work import Event
 
@@ -114,7 +127,7 @@ def _depends_on_size(op: Op) -> bool:
         case Scale():
             return op.per == "element"
         case Conv():
-            return op.stride != 1  # how SAME pads
+            return op.stride != 1 and op.padding == "same"
         case _:
             return False
 
@@ -157,6 +170,7 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
     """Add the torch code of one step; its submodule or parameter goes to ``members`` under the step's name."""
     op, x = step.op, step.inputs[0].map
     name = step.name.replace(".", "_")
+    how: dict[str, Any]
     match op:
         case Conv():
             rows, columns = op.totals(x)
@@ -169,13 +183,19 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
                 x.channels, op.out_channels, op.kernel, op.stride, padding, op.dilation, op.groups, bias=op.bias
             )
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
+        case TransposedConv():
+            how = {"padding": op.padding, "output_padding": op.output_padding, "bias": op.bias}
+            members[step.name] = nn.ConvTranspose2d(x.channels, op.out_channels, op.kernel, op.stride, **how)
+            return graph.create_node("call_module", step.name, tuple(inputs), name=name)
+        case Concat():
+            return graph.create_node("call_function", torch.cat, (inputs, 1), name=name)
         case Shuffle():
             members[step.name] = nn.ChannelShuffle(op.groups)
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
         case Complement():
             return graph.create_node("call_function", operator.sub, (1, *inputs), name=name)
         case Norm():
-            members[step.name] = nn.BatchNorm2d(x.channels)
+            members[step.name] = nn.BatchNorm2d(x.channels, eps=op.eps)
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
         case Scale():
             shape = (x.channels, x.rows, x.columns) if op.per == "element" else (x.channels, 1, 1)
@@ -184,7 +204,7 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
             weight = graph.create_node("get_attr", step.name, name=f"{name}_weight")
             return graph.create_node("call_function", operator.mul, (inputs[0], weight), name=name)
         case Resize():
-            how: dict[str, Any] = {"size": (op.rows, op.columns), "mode": "bilinear", "align_corners": True}
+            how = {"size": (op.rows, op.columns), "mode": "bilinear", "align_corners": True}
             return graph.create_node("call_function", F.interpolate, tuple(inputs), how, name=name)
         case Pool():
             return graph.create_node(

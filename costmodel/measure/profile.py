@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from costmodel.describe.catalogue import entries
 from costmodel.describe.cells import Cell, describe_cell, find_cells
 from costmodel.describe.errors import InvalidInput, MeasuringFailed
+from costmodel.describe.networks import find_networks
 from costmodel.describe.ops import Pair
 from costmodel.describe.size import as_size, int_pair
 from costmodel.measure.estimate import ratio
@@ -73,14 +74,15 @@ def choose(
     kernels: Sequence[Pair] = ((3, 3),),
     channels: Sequence[Pair] = ((128, 128),),
     size: "Pair | None" = None,
-    classes: int = 19,
+    classes: int | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
 ) -> list[Job]:
     """What to time: with ``cells`` alone, single cells of every kernel and ``channels`` on maps of 128x256; else the
-    networks (all without ``models``), without their training heads, for frames of 1024x2048. Each once."""
+    networks (all that are listed, without ``models``), as described, without their training heads, for frames and
+    classes that they were published with unless others are given. Each once."""
     jobs: list[Job] = []
-    wanted = [models] if isinstance(models, str) else models if models is None else list(models)
+    wanted = find_networks(models)
     if models is None and cells is not None:
         if sites:
             raise InvalidInput("sites are of networks: name models, too")
@@ -90,15 +92,14 @@ def choose(
             where["channels"] = int_pair("channels", widths)
             jobs.append(Job(Subject.of_cell(cell, **where), how, describe_cell(cell, **where)))
     else:
-        settings: dict[str, Any] = {"size": int_pair("size", (1024, 2048) if size is None else size)}
-        settings["classes"] = as_size("classes", classes)
+        settings: dict[str, Any] = {"size": size, "classes": classes}
         for sides in kernels:
             settings["kernel"] = int_pair("kernel", sides)
             found = entries(wanted, cells, sites=sites, recurrence=recurrence, heads=False, **settings).values()
             jobs += [
-                Job(Subject.of_network(entry, **settings), how, entry.program)
+                Job(Subject.of_network(entry, settings["kernel"]), how, entry.program)
                 for how, entry in product(hows, found)
-                if wanted is None or entry.model in wanted  # not what they extend, which tables show beside them
+                if entry.model in wanted  # not what they extend, which tables show beside them
             ]
     return list({job.key: job for job in jobs}.values())
 
@@ -174,7 +175,7 @@ def profile(
     kernels: Sequence[Pair] = ((3, 3),),
     channels: Sequence[Pair] = ((128, 128),),
     size: "Pair | None" = None,
-    classes: int = 19,
+    classes: int | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
     device: str = "cpu",

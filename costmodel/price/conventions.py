@@ -7,20 +7,23 @@ is always a written 0. To add a convention, add a list.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.size import Size
-from costmodel.describe.work import Event, Work
+from costmodel.describe.work import Cost, Event, Work
 
 
 @dataclass(frozen=True)
 class Convention:
-    """What one event costs, in ``unit``; ``source`` says where the prices come from."""
+    """What one event costs, in ``unit``; ``source`` says where the prices come from. ``parameters``: ``all``, or the
+    ``kernels`` of convolutions alone, without biases and norms."""
 
     name: str
     unit: str
     source: str
     prices: Mapping[Event, int]
+    parameters: Literal["all", "kernels"] = "all"
 
     def __post_init__(self) -> None:
         missing = [event.name for event in Event if event not in self.prices]
@@ -35,6 +38,10 @@ class Convention:
             raise InvalidInput(
                 f"convention {self.name}: the price of {', '.join(wrong)} must be a whole number, 0 or more"
             )
+
+    def params(self, cost: Cost) -> Size:
+        """The parameters that it counts."""
+        return cost.parameters if self.parameters == "all" else cost.kernels
 
     @property
     def priced(self) -> tuple[Event, ...]:
@@ -204,7 +211,47 @@ TORCH = Convention(
     },
 )
 
-CONVENTIONS = {c.name: c for c in (PAPER, TF_PROFILER, FVCORE, TORCH)}
+ERFNET = Convention(
+    name="erfnet",
+    unit="MAC",
+    source="the tables of Efficient Semantic Segmentation Using Gradual Grouping, inferred from their digits: multiply-"
+    "accumulates, transposed 3x3 and 1x1 convolutions at every position of their output; weights of convolutions alone",
+    prices={
+        Event.MAC: 1,
+        Event.BIAS: 0,
+        Event.ADDITION: 0,
+        Event.PRODUCT: 0,
+        Event.SIGMOID: 0,
+        Event.TANH: 0,
+        Event.RELU: 0,
+        Event.NORM: 0,
+        Event.MAX_POOL: 0,
+        Event.AVERAGE_POOL: 0,
+        Event.RESIZE: 0,
+        Event.MOVE: 0,
+        Event.DIVISION: 0,
+        Event.TRANSCENDENTAL: 0,
+        Event.ACTIVATION: 0,
+        Event.COMPARISON: 0,
+        Event.POINTWISE: 0,
+        Event.REDUCTION: 0,
+        Event.SOFTMAX: 0,
+        Event.OWN_NORM: 0,
+        Event.ADAPTIVE_POOL: 0,
+        Event.INTERPOLATION: 0,
+        Event.RANDOM: 0,
+        Event.GRID_MAC: 1,
+        Event.INITIAL_ELEMENT: 0,
+        Event.INITIAL_VARIABLE: 0,
+        Event.AVERAGED_ELEMENT: 0,
+        Event.AVERAGED_VARIABLE: 0,
+        Event.FORGET_BIAS: 0,
+        Event.LOOP_SCALAR: 0,
+    },
+    parameters="kernels",
+)
+
+CONVENTIONS = {c.name: c for c in (PAPER, TF_PROFILER, FVCORE, TORCH, ERFNET)}
 
 
 def find_convention(name: "str | Convention") -> Convention:

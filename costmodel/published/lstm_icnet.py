@@ -4,9 +4,10 @@ A. Pfeuffer, K. Dietmayer: Separable Convolutional LSTMs for Faster Video Segmen
 Typed once, for comparison only: nothing here is an input to a result.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from costmodel.published import Erratum, Metric, PrintedTable
 
 # Table IV was counted on these settings.
 SIZE = (1024, 2048)
@@ -57,17 +58,6 @@ _TABLE_IV = (
     Row("sep-LSTM-ICNet v6", 7270, 63.62, 81.44, 32.40, 2127, 51.55, 72.68, 90.66),
 )
 TABLE_IV = MappingProxyType({row.approach: row for row in _TABLE_IV})
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column of Tables II or III: the quality of the segmentation by approach, in ``unit``."""
-
-    place: str
-    label: str
-    unit: str
-    more_is_better: bool
-    values: Mapping[str, float]
 
 
 # Approach; Table II, Cityscapes: accuracy, mIoU (%), mFIP (per mille); Table III, Virtual KITTI: accuracy, mIoU, mFP.
@@ -167,14 +157,6 @@ TABLE_I = (
 )
 
 
-@dataclass(frozen=True)
-class Erratum:
-    """``place`` in the paper, what is wrong, and the arithmetic that shows it."""
-
-    place: str
-    text: str
-
-
 ERRATA = MappingProxyType(
     {
         "spatial-LSTM-ICNet v5": Erratum(
@@ -203,6 +185,21 @@ ERRATA = MappingProxyType(
             "counts training-only parts: two auxiliary heads, random initialisers, batch-norm updates.",
         ),
     }
+)
+
+
+TABLE = PrintedTable(
+    place="Table IV",
+    size=SIZE,
+    kernel=KERNEL,
+    classes=CLASSES,
+    heads=True,
+    convention=CONVENTION,
+    rows=TABLE_IV,
+    digits=2,
+    thousands=True,
+    errata=ERRATA,
+    remarks=tuple(f"{ERRATA[key].place} {ERRATA[key].text}" for key in ("truncated", "training")),
 )
 
 

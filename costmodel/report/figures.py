@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.program import Program
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.report import sweep as sweeps
 from costmodel.report.drawing import COLOURS, MARKERS, SOFT, STYLE, label, legend, mark, new_axes, sign, solid
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLE", "kernels", "layers", "overview", "promise", "quality", "time"]
 COSTS = ("flops", "params", "time")
+METRICS = {**published.QUALITY, **erfnet.QUALITY}
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
@@ -109,30 +111,34 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
 
 def quality(
     table: "Table",
-    metric: str = "cityscapes-miou",
+    metric: str | None = None,
     cost: str = "flops",
     *,
     ax: "Axes | None" = None,
     way: "Way | None" = None,
 ) -> "Axes":
-    """Published quality of the paper's networks (Tables II and III) against their cost, and the Pareto front: what no
+    """Published quality of the papers' networks (Tables II and III) against their cost, and the Pareto front: what no
     other network beats in both.
 
-    ``metric``: a column of Tables II or III, see `costmodel.published.QUALITY`; ``cost``: ``flops``, ``params`` or
-    ``time`` (see `time` for ``way``). Quality is known for the paper's settings alone.
+    ``metric``: a key of `METRICS`, by default the first that is about these networks; ``cost``: ``flops``, ``params``
+    or ``time`` (see `time` for ``way``). Quality is known for the papers' settings alone.
     """
-    if metric not in published.QUALITY:
-        raise InvalidInput(f"unknown metric {metric!r}: one of {', '.join(published.QUALITY)}")
+    if metric is None:
+        metric = next(iter(metrics(table)), next(iter(METRICS)))
+    if metric not in METRICS:
+        raise InvalidInput(f"unknown metric {metric!r}: one of {', '.join(METRICS)}")
     if cost not in COSTS:
         raise InvalidInput(f"unknown cost {cost!r}: one of {', '.join(COSTS)}")
-    column = published.QUALITY[metric]
+    column = METRICS[metric]
     times = _times(table, way) if cost == "time" else {}
-    shown = [row for row in table.rows if row.paper and (row.approach in times or cost != "time")]
+    known = [row for row in table.rows if row.paper and row.approach in column.values]
+    shown = [row for row in known if row.approach in times or cost != "time"]
     if not shown:
+        printed = table.printed
         raise InvalidInput(
-            "the quality of these networks is not published: Tables II and III are of the paper's settings "
-            f"({'x'.join(map(str, published.SIZE))}, kernel {published.KERNEL[0]}, {published.CLASSES} classes, with "
-            "heads), without peepholes"
+            f"the {column.label} of these networks is not published: {printed.place} is of the paper's settings "
+            f"({'x'.join(map(str, printed.size))}, kernel {printed.kernel[0]}, {printed.classes} classes, "
+            f"{'with' if printed.heads else 'without'} heads), without peepholes"
         )
     ax = new_axes(ax)
     points: dict[str, tuple[float, float]] = {}
@@ -157,6 +163,11 @@ def quality(
     corners = [corner for a, b in pairwise(best) for corner in (a, (b[0], a[1]), b)]
     label(ax, [(_short(row.approach), points[row.approach]) for row in shown], lines=corners)
     return ax
+
+
+def metrics(table: "Table") -> list[str]:
+    """The published qualities of a table's networks."""
+    return [name for name, each in METRICS.items() if any(r.paper and r.approach in each.values for r in table.rows)]
 
 
 def pareto(points: Sequence[tuple[float, float]], more_is_better: bool) -> list[tuple[float, float]]:

@@ -77,7 +77,7 @@ class Report:
                 partial(figures.overview, plain),
             )
         ]
-        for metric in ("cityscapes-miou", "vkitti-miou") if known else ():
+        for metric in (name for name in figures.metrics(plain) if name.endswith("iou")):
             what = f"Published quality against {unit}, and the Pareto front: what nothing else beats in both."
             if metric == "cityscapes-miou":
                 what += f" {published.ERRATA['miou'].place} {published.ERRATA['miou'].text}"

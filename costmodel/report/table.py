@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.catalogue import Entry, entries
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
-from costmodel.describe.networks import describe_network
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS, describe_network, find_networks
 from costmodel.describe.ops import Pair
 from costmodel.describe.size import Size, as_size, int_pair
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.published import PrintedTable, erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
 from costmodel.report.render import find_format, render, render_csv, render_json
@@ -22,10 +24,15 @@ if TYPE_CHECKING:
     from costmodel.profiles import How, Profile, Subject
 
 
+# By the network that the others of a table extend.
+PRINTED: dict[str, PrintedTable] = {"icnet": published.TABLE, "erfnet": erfnet.TABLE}
+
+
 @dataclass(frozen=True)
 class TableRow:
-    """One network. ``flops`` in the unit of the table's convention; percentages of ``base``, the same network with
-    standard cells, rounded as Table IV does; ``paper`` is the printed row where the settings are the paper's."""
+    """One network. ``params`` and ``flops`` as the table's convention counts them; percentages of ``base``, the same
+    network with standard cells or the one that it is a variant of, rounded as Table IV does; ``paper`` is the printed
+    row where the settings are the paper's."""
 
     approach: str
     base: str
@@ -35,7 +42,7 @@ class TableRow:
     flops: int
     params_pct: float
     flops_pct: float
-    paper: published.Row | None
+    paper: "published.Row | erfnet.Row | None"
     timings: tuple[Timing, ...]
     entry: Entry
 
@@ -50,7 +57,8 @@ class TableRow:
         return round(self.flops / 1e9, 2)
 
     def record(self) -> dict[str, Any]:
-        paper = self.paper and {"params_k": self.paper.params_k, "gflops": self.paper.gflops}
+        of = ("params_k" if isinstance(self.paper, published.Row) else "params", "gflops")
+        paper = self.paper and {name: getattr(self.paper, name) for name in of}
         return {
             "approach": self.approach,
             "version": self.version,
@@ -66,7 +74,8 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows and the settings they were counted under; made by `table`. ``len()`` is the number of rows."""
+    """Rows and the settings they were counted under; made by `table`. ``len()`` is the number of rows. ``printed`` is
+    the table of the paper that these networks come from."""
 
     convention: Convention
     size: tuple[int, int]
@@ -74,6 +83,8 @@ class Table:
     classes: int
     heads: bool
     rows: tuple[TableRow, ...]
+    printed: PrintedTable = published.TABLE
+    options: Mapping[str, Any] = field(default_factory=dict)
     profiles: "Mapping[str, Profile]" = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -86,12 +97,13 @@ class Table:
             "size": list(self.size),
             "kernel": list(self.kernel),
             "classes": self.classes,
+            **self.options,
             "rows": [row.record() for row in self.rows],
         } | claims.records(self.profiles, [self.subject(row) for row in self.rows])
 
     def frame(self) -> "pd.DataFrame":
-        """A pandas frame, a row a network; the printed values in ``paper_params_k`` and ``paper_gflops``; ``attrs``
-        carries the convention, its unit and the size."""
+        """A pandas frame, a row a network; the printed values in ``paper_params_k`` (or ``paper_params``) and
+        ``paper_gflops``; ``attrs`` carries the convention, its unit and the size."""
         import pandas as pd
 
         frame = pd.DataFrame(self._flat())
@@ -106,7 +118,8 @@ class Table:
             paper = record.pop("paper") or {}
             del record["timings"]
             record["convention"] = self.convention.name
-            record["paper_params_k"], record["paper_gflops"] = paper.get("params_k"), paper.get("gflops")
+            for name in ("params_k" if self.printed.thousands else "params", "gflops"):
+                record[f"paper_{name}"] = paper.get(name)
             records.append(record | times)
         return records
 
@@ -114,7 +127,7 @@ class Table:
         """What is timed for a row: the network without its training heads."""
         from costmodel.profiles import Subject
 
-        return Subject.of_network(row.entry, size=self.size, kernel=self.kernel, classes=self.classes)
+        return Subject.of_network(row.entry, self.kernel)
 
     def timed(self, name: str, profile: "Profile", keep: "Callable[[How], bool]" = lambda how: True) -> "Table":
         """The same table with what a profile says about its rows, as far as ``keep`` wants it."""
@@ -147,54 +160,73 @@ class Table:
         """Parameters and FLOPs, beside the printed ones."""
         unit = f"G{self.convention.unit}s"
         height, width = self.size
+        kernel = f"kernel {self.kernel[0]}x{self.kernel[1]}, " if any(row.cell for row in self.rows) else ""
         title = (
-            f"Cost of one {height}x{width} frame, kernel {self.kernel[0]}x{self.kernel[1]}, {self.classes} classes, "
+            f"Cost of one {height}x{width} frame, {kernel}{self.classes} classes, "
             f"{'with' if self.heads else 'without'} training heads"
         )
-        named = any("(" in row.base for row in self.rows)  # another recurrence than the paper's
+        title += "".join(f", {name} {value}" for name, value in self.options.items())
         errata: list[str] = []
         rows = []
         for row in self.rows:
-            ours = [f"{row.params_k}k", f"{row.params_pct:.2f}", f"{row.gflops:.2f}", f"{row.flops_pct:.2f}"]
+            ours = [self._params(row.params), f"{row.params_pct:.2f}", self._gflops(row.flops), f"{row.flops_pct:.2f}"]
             rows.append([row.approach, *ours, *self._against_paper(row, errata)])
         columns = ["approach", "params", "%", unit, "%", "paper", "GFLOPs", "dev."]
         labels = ["approach", "params", "params %", unit, f"{unit} %", "paper params", "paper GFLOPs", "deviation"]
+        counted = {"all": "", "kernels": " params: weights of convolutions, without biases and norms."}
         notes = [
-            f"{unit}: convention {self.convention.name}, {self.convention.source}.",
-            "%: of the standard cell in the same network" + (" with the same recurrence." if named else "."),
+            f"{unit}: convention {self.convention.name}, {self.convention.source}."
+            + counted[self.convention.parameters],
+            f"%: of {self._base()}.",
         ]
         if not any(row.paper for row in self.rows):
             rows, columns = [row[:5] for row in rows], columns[:5]
-        elif self.convention.name == published.CONVENTION:
-            notes.append("paper, GFLOPs: as printed in Table IV. dev.: ours minus printed, = where every digit agrees.")
-            errata += [
-                f"{published.ERRATA[key].place} {published.ERRATA[key].text}" for key in ("truncated", "training")
-            ]
+        elif self.convention.name == self.printed.convention:
+            place = self.printed.place
+            notes.append(f"paper, GFLOPs: as printed in {place}. dev.: ours minus printed, = where every digit agrees.")
+            errata += self.printed.remarks
         else:
             notes.append(
-                f"paper, GFLOPs: as printed in Table IV, which was counted under {published.CONVENTION}: "
-                f"not comparable with {self.convention.name}, so no deviation is given."
+                f"paper, GFLOPs: as printed in {self.printed.place}, counted under {self.printed.convention}: not "
+                f"comparable with {self.convention.name}, so no deviation is given."
             )
             rows, columns = [row[:7] for row in rows], columns[:7]
         notes += errata
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, notes, labels=labels[: len(columns)])
 
+    def _base(self) -> str:
+        """What percentages are of, in words."""
+        named = any("(" in row.base for row in self.rows)  # another recurrence than the paper's
+        standard = "the standard cell in the same network" + (" with the same recurrence" if named else "")
+        others = dict.fromkeys(row.base for row in self.rows if row.cell is None and row.base != row.approach)
+        return " or ".join([*([standard] if any(row.cell for row in self.rows) or not others else []), *others])
+
+    def _params(self, params: int) -> str:
+        """As the paper prints them."""
+        return f"{params // 1000}k" if self.printed.thousands else f"{params}"
+
+    def _gflops(self, flops: int) -> str:
+        return f"{flops / 1e9:.{self.printed.digits}f}"
+
     def _against_paper(self, row: TableRow, errata: list[str]) -> list[str]:
         """Printed parameters and GFLOPs and the deviation of ours; an erratum of the row is added to ``errata``."""
         if row.paper is None:
             return ["", "", ""]
+        printed, digits = self.printed.params(row.approach), self.printed.digits
+        scale, k = (1000, "k") if self.printed.thousands else (1, "")
         deviations = []
-        if row.params_k != row.paper.params_k:
-            deviations.append(f"{row.params_k - row.paper.params_k:+d}k")
-        if row.gflops != row.paper.gflops:
-            deviations.append(f"{row.gflops - row.paper.gflops:+.2f}")
+        if more := row.params // scale - printed:
+            deviations.append(f"{more / 1000:+.0f}k" if scale == 1 and abs(more) >= 1000 else f"{more:+d}{k}")
+        if round(row.flops / 1e9, digits) != row.paper.gflops:
+            deviations.append(f"{round(row.flops / 1e9, digits) - row.paper.gflops:+.{digits}f}")
         deviation = " ".join(deviations) or "="
-        erratum = published.ERRATA.get(row.approach)
-        if erratum and self.convention.name == published.CONVENTION and deviations:
+        erratum = self.printed.errata.get(row.approach)
+        if erratum and self.convention.name == self.printed.convention and deviations:
             errata.append(f"[{len(errata) + 1}] {erratum.place} {erratum.text}")
             deviation += f" [{len(errata)}]"
-        # As printed: the lost digit stays lost.
-        return [f"{row.paper.params_k}k", f"{row.paper.gflops}" if erratum else f"{row.paper.gflops:.2f}", deviation]
+        # As printed: a lost digit stays lost.
+        lost = erratum and len(f"{row.paper.gflops}".partition(".")[2]) < digits
+        return [f"{printed}{k}", f"{row.paper.gflops}" if lost else f"{row.paper.gflops:.{digits}f}", deviation]
 
     def times(self) -> "dict[tuple[str, How], Sheet]":
         """A sheet for every profile and way to run."""
@@ -235,7 +267,9 @@ class Table:
         return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines, labels=labels).without(["95 %"])
 
 
-def _published_times(row: published.Row) -> tuple[Timing, ...]:
+def _published_times(row: "published.Row | erfnet.Row | None") -> tuple[Timing, ...]:
+    if not isinstance(row, published.Row):
+        return ()
     return (
         Timing(published.CPU.name, published.CPU.device, "published", row.cpu_ms / 1e3, None, row.cpu_pct),
         Timing(published.GPU.name, published.GPU.device, "published", row.gpu_ms / 1e3, None, row.gpu_pct),
@@ -246,19 +280,22 @@ def table(
     models: "str | Iterable[str] | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
-    size: Pair = published.SIZE,
+    size: "Pair | None" = None,
     kernel: "Size | Pair" = published.KERNEL,
-    classes: int = published.CLASSES,
-    convention: "str | Convention" = published.CONVENTION,
-    heads: bool = True,
+    classes: int | None = None,
+    convention: "str | Convention | None" = None,
+    heads: bool | None = None,
     recurrence: str | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
+    decoder_blocks: int | None = None,
 ) -> Table:
     """Table IV for any settings: parameters and FLOPs of ICNet and of every ``model`` with every ``cell``.
 
-    Without ``models`` and ``cells``: all. ``sites`` puts another cell at single sites (``{"final": "standard"}``).
-    ``heads`` counts the auxiliary training heads, as Table IV does. Sizes in pixels, rows x columns. Percentages are of
-    the same network with standard cells (of the same recurrence) everywhere.
+    Without ``models`` and ``cells``: all of Table IV. ``"erfnet"`` is ERFNet with its variants. ``sites`` puts another
+    cell at single sites (``{"final": "standard"}``). ``heads`` counts the auxiliary training heads. ``size`` (rows x
+    columns), ``classes``, ``heads`` and ``convention`` are by default those that the paper of the networks counted
+    under. ``decoder_blocks`` of ERFNet: 1 as its paper counts, the default under its convention; 2 as it describes the
+    network. Percentages are of the same network with standard cells (of the same recurrence) everywhere, or of ERFNet.
 
     >>> import costmodel
     >>> for row in costmodel.table(["v6"], ["standard", "depth"]).rows:
@@ -266,18 +303,26 @@ def table(
     ICNet 6707321 58375434670 100.0
     LSTM-ICNet v6 11428217 251343772492 100.0
     depth-LSTM-ICNet v6 6746489 60017935180 23.88
+    >>> for row in costmodel.table("erfnet").rows[:2]:
+    ...     print(row.approach, row.params, row.flops)
+    ERFNet 2038448 27705475072
+    D* 547120 10596909056
     """
-    price = find_convention(convention)
-    height, width = int_pair("size", size)
-    sides, count = int_pair("kernel", kernel), as_size("classes", classes)
+    names = find_networks(models)
+    printed = _printed(names)
+    price = find_convention(_default("convention", convention, [each.convention for each in printed]))
+    height, width = int_pair("size", _default("size", size, [each.size for each in printed]))
+    count = as_size("classes", _default("classes", classes, [each.classes for each in printed]))
+    heads = _default("heads", heads, [each.heads for each in printed])
+    sides = int_pair("kernel", kernel)
+    options = {name: value for model in names for name, value in NETWORKS[model].options.items()}
+    if len(printed) == 1 and price.name == printed[0].convention:
+        options |= printed[0].options
+    options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
+    if unknown := [name for name in options if not any(name in NETWORKS[model].options for model in names)]:
+        raise InvalidInput(f"{', '.join(unknown)}: of ERFNet and its variants alone")
     settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
-    as_printed = settings == {
-        "size": published.SIZE,
-        "kernel": published.KERNEL,
-        "classes": published.CLASSES,
-        "heads": True,
-    }
-    found = entries(models, cells, sites=sites, recurrence=recurrence, **settings)
+    found = entries(names, cells, sites=sites, recurrence=recurrence, options=options, **settings)
     programs = {approach: entry.program for approach, entry in found.items()}
     rows = []
     for approach, entry in found.items():
@@ -287,24 +332,48 @@ def table(
             standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
             programs[base] = describe_network(entry.model, cell=standard, **settings)
         plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
-        paper = published.TABLE_IV.get(approach) if as_printed and plain else None
-        program, whole = entry.program, programs[base]
+        source = printed[0] if len(printed) == 1 else _printed([entry.model])[0]
+        as_printed = plain and settings | options == {
+            "size": source.size,
+            "kernel": source.kernel if entry.cell else sides,
+            "classes": source.classes,
+            "heads": source.heads,
+            **source.options,
+        }
+        paper = source.rows.get(approach) if as_printed else None
+        cost, whole = entry.program.cost, programs[base].cost
+        params, of = price.params(cost), price.params(whole)
         rows.append(
             TableRow(
                 approach=approach,
                 base=base,
                 version=None if entry.cell is None else entry.model,
                 cell=None if entry.cell is None else entry.cell.name,
-                params=program.parameters,
-                flops=price.flops(program.work),
-                params_pct=_thousands_pct(program.parameters, whole.parameters),
-                flops_pct=round(float(100 * price.share(program.work, whole.work)), 2),
+                params=params,
+                flops=price.flops(cost.work),
+                params_pct=_thousands_pct(params, of) if source.thousands else round(100 * params / of, 2),
+                flops_pct=round(float(100 * price.share(cost.work, whole.work)), 2),
                 paper=paper,
-                timings=_published_times(paper) if paper else (),
+                timings=_published_times(paper),
                 entry=entry,
             )
         )
-    return Table(price, (height, width), sides, count, heads, tuple(rows))
+    return Table(price, (height, width), sides, count, heads, tuple(rows), printed[0], options)
+
+
+def _printed(names: Iterable[str]) -> list[PrintedTable]:
+    """The tables of the papers that the networks come from, each once; Table IV where there is none."""
+    own = [PRINTED.get(NETWORKS[name].base or name, published.TABLE) for name in names]
+    return [table for table in PRINTED.values() if table in own]
+
+
+def _default(name: str, given: Any, of: list[Any]) -> Any:
+    """What is given, or what the papers of all networks have in common."""
+    if given is not None:
+        return given
+    if any(each != of[0] for each in of):
+        raise InvalidInput(f"these networks were published with another {name} each: give one")
+    return of[0]
 
 
 def _thousands_pct(params: int, base: int) -> float:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from costmodel.describe.networks import NETWORKS
+
 if TYPE_CHECKING:
     from costmodel.measure.estimate import Estimate
     from costmodel.profiles import How, Process, Profile, Run, Subject
@@ -175,9 +177,11 @@ def _command(subjects: "Sequence[Subject]", ways: "Mapping[str, Sequence[Any]]",
     options["site"] = ",".join(f"{site}={cell}" for site, cell in first.sites)
     options["recurrence"] = first.recurrence
     options |= {field: ",".join(map(str, values)) for field, values in ways.items() if field not in _FLAGS}
-    usual = _USUAL | {"size": "1024x2048" if first.network else "128x256"}
+    usual = _USUAL | {"size": "128x256"}
+    if network := NETWORKS.get(first.network or ""):
+        usual |= {"size": "x".join(map(str, network.size)), "classes": str(network.classes)}
     given = [
-        f"--{field.replace('_', '-')} {value}"
+        f"--{field.replace('_', '-')} {shlex.quote(value)}"
         for field, value in options.items()
         if value and value != usual.get(field)
     ]

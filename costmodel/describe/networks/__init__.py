@@ -1,11 +1,13 @@
 """The catalogue of networks: one line each."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
 
 from costmodel.describe.cells import Cell, find_cell
 from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks.erfnet import VARIANTS, erfnet
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
@@ -15,43 +17,81 @@ from costmodel.describe.size import Size, as_size, int_pair
 @dataclass(frozen=True)
 class Network:
     """What tables call it, its description, the sites of its recurrent cells (none: no choice of a cell), and the
-    network that it extends, which tables show first."""
+    network that it extends, which tables show first.
+
+    ``family``: the name that brings it in where networks are listed; ``listed``: whether it is where none is named.
+    ``size``, ``classes``, ``heads`` are its defaults, ``options`` what else its description takes, with defaults.
+    """
 
     approach: str
     describe: Callable[..., tuple[Value, ...]]
     sites: tuple[str, ...] = ()
     base: str | None = None
+    family: str | None = None
+    listed: bool = True
+    size: tuple[int, int] = (1024, 2048)
+    classes: int = 19
+    heads: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
+ERFNET: dict[str, Any] = {"listed": False, "size": (512, 1024), "classes": 20, "heads": False}
+ERFNET |= {"options": {"decoder_blocks": 2}}
 NETWORKS = {
     "icnet": Network("ICNet", lstm_icnet),
     "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet"),
     "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet"),
     "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet"),
+    "erfnet": Network("ERFNet", erfnet, **ERFNET),
+} | {
+    f"erfnet-{name}": Network(name, partial(erfnet, variant=variant), base="erfnet", family="erfnet", **ERFNET)
+    for name, variant in VARIANTS.items()
 }
 
 
 def find_network(model: str) -> Network:
     if not isinstance(model, str) or model not in NETWORKS:
-        raise InvalidInput(f"unknown model {model!r}: one of {', '.join(NETWORKS)}")
+        raise InvalidInput(f"unknown model {model!r}: one of {network_names(model)}")
     return NETWORKS[model]
+
+
+def network_names(wanted: Any = "") -> str:
+    """What networks are called, in words; those of a family only if a name of it was meant."""
+    of = {network.family for network in NETWORKS.values() if network.family and str(wanted).startswith(network.family)}
+    return ", ".join(name for name, network in NETWORKS.items() if not network.family or network.family in of)
+
+
+def find_networks(models: "str | Iterable[str] | None") -> list[str]:
+    """Names, in the order of the catalogue, each once; the name of a family brings in all of it. Without ``models``:
+    those that are listed."""
+    if models is None:
+        return [name for name, network in NETWORKS.items() if network.listed]
+    wanted = [models] if isinstance(models, str) else list(models)
+    if not wanted:
+        raise InvalidInput(f"no model given: at least one of {network_names()}")
+    for model in wanted:
+        find_network(model)
+    return [name for name, network in NETWORKS.items() if name in wanted or network.family in wanted]
 
 
 def describe_network(
     model: str = "v6",
     *,
     cell: "str | Cell | Mapping[str, str | Cell]" = "standard",
-    size: Pair = (1024, 2048),
+    size: "Pair | None" = None,
     kernel: "Size | Pair" = 3,
-    classes: int = 19,
-    heads: bool = True,
+    classes: int | None = None,
+    heads: bool | None = None,
     recurrence: str | None = None,
     itemsize: int = 4,
+    **options: Any,
 ) -> Program:
     """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
 
     ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
-    Table IV does; ``itemsize`` is the bytes per number.
+    Table IV does. ``size``, ``classes``, ``heads`` are by default those that the network was published with (1024x2048,
+    19, True for ICNet; 512x1024, 20, False for ERFNet). ``itemsize`` is the bytes per number. ``options`` of a network:
+    ``decoder_blocks`` of ERFNet and its variants.
 
     >>> import costmodel
     >>> costmodel.network("v6", cell="depth").parameters
@@ -68,8 +108,17 @@ def describe_network(
             f"not for {', '.join(kinds) or 'none'}"
         )
     cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
-    shape = Map(3, *int_pair("size", size), itemsize)
-    settings = {"kernel": int_pair("kernel", kernel), "classes": as_size("classes", classes), "heads": heads}
+    if unknown := set(options) - set(network.options):
+        known = ", ".join(network.options) or "none"
+        raise InvalidInput(f"{network.approach} has no option {', '.join(sorted(unknown))}: it has {known}")
+    shape = Map(3, *int_pair("size", network.size if size is None else size), itemsize)
+    settings = {
+        "kernel": int_pair("kernel", kernel),
+        "classes": as_size("classes", network.classes if classes is None else classes),
+        "heads": network.heads if heads is None else heads,
+        **network.options,
+        **options,
+    }
 
     trace = Trace()
     try:
@@ -93,7 +142,7 @@ def minimum_size(network: Network) -> tuple[int, int] | None:
     def accepts(rows: int, columns: int) -> bool:
         try:
             frame = Trace().input("frame", Map(3, rows, columns))
-            network.describe(frame, cells, kernel=(1, 1), classes=1, heads=False)
+            network.describe(frame, cells, kernel=(1, 1), classes=1, heads=False, **network.options)
         except InvalidInput:
             return False
         return True
