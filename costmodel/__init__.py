@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from costmodel.describe.ops import Conv as Conv
     from costmodel.measure.check import check as check
     from costmodel.measure.count import count as count
+    from costmodel.measure.gradual import GradualConv2d as GradualConv2d
     from costmodel.measure.module import build as build
     from costmodel.measure.observe import observe as observe
     from costmodel.measure.profile import profile as profile
@@ -34,6 +35,7 @@ _FACE = {
     "Cell": ("describe.cells", "Cell"),
     "Conv": ("describe.ops", "Conv"),
     "Convention": ("price.conventions", "Convention"),
+    "GradualConv2d": ("measure.gradual", "GradualConv2d"),
     "InvalidInput": ("describe.errors", "InvalidInput"),
     "MeasuringFailed": ("describe.errors", "MeasuringFailed"),
     "Profile": ("profiles", "Profile"),

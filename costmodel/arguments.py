@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from costmodel.describe.cells import CELLS, cell_names, is_cell
@@ -70,6 +71,20 @@ def cells(texts: list[str] | None, option: str) -> list[str] | None:
         if not is_cell(name):
             raise InvalidInput(f"{option} {name!r}: one of {', '.join(cell_names())}")
     return names(texts, option, list(dict.fromkeys([*CELLS, *given])))
+
+
+def numbers(file: str, option: str) -> list[float]:
+    """The numbers in a file, separated by spaces, commas or lines."""
+    try:
+        words = re.split(r"[\s,]+", Path(file).read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{option} {file!r} cannot be read: {getattr(error, 'strerror', None) or 'no text'}"
+        ) from None
+    try:
+        return [float(word) for word in words if word]
+    except ValueError as error:
+        raise InvalidInput(f"{option} {file!r}: expected numbers, {error}") from None
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, str]:

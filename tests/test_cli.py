@@ -47,7 +47,8 @@ def test_the_installed_script() -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "costmodel")
 
 
-COMMANDS = ["table", "sweep", "equation", "check", "profile", "report", "plot", "count", "explain", "profiles", "diff"]
+COMMANDS = ["table", "sweep", "equation", "gradual", "check", "profile", "report", "plot", "count", "explain"]
+COMMANDS += ["profiles", "diff"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)

@@ -1,0 +1,97 @@
+"""Gradual grouping as real modules: convolutions that become grouped ones while they are trained."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from costmodel.describe.errors import InvalidInput
+
+
+class GradualConv2d(nn.Conv2d):
+    """A convolution with the weight W o (M + alpha (1 - M)): dense at ``alpha`` 1, grouped at 0. M is 1 within
+    ``target`` groups of channels and 0 between them. ``grouped()`` is the grouped convolution that it is at 0."""
+
+    mask: torch.Tensor
+
+    def __init__(self, conv: nn.Conv2d, target: int) -> None:
+        """``conv``: an ungrouped convolution, whose weights are taken over."""
+        if conv.groups != 1 or conv.padding_mode != "zeros":
+            raise InvalidInput("gradual grouping starts from an ungrouped convolution with zeros around the map")
+        if target < 1 or conv.in_channels % target or conv.out_channels % target:
+            raise InvalidInput(f"{target} groups do not divide {conv.in_channels} and {conv.out_channels} channels")
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]  # two sides, as convolutions keep them
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            bias=conv.bias is not None,
+            device="meta",
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.target, self.alpha = target, 1.0
+        groups = torch.arange(target, device=conv.weight.device)
+        outputs = groups.repeat_interleave(conv.out_channels // target)
+        inputs = groups.repeat_interleave(conv.in_channels // target)
+        self.register_buffer(
+            "mask", (outputs[:, None] == inputs)[..., None, None].to(conv.weight.dtype), persistent=False
+        )
+        self.train(conv.training)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight * (self.mask + self.alpha * (1 - self.mask))
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
+
+    def grouped(self) -> nn.Conv2d:
+        """The convolution in ``target`` groups with the weights that are not masked."""
+        made = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,  # type: ignore[arg-type]  # two sides, as convolutions keep them
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
+            self.dilation,  # type: ignore[arg-type]
+            groups=self.target,
+            bias=self.bias is not None,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        rows = self.weight.detach().chunk(self.target)
+        with torch.no_grad():
+            made.weight.copy_(torch.cat([row.chunk(self.target, dim=1)[g] for g, row in enumerate(rows)]))
+            if self.bias is not None and made.bias is not None:
+                made.bias.copy_(self.bias)
+        return made.train(self.training)
+
+
+def make_gradual(module: nn.Module, groups: int, names: Iterable[str]) -> list[GradualConv2d]:
+    """Put a `GradualConv2d` in the place of each named convolution inside a module; they are returned."""
+    made = []
+    for name in names:
+        conv = module.get_submodule(name)
+        if not isinstance(conv, nn.Conv2d):
+            raise InvalidInput(f"{name} is a {type(conv).__name__}, not a convolution")
+        made.append(GradualConv2d(conv, groups))
+        module.set_submodule(name, made[-1])
+    return made
+
+
+def set_alpha(module: nn.Module, alpha: float) -> None:
+    """Set alpha, from 1 (dense) to 0 (grouped), in all gradual convolutions inside."""
+    if not 0 <= alpha <= 1:
+        raise InvalidInput(f"alpha is from 0 (grouped) to 1 (dense), not {alpha!r}")
+    for each in module.modules():
+        if isinstance(each, GradualConv2d):
+            each.alpha = float(alpha)
+
+
+def switch(module: nn.Module) -> None:
+    """Put the grouped convolutions in the place of all gradual ones, whose alpha must be 0."""
+    found = [(name, each) for name, each in module.named_modules() if isinstance(each, GradualConv2d)]
+    if open_ := [name for name, each in found if each.alpha]:
+        raise InvalidInput(f"alpha is not 0 yet, so grouping would change what is computed: {', '.join(open_)}")
+    for name, each in found:
+        module.set_submodule(name, each.grouped())

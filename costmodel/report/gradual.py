@@ -1,0 +1,77 @@
+"""What training a variant of ERFNet with gradual grouping costs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks import NETWORKS, find_network
+from costmodel.describe.networks.erfnet import VARIANTS
+from costmodel.price.training import Training, gradual
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
+from costmodel.report.table import Table, table
+
+
+def dense_of(model: str) -> str:
+    """The network that a grouped variant starts from: the same without groups."""
+    approach = find_network(model).approach
+    variant = VARIANTS.get(approach)
+    if variant is None or variant.groups == 1:
+        grouped = ", ".join(name for name, network in NETWORKS.items() if grouped_name(network.approach))
+        raise InvalidInput(f"{approach} has no grouped convolutions: one of {grouped}")
+    name = next(
+        name
+        for name, other in VARIANTS.items()
+        if other.groups == 1 and (other.replaced, other.light) == (variant.replaced, variant.light)
+    )
+    return f"erfnet-{name}"
+
+
+def grouped_name(approach: str) -> bool:
+    """Whether an approach is a grouped variant."""
+    return approach in VARIANTS and VARIANTS[approach].groups > 1
+
+
+def text(model: str, alphas: Sequence[float], images: int, form: str = "text", **settings: Any) -> str:
+    """A training of ``model`` on so many images, with ``alphas`` epoch by epoch, as any format of `render`.
+
+    ``settings``: of `costmodel.table`, such as ``size``, ``convention``, ``decoder_blocks``.
+    """
+    find_format(form)
+    dense = dense_of(model)
+    counted = table([dense, model], **settings)
+    price, flops = counted.convention, {row.entry.model: row.flops for row in counted.rows}
+    work = gradual(flops[dense], flops[model], alphas, images)
+    names = [find_network(each).approach for each in (dense, model)]
+    rows = _rows(work)
+    if form == "json":
+        record = {"model": model, "dense": dense, "convention": price.name, "unit": price.unit, "images": images}
+        return render_json(record | {"frame": [flops[dense], flops[model]]} | asdict(work))
+    if form == "csv":
+        return render_csv(
+            [{"training": name, "work": n, "convention": price.name, "unit": price.unit} for name, n in rows]
+        )
+    return render([_sheet(counted, rows, names, work, images)], form)
+
+
+def _rows(work: Training) -> list[tuple[str, int]]:
+    return [
+        ("gradual, mask kept", work.kept),
+        ("gradual, switched", work.switched),
+        ("grouped from the start", work.grouped_only),
+    ]
+
+
+def _sheet(counted: Table, rows: list[tuple[str, int]], names: list[str], work: Training, images: int) -> Sheet:
+    price = counted.convention
+    body = [[name, f"{n / 1e15:,.3f}", f"{n:,}", f"{100 * n / rows[0][1]:.2f}"] for name, n in rows]
+    title = f"Training {names[1]} from {names[0]}: {work.epochs} epochs with a mask, {work.fine} at alpha 0"
+    notes = [
+        f"{images:,} images of {'x'.join(map(str, counted.size))} an epoch; an image takes 3 forward passes: forward, "
+        "gradients of the inputs, gradients of the weights.",
+        f"P{price.unit}s: 10^15, convention {price.name}, {price.source}.",
+        f"kept: dense ({names[0]}) in all epochs. switched: grouped ({names[1]}) once alpha is 0.",
+        "The paper does not print the shape of alpha, the epochs or the batch size.",
+    ]
+    return Sheet(title, ["training", f"P{price.unit}s", f"{price.unit}s", "%"], "lrrr", body, notes)
