@@ -159,9 +159,9 @@ class Flicker:
 
     def _compare(self, now: "_Maps", before: "_Maps") -> None:
         changed = differs(now.labels, before.labels)
-        self._images.add(changed, _both(now.known, before.known))
+        self._images.add(changed, both_known(now.known, before.known))
         if now.wrong is not None:
-            self._pixels.add(flickering(changed, now.wrong, before.wrong), _both(now.true, before.true))
+            self._pixels.add(flickering(changed, now.wrong, before.wrong), both_known(now.true, before.true))
 
     def _result(self, metric: str, counts: "_Counts") -> Flickering:
         if self.frames < 2 or self._before is None:
@@ -248,6 +248,11 @@ def known(labels: Labels, ignore: int | None) -> Mask | None:
     return labels != ignore if low <= ignore <= high else None  # torch would compare with ignore % 2**bits
 
 
+def both_known(one: Mask | None, other: Mask | None) -> Mask | None:
+    """Where both of two results of `known` hold."""
+    return other if one is None else one if other is None else one & other
+
+
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 _END = object()
@@ -304,10 +309,6 @@ def _count(mask: Mask) -> Any:
 
 def _by_sequence(pairs: list[Any]) -> tuple[tuple[int, ...], ...]:
     return tuple(zip(*(pair.tolist() for pair in pairs), strict=True))
-
-
-def _both(one: Mask | None, other: Mask | None) -> Mask | None:
-    return other if one is None else one if other is None else one & other
 
 
 def _strips(labels: Labels) -> Iterator[Any]:

@@ -366,18 +366,18 @@ def flicker(
     name: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """The last four of some label maps (numpy arrays, H x W) and, between neighbours, the pixels that flicker, as in
+    """The last four of some label maps (numpy or torch, H x W) and, between neighbours, the pixels that flicker, as in
     the paper's Fig. 3; with truths also those and the difference images, as in Fig. 2.
 
     ``ignore``, ``class_zero``: as in `costmodel.Flicker`; what is not compared is grey. ``name``: of the last frame.
     """
-    from costmodel.flicker import Flicker, differs, errors, flickering, known
+    from costmodel.flicker import both_known, differs, errors, flickering, known, mfip, mfp
 
-    frames, truths = list(frames)[-SHOWN:], None if truths is None else list(truths)[-SHOWN:]
-    metrics = Flicker(ignore, class_zero=class_zero)
-    for number, frame in enumerate(frames):
-        metrics.update(frame, None if truths is None else truths[number])
-    found = metrics.mfip if truths is None else metrics.mfp
+    if truths is not None and len(truths) != len(frames):
+        raise InvalidInput(f"there are {len(frames)} frames and {len(truths)} truths: each frame has its truth")
+    frames = [_array(each) for each in frames[-SHOWN:]]
+    truths = None if truths is None else [_array(each) for each in truths[-SHOWN:]]
+    found = mfip(frames, ignore) if truths is None else mfp(frames, truths, ignore, class_zero=class_zero)
     if frames[0].ndim != 2:
         raise InvalidInput(f"a figure is of one video: frames have {frames[0].ndim} dimensions, expected H x W")
     here = [known(each, ignore) for each in truths or frames]
@@ -388,9 +388,9 @@ def flicker(
         rows["truth"] = [_painted(CLASSES, truth) for truth in truths]
         rows["difference"] = [_painted(CLASSES, *each) for each in zip(frames, wrong, here, strict=True)]
         changes = [flickering(*each) for each in zip(changes, wrong[1:], wrong, strict=False)]
-    both = [None if one is None else one & other for one, other in pairwise(here)]
+    compared = [both_known(*both) for both in pairwise(here)]
     rows["flickering"] = [
-        _painted((PAPER, INK), each, each, compared) for each, compared in zip(changes, both, strict=True)
+        _painted((PAPER, INK), each, each, both) for each, both in zip(changes, compared, strict=True)
     ]
     ax = new_axes(ax)
     height, gap = frames[0].shape[0] / frames[0].shape[1], 0.05  # of the width of a frame
@@ -407,7 +407,7 @@ def flicker(
     ax.tick_params(length=0, bottom=False, labelbottom=False, labeltop=True)
     ax.spines[:].set_visible(False)
     values = ", ".join(f"{1000 * pair:.2f}" for pair in found.pairs)
-    ax.set_xlabel(f"{found.metric} of each pair, per mille: {values}")
+    ax.set_xlabel(f"{found.metric} in per mille: {values}")
     what = "labels" if truths is None else "differences to the truth"
     zero = "" if truths is None else " with" if class_zero else " without"
     return sign(
@@ -415,6 +415,7 @@ def flicker(
         f"flickering: {what} of two neighbours differ (inequality)" + (f",{zero} errors of class 0" if zero else ""),
         f"grey: label {ignore}, not compared" if ignore is not None else "",
         f"t: {name}" if name else "",
+        wrap=52,  # the names of the rows are on the left
     )
 
 
@@ -428,6 +429,10 @@ def _painted(colours: Sequence[str], labels: Any, shown: Any = None, compared: A
         if mask is not None:
             picture[~mask] = 255 * to_rgba_array(colour)[0]
     return picture
+
+
+def _array(labels: Any) -> Any:
+    return labels.cpu().numpy() if hasattr(labels, "cpu") else labels
 
 
 def _steps(count: int) -> list[str]:
