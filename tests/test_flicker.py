@@ -116,16 +116,16 @@ def test_it_is_what_the_equations_say_pixel_by_pixel(video: Any) -> None:
 @given(video=videos())
 def test_frames_as_they_come_may_be_of_any_types_and_overwritten(video: Any) -> None:
     """Predictions and truths in turns as the one and the other, all in one buffer where their types allow it."""
-    one, other, *_ = video
+    one, other, ignore, class_zero, _ = video
     frames = [(one if t % 3 else other)[t, 0] for t in range(len(one))]
     truths = [(other if t % 3 else one)[t, 0] for t in range(len(one))]
     buffers = {each.dtype: np.empty(each.shape, each.dtype) for each in frames}
-    flicker = Flicker()
+    flicker = Flicker(ignore, class_zero=class_zero)
     for frame, truth in zip(frames, truths, strict=True):
         buffers[frame.dtype][...] = frame
         flicker.update(buffers[frame.dtype], truth)
-    holds(lambda: flicker.mfip, [witness(frames, None)])
-    holds(lambda: flicker.mfp, [witness(frames, truths)])
+    holds(lambda: flicker.mfip, [witness(frames, None, ignore)])
+    holds(lambda: flicker.mfp, [witness(frames, truths, ignore, class_zero)])
 
 
 def test_a_moving_pixel_by_hand(made: Any) -> None:
