@@ -20,6 +20,7 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/sweep_speed.py
 	$(BIN)/python benchmarks/report_time.py
 	$(BIN)/python benchmarks/count_speed.py
+	$(BIN)/python benchmarks/flicker_speed.py
 
 # Half an hour, on a machine that does nothing else.
 bench-profile: $(VENV)/ready

@@ -1,7 +1,8 @@
 """costmodel: what a recurrent vision network costs, derived, checked and measured.
 
 Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time it
-(`profile`). Importing this is cheap: torch, sympy, numpy and pandas are opened by the calls that need them.
+(`profile`), tell how much its segmentations flicker (`mfip`, `mfp`). Importing this is cheap: torch, sympy, numpy and
+pandas are opened by the calls that need them.
 """
 
 from importlib import import_module
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from costmodel.describe.errors import MeasuringFailed as MeasuringFailed
     from costmodel.describe.networks import describe_network as network  # noqa: F401  (likewise)
     from costmodel.describe.ops import Conv as Conv
+    from costmodel.flicker import Flicker as Flicker
+    from costmodel.flicker import mfip as mfip
+    from costmodel.flicker import mfp as mfp
     from costmodel.measure.check import check as check
     from costmodel.measure.count import count as count
     from costmodel.measure.gradual import GradualConv2d as GradualConv2d
@@ -35,6 +39,7 @@ _FACE = {
     "Cell": ("describe.cells", "Cell"),
     "Conv": ("describe.ops", "Conv"),
     "Convention": ("price.conventions", "Convention"),
+    "Flicker": ("flicker", "Flicker"),
     "GradualConv2d": ("measure.gradual", "GradualConv2d"),
     "InvalidInput": ("describe.errors", "InvalidInput"),
     "MeasuringFailed": ("describe.errors", "MeasuringFailed"),
@@ -46,6 +51,8 @@ _FACE = {
     "equation": ("price.formula", "equation"),
     "estimates": ("report.profile", "estimates"),
     "figures": ("report", "figures"),
+    "mfip": ("flicker", "mfip"),
+    "mfp": ("flicker", "mfp"),
     "network": ("describe.networks", "describe_network"),
     "observe": ("measure.observe", "observe"),
     "profile": ("measure.profile", "profile"),

@@ -26,10 +26,10 @@ def rectangle(text: str, option: str) -> tuple[int, int]:
     return _size(text, text, option)
 
 
-def whole(text: str, option: str) -> int:
-    """One whole number from 1."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) >= 1):
-        raise InvalidInput(f"{option} {text!r}: expected a whole number from 1")
+def whole(text: str, option: str, least: int = 1) -> int:
+    """One whole number from 1, or from another ``least`` one."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) >= least):
+        raise InvalidInput(f"{option} {text!r}: expected a whole number from {least}")
     return int(text)
 
 

@@ -48,7 +48,7 @@ def test_the_installed_script() -> None:
 
 
 COMMANDS = ["table", "sweep", "equation", "gradual", "check", "profile", "report", "plot", "count", "explain"]
-COMMANDS += ["profiles", "diff"]
+COMMANDS += ["profiles", "diff", "flicker"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)
@@ -62,8 +62,8 @@ def test_help_has_examples_that_work(
     if command:
         assert len(shown) >= 2
     for line in shown:
-        # Those take seconds, or need profiles of one's own; they have tests of their own.
-        if not re.search("check|--measure|costmodel profile |diff|report|mymodel", line):
+        # Those take seconds, or need profiles or label maps of one's own; they have tests of their own.
+        if not re.search("check|--measure|costmodel profile |diff|report|flicker|mymodel", line):
             assert run(capsys, *shlex.split(line)[1:])[0] == 0, line
 
 

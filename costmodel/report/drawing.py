@@ -10,6 +10,7 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from colorsys import hsv_to_rgb
 from contextlib import contextmanager
 from itertools import cycle, pairwise
 from pathlib import Path
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 8.5 / 2.54, 6.6 / 2.54  # inches
 INK, PAPER, SOFT = "#1b1b1b", "#fefefe", "#767676"  # the first two become the colours of the page in HTML
+FAINT = "#d6d6d6"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("s", "v", "D", "^", "P", "X", "<")  # 7 beside 6 colours: no pair comes again before the 43rd cell
+# Of label maps: as many as int8 counts, each far in hue from the one before.
+CLASSES = tuple(
+    "#" + "".join(f"{round(255 * part):02x}" for part in hsv_to_rgb(0.618034 * n % 1, (0.8, 0.5)[n % 2], value))
+    for n in range(128)
+    for value in [(0.85, 0.55, 1.0)[n % 3]]
+)
 STYLE: dict[Any, Any] = {
     "figure.figsize": (WIDTH, HEIGHT),
     "figure.facecolor": PAPER,

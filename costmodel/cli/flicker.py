@@ -1,0 +1,81 @@
+"""The command about what a network puts out: flicker."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costmodel import arguments
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import Format, Plot, plotted
+from costmodel.describe.errors import InvalidInput
+from costmodel.report.render import find_format
+from costmodel.timing_options import progress
+
+DRAWN = 4  # frames, the last ones
+
+
+@app.command(
+    epilog=examples(
+        "flicker --pred predicted",
+        "flicker --pred predicted --truth labelled --ignore 255 --plot flicker.svg",
+        "flicker --pred predicted --truth labelled --class-zero --format json",
+    )
+)
+def flicker(
+    pred: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Label maps of one video, a PNG file a frame.", show_default=False)
+    ],
+    truth: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Their true labels, under the same names: mFP as well.")
+    ] = None,
+    ignore: Annotated[str | None, typer.Option(metavar="LABEL", help="A label that is not compared.")] = None,
+    class_zero: Annotated[
+        bool, typer.Option("--class-zero", help="Let mFP see errors of class 0, which eq. (13) makes 0.")
+    ] = False,
+    form: Format = "text",
+    plot: Plot = None,
+) -> None:
+    """How much segmentations flicker: mFIP, and with truths mFP, of section IV, per frame pair and on average.
+
+    A label map is 8-bit or 16-bit grey or has a palette; its label is the value or index of a pixel.
+    """
+    find_format(form)
+    path = plotted(plot)
+    label = None if ignore is None else arguments.whole(ignore, "--ignore", least=0)
+    if class_zero and truth is None:
+        raise InvalidInput("--class-zero is about errors: it needs --truth")
+    from costmodel import label_maps
+    from costmodel.flicker import Flicker
+    from costmodel.report import flicker as report
+
+    files = label_maps.sequence(Path(pred), "--pred")
+    truths = None if truth is None else label_maps.counterparts(files, Path(truth), "--truth")
+    if not label_maps.counted(files):
+        ends = f"{files[0].name} to {files[-1].name}"
+        print(
+            f"costmodel: no single number counts the frames {ends}: taken as one video, gaps are not found",
+            file=sys.stderr,
+        )
+    metrics = Flicker(label, class_zero=class_zero)
+    with progress(len(files), "comparing") as bar:
+        for number, file in enumerate(files):
+            labels, true = label_maps.read(file), None if truths is None else label_maps.read(truths[number])
+            try:
+                metrics.update(labels, true)
+            except InvalidInput as error:
+                raise InvalidInput(f"{file}: {error}") from None
+            bar.update()
+    print(report.text(metrics, [file.stem for file in files], form))
+    if path:
+        from costmodel.report import drawing, figures
+
+        last = [label_maps.read(file) for file in files[-DRAWN:]]
+        true_last = None if truths is None else [label_maps.read(file) for file in truths[-DRAWN:]]
+        name = f"{files[-1].parent.name}/{files[-1].name}"
+        drawing.save(
+            partial(figures.flicker, last, true_last, ignore=label, class_zero=class_zero, name=name),
+            path,
+        )

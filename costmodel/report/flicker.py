@@ -1,0 +1,96 @@
+"""mFIP and mFP of a video, as a table of its frame pairs."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
+
+if TYPE_CHECKING:
+    from costmodel.flicker import Flicker, Flickering
+
+READING = (
+    "reading: flickers where two frames differ (inequality). Eqs. (12) to (14) print NAND, by which a perfect, static "
+    "segmentation would flicker everywhere."
+)
+LITERAL = (
+    "mFP does not see pixels wrongly called class 0: by eq. (13) their difference is 0, as where the label is right "
+    "(--class-zero tells them apart)."
+)
+CLASS_ZERO = "mFP sees pixels wrongly called class 0, unlike with eq. (13), by which their difference is 0."
+
+
+def text(flicker: "Flicker", names: Sequence[str], form: str = "text") -> str:
+    """What was found in the frames of these names, as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``;
+    mFP where there were truths."""
+    find_format(form)
+    found = [flicker.mfip, *([flicker.mfp] if flicker.truths else [])]
+    if form == "json":
+        return render_json(_record(flicker, found, names))
+    if form == "csv":
+        return render_csv(_rows(found, names))
+    return render([_sheet(flicker, found, names)], form)
+
+
+def _record(flicker: "Flicker", found: "list[Flickering]", names: Sequence[str]) -> dict[str, Any]:
+    metrics = {
+        each.metric.lower(): {
+            "mean_per_mille": each.mean_per_mille,
+            "literal_sum": each.literal_sum,
+            "per_pair_per_mille": [1000 * pair for pair in each.pairs],
+        }
+        for each in found
+    }
+    return {
+        "frames": found[0].frames,
+        "pairs": len(found[0].pairs),
+        "size": list(found[0].size),
+        "mfip": metrics["mfip"],
+        "mfp": metrics.get("mfp"),
+        "ignore": flicker.ignore,
+        "class_zero": flicker.class_zero,
+        "reading": "inequality",
+        "names": list(names),
+    }
+
+
+def _rows(found: "list[Flickering]", names: Sequence[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"frame": one, "next": other} for one, other in pairwise(names)]
+    for each in found:
+        counts = zip(rows, each.pairs, each.changed[0], each.compared[0], strict=True)
+        for row, pair, changed, compared in counts:
+            name = each.metric.lower()
+            row |= {f"{name}_per_mille": 1000 * pair, f"{name}_changed": changed, f"{name}_compared": compared}
+    return rows
+
+
+def _sheet(flicker: "Flicker", found: "list[Flickering]", names: Sequence[str]) -> Sheet:
+    body = [
+        [one, other, *(f"{1000 * pair:.2f}" for pair in values)]
+        for (one, other), *values in zip(pairwise(names), *(each.pairs for each in found), strict=True)
+    ]
+    body.append(["mean per pair", "", *(f"{each.mean_per_mille:.2f}" for each in found)])
+    size = "x".join(map(str, found[0].size))
+    notes = [
+        "per mille of the pixels of a frame pair, as in Tables II and III. mFIP: of label maps"
+        + ("; mFP: of their differences to the truth." if flicker.truths else "."),
+        "literal sum, eqs. (12) and (14) as printed, of fractions over all pairs, without 1/T: "
+        + ", ".join(f"{each.metric} {each.literal_sum:.6g}" for each in found)
+        + ".",
+        READING,
+    ]
+    if flicker.truths:
+        notes.append(CLASS_ZERO if flicker.class_zero else LITERAL)
+    if flicker.ignore is not None:
+        shares = (f"{100 * _compared(each):.2f} % of the pixels ({each.metric})" for each in found)
+        notes.append(f"without label {flicker.ignore} in either frame: {', '.join(shares)} are compared.")
+    title = f"Flicker of {found[0].frames} frames of {size}"
+    columns = ["frame", "next", *(each.metric for each in found)]
+    return Sheet(title, columns, "ll" + "r" * len(found), body, notes, keys=2)
+
+
+def _compared(found: "Flickering") -> float:
+    """The fraction of all pixels, of all pairs, that were compared."""
+    rows, columns = found.size
+    return sum(map(sum, found.compared)) / (rows * columns * sum(map(len, found.compared)))
