@@ -59,7 +59,8 @@ def entries(
     **settings: Any,
 ) -> dict[str, Entry]:
     """The rows by approach, in the paper's order; a network that others extend comes with them."""
-    wanted = [models] if isinstance(models, str) else list(NETWORKS if models is None else models)
+    usual = [model for model, network in NETWORKS.items() if network.listed]
+    wanted = [models] if isinstance(models, str) else list(usual if models is None else models)
     if not wanted:
         raise InvalidInput(f"no model given: at least one of {', '.join(NETWORKS)}")
     known = {site: None for model in wanted for site in find_network(model).sites}

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from costmodel.describe.cells import Cell, find_cell
 from costmodel.describe.errors import InvalidInput
+from costmodel.describe.networks.icnet import icnet_key, icnet_low
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
@@ -14,13 +15,14 @@ from costmodel.describe.size import Size, as_size, int_pair
 
 @dataclass(frozen=True)
 class Network:
-    """What tables call it, its description, the sites of its recurrent cells (none: no choice of a cell), and the
-    network that it extends, which tables show first."""
+    """What tables call it, its description, the sites of its recurrent cells (none: no choice of a cell), the
+    network that it extends, which tables show first, and whether it is shown where no model is named."""
 
     approach: str
     describe: Callable[..., tuple[Value, ...]]
     sites: tuple[str, ...] = ()
     base: str | None = None
+    listed: bool = True
 
 
 NETWORKS = {
@@ -28,6 +30,8 @@ NETWORKS = {
     "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet"),
     "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet"),
     "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet"),
+    "icnet-key": Network("ICNet, key frames only", icnet_key, base="icnet", listed=False),
+    "icnet-low": Network("ICNet, every frame", icnet_low, base="icnet", listed=False),
 }
 
 
