@@ -30,7 +30,7 @@ THIRD_PARTY = {
     "describe": set(),
     "published": set(),
     "arguments": set(),
-    "price": {"numpy", "sympy", "pandas"},
+    "price": {"numpy", "sympy", "pandas", "simpy"},
     "profiles": {"pydantic", "filelock", "pandas"},
     "measure": {"torch", "fvcore", "numpy", "pynvml", "pandas"},
     "report": {"tabulate", "pandas", "matplotlib", "jinja2"},
