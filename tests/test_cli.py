@@ -49,6 +49,7 @@ def test_the_installed_script() -> None:
 
 
 COMMANDS = ["table", "sweep", "equation", "check", "profile", "report", "plot", "count", "explain", "profiles", "diff"]
+COMMANDS += ["schedule"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)

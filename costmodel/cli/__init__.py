@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from costmodel import __version__
-from costmodel.cli import costs, modules, pictures, times  # noqa: F401  (importing them adds their commands)
+from costmodel.cli import costs, modules, pictures, schedules, times  # noqa: F401  (importing them adds their commands)
 from costmodel.cli.app import Interrupted, app
 from costmodel.describe.errors import InvalidInput, MeasuringFailed
 
