@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from costmodel.measure.profile import profile as profile
     from costmodel.price.conventions import Convention as Convention
     from costmodel.price.formula import equation as equation
+    from costmodel.price.schedule import Stages as Stages
+    from costmodel.price.schedule import schedule as schedule
     from costmodel.price.sweep import sweep as sweep
     from costmodel.profiles import Profile as Profile
     from costmodel.profiles import read as read_profile  # noqa: F401  (likewise)
@@ -44,6 +46,7 @@ _FACE = {
     "InvalidInput": ("describe.errors", "InvalidInput"),
     "MeasuringFailed": ("describe.errors", "MeasuringFailed"),
     "Profile": ("profiles", "Profile"),
+    "Stages": ("price.schedule", "Stages"),
     "build": ("measure.module", "build"),
     "cell": ("describe.cells", "describe_cell"),
     "check": ("measure.check", "check"),
@@ -57,6 +60,7 @@ _FACE = {
     "observe": ("measure.observe", "observe"),
     "profile": ("measure.profile", "profile"),
     "read_profile": ("profiles", "read"),
+    "schedule": ("price.schedule", "schedule"),
     "sweep": ("price.sweep", "sweep"),
     "table": ("report.table", "table"),
 }

@@ -33,6 +33,13 @@ def whole(text: str, option: str, least: int = 1) -> int:
     return int(text)
 
 
+def number(text: str, option: str) -> float:
+    """A decimal number from 0."""
+    if not text.isascii() or not re.fullmatch(r"\d{1,12}(\.\d{1,12})?", text):
+        raise InvalidInput(f"{option} {text!r}: expected a number from 0, such as 61 or 0.5")
+    return int(text) if text.isdecimal() else float(text)
+
+
 def square(text: str, option: str) -> tuple[int, int]:
     """One size, ``"3"`` or ``"3x5"``."""
     if "," in text:

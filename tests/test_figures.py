@@ -20,12 +20,14 @@ from costmodel.describe.cells import CELLS
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Conv
+from costmodel.price.simulation import simulate
 from costmodel.profiles import Host, How, Process, Profile, Run, Subject, read
 from costmodel.published import lstm_icnet as published
 from costmodel.report import drawing, figures
 from costmodel.report.table import table
 from costmodel.report.timing import recording
 
+STAGES = costmodel.Stages(low=61, high=299, select=20, propagate=38)
 RECORDED = read("amd-epyc-2-cores")
 PLAIN = table()
 TIMED = PLAIN.timed("amd-epyc-2-cores", RECORDED)
@@ -53,6 +55,11 @@ KINDS: dict[str, Callable[..., Any]] = {
     "kernels, many": partial(figures.kernels, costmodel.sweep(range(1, 17, 2), [8, 16, 32, 64, 128, 256])),
     "one kernel": partial(figures.kernels, costmodel.sweep(3, 128)),
     "the standard cell alone": partial(figures.kernels, costmodel.sweep(cells="standard")),
+    "timeline": partial(figures.timeline, simulate(costmodel.schedule(STAGES, "parallel", 5))),
+    "timeline of one device": partial(figures.timeline, simulate(costmodel.schedule(STAGES, devices=1, gaps=[2, 7]))),
+    "timeline with drops": partial(
+        figures.timeline, simulate(costmodel.schedule(STAGES, "fixed", 3, frame_period=40), buffer=0), most=40
+    ),
     "promise": partial(figures.promise, GRID, RECORDED),
     "promise of depth": partial(figures.promise, costmodel.sweep(3, cells=["depth"]), RECORDED),
     "promise on one thread": partial(figures.promise, GRID, RECORDED.only(lambda how: how.threads == 1)),
@@ -172,6 +179,18 @@ def test_times_of_batches_say_so() -> None:
     runs = tuple(run.model_copy(update={"how": run.how.model_copy(update={"batch": 8})}) for run in profile.runs)
     timed = table(["v6"], ["standard"]).timed("x", profile.model_copy(update={"runs": runs}))
     assert drawing.drawn(partial(figures.time, timed)).axes[0].get_ylabel() == "ms per batch"
+
+
+def test_a_timeline_shows_when_devices_work() -> None:
+    """The first frame is run in full (61 + 299); then a frame every 119 ms; frame 5 is a key frame, whose high part
+    starts on device 2 when its 61 + 20 ms are over: 360 + 4*119 + 81 = 917."""
+    (ax,) = drawing.drawn(KINDS["timeline"]).axes
+    bars = [path.get_extents() for bars in ax.collections for path in bars.get_paths()]
+    device = {number: [(box.x0, box.x1) for box in bars if box.y0 < -number < box.y1] for number in (1, 2)}
+    assert device[1][:5] == [(0, 61), (61, 360), (360, 421), (421, 441), (441, 479)]
+    assert device[2][0] == (917, 917 + 299)
+    assert [x for x, _ in points(ax.figure, "v")][:2] == [0, 360 + 4 * 119]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["device 1", "device 2"]
 
 
 def test_layers_add_up_to_the_network() -> None:

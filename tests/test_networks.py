@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import EXACT, LAYERS
 
+from costmodel.describe.catalogue import entries
 from costmodel.describe.cells import Cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks import NETWORKS, Network, describe_network, minimum_size
@@ -105,6 +106,50 @@ def test_other_class_counts_and_sizes() -> None:
     assert describe_network("icnet", size=(512, 1024)).parameters == 6_707_321
     eleven = describe_network("icnet", classes=11).parameters
     assert 6_707_321 - eleven == 8 * (129 + 257 + 129)
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_the_two_parts_of_icnet_are_icnet(heads: bool) -> None:
+    whole, key, low = (
+        describe_network(model, size=(161, 226), heads=heads) for model in ("icnet", "icnet-key", "icnet-low")
+    )
+    assert key.cost + low.cost == whole.cost
+    assert {**key.layers, **low.layers} == whole.layers
+    assert set(low.layers) == {
+        "conv1_sub1",
+        "conv2_sub1",
+        "conv3_sub1",
+        "conv3_sub1_proj",
+        "sub12_sum",
+        "sub12_sum_interp",
+        "conv6_cls",
+    }
+    (carried,) = low.states
+    assert carried.before.map == key.outputs[0].map
+
+
+def test_the_two_parts_of_icnet_compute_what_icnet_does() -> None:
+    """With the same weights, the map of the first handed to the second."""
+    import torch
+
+    from costmodel.measure.module import build
+
+    torch.manual_seed(0)
+    programs = (describe_network(model, size=(97, 130), heads=False) for model in ("icnet", "icnet-key", "icnet-low"))
+    whole, key, low = (build(program).eval() for program in programs)
+    for part in (key, low):
+        part.load_state_dict({name: value for name, value in whole.state_dict().items() if name in part.state_dict()})
+    frame = torch.rand(1, 3, 97, 130)
+    with torch.no_grad():
+        context, _ = key(frame)
+        scores, kept = low(frame, (context,))
+        torch.testing.assert_close(scores, whole(frame)[0], rtol=0, atol=0)
+        torch.testing.assert_close(kept, (context,), rtol=0, atol=0)  # until the next key frame
+
+
+def test_parts_are_shown_where_they_are_named_alone() -> None:
+    assert {entry.model for entry in entries(size=(97, 97)).values()} == {"icnet", "v2", "v5", "v6"}
+    assert list(entries("icnet-low", size=(97, 97))) == ["ICNet", "ICNet, every frame"]
 
 
 @pytest.mark.parametrize("model", [name for name, network in NETWORKS.items() if network.listed])

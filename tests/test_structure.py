@@ -34,7 +34,7 @@ THIRD_PARTY = {
     "describe": set(),
     "published": set(),
     "arguments": set(),
-    "price": {"numpy", "sympy", "pandas"},
+    "price": {"numpy", "sympy", "pandas", "simpy"},
     "profiles": {"pydantic", "filelock", "pandas"},
     "flicker": {"numpy"},
     "label_maps": {"numpy", "PIL"},

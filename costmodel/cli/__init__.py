@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from costmodel import __version__
-from costmodel.cli import costs, flicker, modules, pictures, times  # noqa: F401  (importing them adds their commands)
+from costmodel.cli import (  # noqa: F401  (importing them adds their commands)
+    costs,
+    flicker,
+    modules,
+    pictures,
+    schedules,
+    times,
+)
 from costmodel.cli.app import Interrupted, app
 from costmodel.describe.errors import InvalidInput, MeasuringFailed
 

@@ -32,13 +32,14 @@ from costmodel.report.timing import Timing, recording, timings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from costmodel.price.simulation import Simulation
     from costmodel.price.sweep import Row, Sweep
     from costmodel.profiles import How, Profile
     from costmodel.report.table import Table, TableRow
 
     Way: TypeAlias = tuple[str, How]
 
-__all__ = ["STYLE", "flicker", "kernels", "layers", "overview", "promise", "quality", "time"]
+__all__ = ["STYLE", "flicker", "kernels", "layers", "overview", "promise", "quality", "time", "timeline"]
 COSTS = ("flops", "params", "time")
 METRICS = {**published.QUALITY, **erfnet.QUALITY}
 
@@ -448,6 +449,48 @@ def _array(labels: Any) -> Any:
 
 def _steps(count: int) -> list[str]:
     return [*(f"t - {back}" for back in range(count - 1, 0, -1)), "t"]
+
+
+# ---- schedules -------------------------------------------------------------------------------------------------------
+
+STAGES = {"low": COLOURS[0], "select": COLOURS[4], "propagate": COLOURS[2], "high": COLOURS[1]}
+
+
+def timeline(simulation: "Simulation", most: int = 12, *, ax: "Axes | None" = None) -> "Axes":
+    """What every device does, stage by stage, until the first ``most`` frames are through: when frames come, which are
+    key frames, which are dropped."""
+    ax = new_axes(ax)
+    until = max(frame.end or frame.arrival for frame in simulation.frames[:most])
+    frames = [frame for frame in simulation.frames if frame.arrival < until]
+    shown = [busy for busy in simulation.busy if busy.start < until]
+    devices = range(1, len(simulation.utilisation) + 1)
+    for busy in shown:
+        lasting = (busy.start, min(busy.end, until) - busy.start)
+        look: dict[str, Any] = {"facecolor": STAGES[busy.stage], "edgecolor": PAPER, "linewidth": 0.3}
+        ax.broken_barh([lasting], (-busy.device - 0.3, 0.6), **look)
+    running = {busy.stage for busy in shown}
+    marks = {stage: (colour, "s") for stage, colour in STAGES.items() if stage in running}
+    for name, style, chosen in (
+        ("frame", (SOFT, "|"), [frame for frame in frames if not (frame.key or frame.dropped)]),
+        ("key frame", (INK, "v"), [frame for frame in frames if frame.key]),
+        ("dropped", (COLOURS[3], "x"), [frame for frame in frames if frame.dropped]),
+    ):
+        if chosen:
+            ax.plot([frame.arrival for frame in chosen], [-0.55] * len(chosen), ls="", **mark(style, True))
+            marks[name] = style
+    ax.set_yticks([-device for device in devices], [f"device {device}" for device in devices])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-len(devices) - 0.5, -0.35)  # the legend stands above
+    ax.margins(x=0.02)
+    ax.set_xlabel("ms since the first frame came")
+    legend(ax, marks)
+    each = simulation.schedule
+    key = "" if each.mode == "every" else f", k = {each.interval:g}"
+    said = f"{each.mode}{key}, a frame every {each.frame_period_ms:g} ms after the first"
+    latency = f"{len(simulation.frames) - 1} frames: average {simulation.average_ms:.4g}, maximum "
+    latency += f"{simulation.maximum_ms:.4g} ms per frame"
+    lost = f", {simulation.dropped} dropped" if simulation.dropped else ""
+    return sign(ax, said, latency + lost)
 
 
 # ---- what several of them say ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 from costmodel.describe.cells import Cell, find_cell
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks.erfnet import VARIANTS, erfnet
+from costmodel.describe.networks.icnet import icnet_key, icnet_low
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
@@ -42,6 +43,8 @@ NETWORKS = {
     "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet"),
     "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet"),
     "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet"),
+    "icnet-key": Network("ICNet, key frames only", icnet_key, base="icnet", listed=False),
+    "icnet-low": Network("ICNet, every frame", icnet_low, base="icnet", listed=False),
     "erfnet": Network("ERFNet", erfnet, **ERFNET),
 } | {
     f"erfnet-{name}": Network(name, partial(erfnet, variant=variant), base="erfnet", family="erfnet", **ERFNET)

@@ -4,11 +4,12 @@ Three branches look at the frame at full, half and quarter resolution; cascade f
 recurrent cell may sit, the description calls ``site(name, value)``, which returns the value, or the cell's output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from costmodel.describe.cells import Cell
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Conv, Norm, Pool, Resize
-from costmodel.describe.program import Value, relu
+from costmodel.describe.ops import Conv, Norm, Pair, Pool, Resize
+from costmodel.describe.program import Trace, Value, relu
 from costmodel.describe.training_graph import initialise, moving_averages, padded_grid
 from costmodel.describe.work import Event
 
@@ -111,6 +112,37 @@ def pyramid(x: Value, bins: dict[str, int], layer: str) -> Value:
 
 def icnet(frame: Value, classes: int, site: Site, heads: bool) -> tuple[Value, ...]:
     """Class scores at a quarter of the frame's size; with ``heads`` also those of the two auxiliary training heads."""
+    context, middle, low = coarse(frame, site)
+    scores = fine(frame, context, classes, site)
+    return (scores, *auxiliary(middle, low, classes)) if heads else (scores,)
+
+
+def icnet_key(frame: Value, cells: Mapping[str, Cell], *, kernel: Pair, classes: int, heads: bool) -> tuple[Value, ...]:
+    """The part of ICNet that can be left to key frames: the map that `icnet_low` goes on with."""
+    context, middle, low = coarse(frame, _no_site)
+    return (context, *auxiliary(middle, low, classes)) if heads else (context,)
+
+
+def icnet_low(frame: Value, cells: Mapping[str, Cell], *, kernel: Pair, classes: int, heads: bool) -> tuple[Value, ...]:
+    """The part of ICNet that every frame needs, with the map of the last key frame."""
+    shape = coarse(Trace().input("frame", frame.map), _no_site)[0].map
+    context = frame.trace.state("context", shape)
+    frame.trace.carry(context, context)  # until the next key frame
+    return (fine(frame, context, classes, _no_site),)
+
+
+def _no_site(name: str, x: Value) -> Value:
+    return x
+
+
+def auxiliary(middle: Value, low: Value, classes: int) -> tuple[Value, Value]:
+    """The training heads."""
+    return classify(middle, "sub24_out", classes), classify(low, "sub4_out", classes)
+
+
+def coarse(frame: Value, site: Site) -> tuple[Value, Value, Value]:
+    """The branches at half and quarter resolution, fused: the map for the fusion with full resolution, and the two that
+    the training heads classify."""
     # Half resolution, down to 1/16 of the frame.
     x = shrink(frame, "data_sub2")
     x = unit(x, "conv1_1_3x3_s2", 32, 3, stride=2, same=True)
@@ -144,15 +176,15 @@ def icnet(frame: Value, classes: int, site: Site, heads: bool) -> tuple[Value, .
     medium = normalise(site("medium", convolve(sixteenth, "conv3_1_sub2_proj", 128, 1)), "conv3_1_sub2_proj")
     x = fuse(x, medium, "sub24_sum")
 
-    # Fusion with full resolution.
     middle = zoom(x, "sub24_sum_interp")
-    x = normalise(convolve(middle, "conv_sub2", 128, 3, dilation=2), "conv_sub2")
+    return normalise(convolve(middle, "conv_sub2", 128, 3, dilation=2), "conv_sub2"), middle, low
+
+
+def fine(frame: Value, context: Value, classes: int, site: Site) -> Value:
+    """The branch at full resolution, fused with the others: class scores."""
     y = unit(frame, "conv1_sub1", 32, 3, stride=2, same=True)
     y = unit(y, "conv2_sub1", 32, 3, stride=2, same=True)
     y = unit(y, "conv3_sub1", 64, 3, stride=2, same=True)
     high = normalise(site("high", convolve(y, "conv3_sub1_proj", 128, 1)), "conv3_sub1_proj")
-    x = site("final", fuse(x, high, "sub12_sum"))
-    scores = classify(zoom(x, "sub12_sum_interp"), "conv6_cls", classes)
-    if not heads:
-        return (scores,)
-    return scores, classify(middle, "sub24_out", classes), classify(low, "sub4_out", classes)
+    x = site("final", fuse(context, high, "sub12_sum"))
+    return classify(zoom(x, "sub12_sum_interp"), "conv6_cls", classes)

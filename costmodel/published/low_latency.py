@@ -1,0 +1,75 @@
+"""What is printed about low-latency video segmentation by key frames, and what follows from it.
+
+Times in ms. ``stated``: printed there; ``derived``: by arithmetic from what is printed.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+SOURCES = MappingProxyType(
+    {
+        "adaptive": "Y. Li, J. Shi, D. Lin: Low-Latency Video Semantic Segmentation, CVPR 2018",
+        "clockwork": "E. Shelhamer et al.: Clockwork Convnets for Video Semantic Segmentation, ECCV Workshops 2016",
+        "dff": "X. Zhu et al.: Deep Feature Flow for Video Recognition, CVPR 2017",
+        "netwarp": "R. Gadde et al.: Semantic Video CNNs through Representation Warping, ICCV 2017",
+        "pearl": "X. Jin et al.: Video Scene Parsing with Predictive Feature Learning, ICCV 2017",
+        "pspnet": "H. Zhao et al.: Pyramid Scene Parsing Network, CVPR 2017",
+        "deeplab": "L.-C. Chen et al.: DeepLab, TPAMI 2018",
+    }
+)
+
+# The stages of the adaptive network, and how the four times are known.
+FULL, HIGH, PROPAGATE, FRONT = 360, 299, 38, 119  # stated
+LOW = FULL - HIGH  # derived: 61
+SELECT = FRONT - LOW - PROPAGATE  # derived: 20
+INTERVAL = 5  # frames, of the times and of the accuracies
+
+# Printed of two modes, and never of one: the average is sequential, the latency parallel.
+SEQUENTIAL_AVERAGE = 171
+PARALLEL_LATENCY = 119
+
+# Channels of the low and high features, stride of both, and the frame, of the worked costs of the components.
+LOW_CHANNELS, HIGH_CHANNELS, STRIDE, SIZE = 1024, 2048, 8, (1024, 2048)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """mIoU in % on Cityscapes, a key frame every `INTERVAL` frames, all compared by the authors of ``adaptive``."""
+
+    method: str
+    miou: float
+    source: str = "adaptive"
+
+
+ACCURACIES = (
+    Accuracy("clockwork", 56.53),
+    Accuracy("optical flow (DFF)", 69.2),
+    Accuracy("unified propagation", 58.73),
+    Accuracy("weight by image difference", 60.12),
+    Accuracy("adaptive propagation, not fused", 68.41),
+    Accuracy("adaptive propagation, fused with low features", 75.26),
+)
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """Deep Feature Flow's detection runs: stated ms per frame of the whole network, and on average over ``length``."""
+
+    machine: str
+    full: float
+    average: float
+    length: int = 10
+
+
+FLOW_RUNS = (FlowRun("K40", 271, 73), FlowRun("Titan X", 133, 34))
+
+# Methods whose sources give no times that could be taken apart: their algebra alone.
+WITHOUT_TIMES = MappingProxyType(
+    {
+        "clockwork": ("Clockwork", "sum of c_s/n_s over stages s", "sum of c_s"),
+        "netwarp": ("NetWarp", "c_full + warp", "c_full + warp"),
+        "pearl": ("PEARL", "c_full + prediction branch", "c_full + prediction branch"),
+        "pspnet": ("PSPNet", "c_full", "c_full"),
+        "deeplab": ("DeepLab", "c_full", "c_full"),
+    }
+)

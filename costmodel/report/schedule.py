@@ -1,0 +1,365 @@
+"""Key-frame schedules to read: what they cost, by which formula, what a simulation says, what is published."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from costmodel.describe import key_frames
+from costmodel.describe.errors import InvalidInput
+from costmodel.describe.ops import Map
+from costmodel.describe.work import Cost, Event
+from costmodel.price.schedule import FORMULAS, MODES, Schedule, Stages, dff, dff_propagate, schedule
+from costmodel.published import low_latency as published
+from costmodel.report.render import find_format, render, render_csv, render_json
+from costmodel.report.sheet import Sheet
+
+if TYPE_CHECKING:
+    from costmodel.price.simulation import Simulation
+    from costmodel.profiles import How, Profile, Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """A schedule, and its simulation (None: a cycle is too long for one)."""
+
+    schedule: Schedule
+    simulation: "Simulation | None"
+
+    def record(self, notes: Sequence[str] = ()) -> dict[str, Any]:
+        """The JSON contract; ``notes``: where the times are from."""
+        record = asdict(self.schedule)
+        record["gaps"] = list(self.schedule.gaps)
+        staleness = self.schedule.staleness_frames
+        record["staleness_frames"] = None if staleness is None else list(staleness)
+        first = {key: record.pop(key) for key in ("mode", "interval", "key_fraction", "average_ms", "maximum_ms")}
+        return first | record | {"simulated": self.simulation and self.simulation.record(), "notes": list(notes)}
+
+    def flat(self) -> dict[str, Any]:
+        """A row of CSV."""
+        record = self.record()
+        del record["notes"]
+        record["gaps"] = " ".join(map(str, record["gaps"]))
+        record["staleness_frames"] = "-".join(map(str, record["staleness_frames"] or ()))
+        for stage, time in record.pop("stages").items():
+            record[f"{stage}_ms"] = time
+        for key, value in (record.pop("simulated") or {}).items():
+            joined = " ".join(map(str, value)) if isinstance(value, list) else value
+            record[f"simulated_{key}"] = joined
+        return record
+
+
+def text(rows: Sequence[Row], form: str = "text", notes: Sequence[str] = (), compare: bool = False) -> str:
+    """Schedules as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json`` (one schedule is one object,
+    several are a list); ``compare`` adds what is published (in JSON: an object with ``schedules``, a list, and
+    ``published``). ``notes``: where the times are from."""
+    find_format(form)
+    if form == "json":
+        records = [row.record(notes) for row in rows]
+        if compare:
+            return render_json({"schedules": records, "published": published_record()})
+        return render_json(records[0] if len(records) == 1 else records)
+    if form == "csv":
+        if compare:
+            raise InvalidInput("CSV has one table: published comparisons are in the other formats")
+        return render_csv([row.flat() for row in rows])
+    sheets = [_costs(rows, notes), _simulated(rows), _formulas(rows)]
+    return render([*(sheet for sheet in sheets if sheet), *(comparisons() if compare else [])], form)
+
+
+def _costs(rows: Sequence[Row], notes: Sequence[str]) -> Sheet:
+    body = []
+    for each in (row.schedule for row in rows):
+        body.append(
+            [
+                each.mode,
+                _interval(each),
+                number(each.average_ms),
+                number(each.maximum_ms),
+                number(each.work_per_frame_ms),
+                f"{each.speed_up:.2f}x",
+                f"{each.throughput_fps:.2f}",
+                number(each.frame_period_ms),
+                "" if each.background_load is None else f"{each.background_load:.4f}",
+                "never" if each.staleness_frames is None else "-".join(map(str, dict.fromkeys(each.staleness_frames))),
+            ]
+        )
+    columns = ["mode", "k", "average", "maximum", "work", "speed-up", "frames/s", "T", "U", "stale"]
+    labels = ["mode", "k", "average ms", "maximum ms", "work ms", *columns[5:7], "T ms", "U", "staleness"]
+    modes = dict.fromkeys(row.schedule.mode for row in rows)
+    said = [
+        "average, maximum: latency of a frame in ms that does not wait for others; work: ms per frame of all devices; "
+        f"without the first frame, {number(rows[0].schedule.first_frame_ms)} ms, which has nothing to propagate from.",
+        f"speed-up: of the average, against {number(rows[0].schedule.every_frame_ms)} ms on every frame. frames/s: the "
+        "most without queues. T: ms from frame to frame. stale: frames since the one whose high features are shown.",
+        *(f"{mode}: {MODES[mode]}." for mode in modes),
+        *_parallel([row.schedule for row in rows if row.schedule.mode == "parallel"]),
+        *notes,
+        *(line for row in rows for line in _warnings(row)),
+    ]
+    title = f"Key-frame schedules: {_stages(rows[0].schedule.stages)}"
+    return Sheet(title, columns, "l" + "r" * 9, body, said, keys=2, labels=labels).without(["U"])
+
+
+def _stages(stages: Stages) -> str:
+    return ", ".join(f"{name} {number(time)}" for name, time in asdict(stages).items()) + " ms"
+
+
+def _interval(schedule: Schedule) -> str:
+    if schedule.mode == "every":
+        return ""
+    return number(schedule.interval, 2) + ("" if len(schedule.gaps) == 1 else " (mean)")
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Without trailing zeros."""
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def _parallel(schedules: Sequence[Schedule]) -> list[str]:
+    if not schedules:
+        return []
+    first = schedules[0]
+    where = "a device of its own" if first.devices == 2 else "the same device, whenever no frame is there"
+    eps = f"; contention makes every frame {1 + first.contention:g} times as long" if first.contention else ""
+    return [f"U: load of the background, c_high/(k*T), on {where}{eps}."]
+
+
+def _warnings(row: Row) -> list[str]:
+    """What a frame period does that is too short."""
+    each = row.schedule
+    name = each.mode + (f", k = {_interval(each)}" if each.gaps != (1,) or each.mode != "every" else "")
+    lines = []
+    if not each.keeps_up:
+        lines.append(
+            f"{name}: a frame every {number(each.frame_period_ms)} ms is more than can be kept up with "
+            f"({number(1000 / each.throughput_fps)} ms)."
+        )
+    if row.simulation and row.simulation.dropped:
+        lines.append(f"{name}: {row.simulation.dropped} of {len(row.simulation.frames) - 1} frames are dropped.")
+    elif row.simulation and row.simulation.longest_queue and not each.keeps_up:
+        lines.append(f"{name}: the queue grows, to {row.simulation.longest_queue} frames here.")
+    if each.feasible is False:
+        lines.append(
+            f"{name}: the background falls behind, so that staleness grows; its range is that of the first key frames."
+        )
+    elif each.mode == "parallel" and len(each.gaps) > 1 and each.frame_period_ms * min(each.gaps) < each.stages.high:
+        lines.append(f"{name}: some key frames come faster than their features: staleness is more, see simulated.")
+    return lines
+
+
+def _simulated(rows: Sequence[Row]) -> Sheet | None:
+    body = []
+    for row in rows:
+        if row.simulation is None:
+            continue
+        seen = row.simulation
+        body.append(
+            [
+                row.schedule.mode,
+                _interval(row.schedule),
+                str(len(seen.frames) - 1),
+                number(seen.average_ms),
+                number(seen.maximum_ms),
+                number(seen.work_per_frame_ms),
+                " ".join(f"{each:.4f}" for each in seen.utilisation),
+                "-".join(map(str, dict.fromkeys(seen.staleness_frames))),
+                str(seen.longest_queue),
+                str(seen.dropped),
+            ]
+        )
+    if not body:
+        return None
+    said = [
+        "frames: after the first; whole cycles of key frames have the averages of the formulas. average, maximum: with "
+        "waiting. load: of each device, work over the time in which the frames came. queue: the most frames that "
+        "waited; lost: dropped frames.",
+    ]
+    columns = ["mode", "k", "frames", "average", "maximum", "work", "load", "stale", "queue", "lost"]
+    labels = [*columns[:3], "average ms", "maximum ms", "work ms", "load", "staleness", "queue", "dropped"]
+    return Sheet("Simulated, event by event", columns, "l" + "r" * 9, body, said, keys=2, labels=labels)
+
+
+def _formulas(rows: Sequence[Row]) -> Sheet:
+    modes = dict.fromkeys(row.schedule.mode for row in rows)
+    body = [[mode, what, formula] for mode in modes for what, formula in FORMULAS[mode].items()]
+    limits = {row.schedule.mode: row.schedule.break_even_key_fraction for row in rows}
+    said = [
+        "p: the fraction of key frames, 1/k, or n over the sum of n gaps; T: the frame period; eps: the contention. "
+        "Where there is no work per frame, it is the average.",
+        *(
+            f"{mode}: less work than every frame in full {f'for p < {limit:.6f}' if limit else 'at no p'}."
+            for mode, limit in limits.items()
+            if mode != "every"
+        ),
+        "parallel: the features of a key frame come s = ceil(c_high/T) frames later, and are shown for s to s + k - 1 "
+        "frames; on one device, T - front takes the place of T."
+        if "parallel" in modes
+        else "",
+    ]
+    return Sheet("Formulas", ["mode", "quantity", "formula"], "lll", body, [line for line in said if line], keys=2)
+
+
+# ---- from a profile --------------------------------------------------------------------------------------------------
+
+
+def stages_from(
+    profile: "Profile", name: str, model: str, *, propagate: float = 0, select: float = 0
+) -> tuple[Stages, list[str]]:
+    """Low and high of a described network, which has the parts ``model-low`` and ``model-key``, by the medians of a
+    profile, in the first way that both were timed in; and what to say about them."""
+    from costmodel.describe.networks import NETWORKS
+    from costmodel.report.timing import from_run
+
+    parts = f"{model}-low", f"{model}-key"
+    if not set(parts) <= set(NETWORKS):
+        known = [other for other in NETWORKS if {f"{other}-low", f"{other}-key"} <= set(NETWORKS)]
+        raise InvalidInput(f"{model!r} has no parts for key frames: one of {', '.join(known)}")
+    found: dict[tuple[How, object], dict[str, Run]] = {}
+    for run in profile.runs:
+        if run.subject.network in parts:
+            alike = run.subject.size, run.subject.classes
+            found.setdefault((run.how, alike), {})[str(run.subject.network)] = run
+    both = next((runs for runs in found.values() if len(runs) == 2), None)
+    if both is None:
+        raise InvalidInput(
+            f"profile {name} has no times of {' and '.join(parts)} in the same way; to record them: "
+            f"costmodel profile --model {parts[1]},{parts[0]} --out NAME"
+        )
+    low, high = (from_run(profile, name, both[part]) for part in parts)
+    stages = Stages(1e3 * low.median_s, 1e3 * high.median_s, propagate, select)
+    notes = []
+    for stage, part, timing in (("low", parts[0], low), ("high", parts[1], high)):
+        verdict = timing.seconds.verdict if timing.seconds else "stable"
+        doubt = "" if verdict == "stable" else f"; {verdict}, see costmodel profiles {name}"
+        notes.append(f"{stage}: {both[part].title} (profile {name}, {timing.machine}{doubt}).")
+    return stages, notes
+
+
+# ---- published -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A time of a frame, in ms: as ``printed``, and as ``computed`` from what is stated (None: not the one, or not the
+    other). ``obtained``: stated or derived; ``source``: a key of `costmodel.published.low_latency.SOURCES`."""
+
+    method: str
+    quantity: str
+    printed: float | None
+    computed: float | None
+    obtained: str
+    source: str
+
+
+def times() -> list[Printed]:
+    """What is printed, beside what its own constants give."""
+    stages = Stages(published.LOW, published.HIGH, published.PROPAGATE, published.SELECT)
+    fixed, adaptive, parallel = (
+        schedule(stages, mode, published.INTERVAL) for mode in ("fixed", "adaptive", "parallel")
+    )
+    every = schedule(stages, "every")
+    found = [
+        Printed("whole network", "average, maximum", published.FULL, every.average_ms, "stated", "adaptive"),
+        Printed("high part", "time", published.HIGH, None, "stated", "adaptive"),
+        Printed("propagation", "time", published.PROPAGATE, None, "stated", "adaptive"),
+        Printed("low part", "time", None, published.LOW, "derived", "adaptive"),
+        Printed("scheduler", "time", None, published.SELECT, "derived", "adaptive"),
+        Printed("fixed", "average", None, fixed.average_ms, "derived", "adaptive"),
+        Printed("fixed", "maximum", None, fixed.maximum_ms, "derived", "adaptive"),
+        Printed(
+            "adaptive, sequential", "average", published.SEQUENTIAL_AVERAGE, adaptive.average_ms, "stated", "adaptive"
+        ),
+        Printed("adaptive, sequential", "maximum", None, adaptive.maximum_ms, "derived", "adaptive"),
+        Printed("adaptive, parallel", "latency", published.PARALLEL_LATENCY, parallel.average_ms, "stated", "adaptive"),
+    ]
+    for run in published.FLOW_RUNS:
+        propagate = dff_propagate(run.full, run.average, run.length)
+        again, name = dff(run.full, propagate, run.length), f"DFF, {run.machine}"
+        found += [
+            Printed(name, "every frame", run.full, None, "stated", "dff"),
+            Printed(name, "average", run.average, again.average, "stated", "dff"),
+            Printed(name, "maximum", None, again.maximum, "derived", "dff"),
+            Printed(name, "propagation", None, propagate, "derived", "dff"),
+        ]
+    return found
+
+
+def components() -> dict[str, Cost]:
+    """What the adaptive network adds to its backbone, for the published frame."""
+    low, high = (_features(channels) for channels in (published.LOW_CHANNELS, published.HIGH_CHANNELS))
+    return {
+        "scheduler": key_frames.scheduler(low),
+        "kernel predictor": key_frames.kernel_predictor(low),
+        "spatially variant convolution": key_frames.variant_conv(high),
+    }
+
+
+def _features(channels: int) -> Map:
+    rows, columns = (side // published.STRIDE for side in published.SIZE)
+    return Map(channels, rows, columns)
+
+
+def published_record() -> dict[str, Any]:
+    """All of it, as JSON."""
+    names = ("method", "average", "maximum")
+    untimed = published.WITHOUT_TIMES.items()
+    return {
+        "times": [asdict(each) for each in times()],
+        "methods": [dict(zip(names, formulas, strict=True)) | {"source": key} for key, formulas in untimed],
+        "accuracies": [asdict(each) for each in published.ACCURACIES],
+        "components": [
+            {"part": name, "macs": cost.work[Event.MAC], "params": cost.parameters}
+            for name, cost in components().items()
+        ],
+        "sources": dict(published.SOURCES),
+    }
+
+
+def comparisons() -> list[Sheet]:
+    """All of it, to read."""
+    return [_times(), _methods(), _accuracies(), _components()]
+
+
+def _times() -> Sheet:
+    found = times()
+    rows = [
+        [each.method, each.quantity]
+        + ["" if value is None else number(value) for value in (each.printed, each.computed)]
+        + [each.obtained, each.source]
+        for each in found
+    ]
+    lengths = ", ".join(dict.fromkeys(str(run.length) for run in published.FLOW_RUNS))
+    said = [
+        f"ms. computed: by the formulas, from what is stated: low = {published.FULL} - {published.HIGH}, scheduler = "
+        f"{published.FRONT} - {published.LOW} - {published.PROPAGATE}; a key frame every {published.INTERVAL} frames.",
+        "adaptive: the printed average is of sequential, the printed latency of parallel: a network has one.",
+        f"DFF, l = {lengths}: average (c_full + (l - 1)*c_prop)/l, solved for c_prop; maximum c_full.",
+        *(f"{key}: {published.SOURCES[key]}." for key in dict.fromkeys(each.source for each in found)),
+    ]
+    columns = ["method", "quantity", "printed", "computed", "obtained", "source"]
+    labels = [*columns[:2], "printed ms", "computed ms", *columns[4:]]
+    return Sheet("Published times of a frame", columns, "llrrll", rows, said, keys=2, labels=labels)
+
+
+def _methods() -> Sheet:
+    rows = [[name, average, maximum, key] for key, (name, average, maximum) in published.WITHOUT_TIMES.items()]
+    said = [f"{key}: {published.SOURCES[key]}." for key in published.WITHOUT_TIMES]
+    title = "Methods without published times of their parts"
+    return Sheet(title, ["method", "average", "maximum", "source"], "llll", rows, said)
+
+
+def _accuracies() -> Sheet:
+    rows = [[each.method, number(each.miou), each.source] for each in published.ACCURACIES]
+    said = [f"stated there, a key frame every {published.INTERVAL} frames, Cityscapes."]
+    return Sheet("Published quality", ["method", "mIoU %", "source"], "lrl", rows, said)
+
+
+def _components() -> Sheet:
+    body = [[name, f"{cost.work[Event.MAC]:,}", f"{cost.parameters:,}"] for name, cost in components().items()]
+    said = [
+        f"inferred from the description of the method, for a {'x'.join(map(str, published.SIZE))} frame at stride "
+        f"{published.STRIDE}, {published.LOW_CHANNELS} low and {published.HIGH_CHANNELS} high channels, the reduced "
+        "map of the key frame kept; convolutions alone.",
+        f"the kernels are a tensor of {key_frames.kernels(_features(published.HIGH_CHANNELS)).elements:,} elements.",
+    ]
+    return Sheet("Components of the adaptive network", ["part", "MACs", "params"], "lrr", body, said)
