@@ -80,18 +80,15 @@ def cells(texts: list[str] | None, option: str) -> list[str] | None:
     return names(texts, option, list(dict.fromkeys([*CELLS, *given])))
 
 
-def numbers(file: str, option: str) -> list[float]:
-    """The numbers in a file, separated by spaces, commas or lines."""
+def listed_in(file: str, option: str) -> list[str]:
+    """The words in a file, separated by spaces, commas or lines; at least one."""
     try:
-        words = re.split(r"[\s,]+", Path(file).read_text().strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"{option} {file!r} cannot be read: {getattr(error, 'strerror', None) or 'no text'}"
-        ) from None
-    try:
-        return [float(word) for word in words if word]
-    except ValueError as error:
-        raise InvalidInput(f"{option} {file!r}: expected numbers, {error}") from None
+        found = [word for word in re.split(r"[\s,]+", Path(file).read_text(encoding="utf-8")) if word]
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{option} {file!r}: {getattr(error, 'strerror', None) or 'not text'}") from None
+    if not found:
+        raise InvalidInput(f"{option} {file!r}: there is nothing in it")
+    return found
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -75,8 +75,8 @@ def test_the_command(capsys: Capture, tmp_path: Path) -> None:
     [
         (["--model", "erfnet-D*"], "no grouped convolutions: one of erfnet-DG2*"),
         (["--model", "v6"], "no grouped convolutions"),
-        (["--alphas", "nowhere.txt"], "cannot be read"),
-        (["--alphas", __file__], "expected numbers"),
+        (["--alphas", "nowhere.txt"], "No such file"),
+        (["--alphas", __file__], "expected a number from 0"),
         (["--alphas", __file__, "--fine", "3"], "--epochs and --fine are for the line"),
         (["--epochs", "0"], "whole number from 1"),
     ],

@@ -368,7 +368,7 @@ def test_gaps_from_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     assert "Simulated" not in run(capsys, *parallel)[1]
     code, _, err = run(capsys, *parallel, "--plot", str(tmp_path / "long.svg"))
     assert (code, "--plot needs a simulation" in err) == (2, True)
-    for text, message in (("1 two", "'two': expected a whole number from 1"), ("", "no whole numbers in it")):
+    for text, message in (("1 two", "'two': expected a whole number from 1"), ("", "there is nothing in it")):
         file.write_text(text)
         code, _, err = run(capsys, *GIVEN, "--gaps", str(file))
         assert (code, message in err) == (2, True)

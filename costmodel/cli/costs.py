@@ -304,7 +304,7 @@ def gradual(
     if alphas is not None and (epochs is not None or fine is not None):
         raise InvalidInput("--alphas says how many epochs there are: --epochs and --fine are for the line")
     values = (
-        arguments.numbers(alphas, "--alphas")
+        [arguments.number(each, f"--alphas {alphas!r}:") for each in arguments.listed_in(alphas, "--alphas")]
         if alphas is not None
         else linear(
             arguments.whole(epochs or "100", "--epochs"), 0 if fine == "0" else arguments.whole(fine or "50", "--fine")

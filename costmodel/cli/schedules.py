@@ -1,8 +1,6 @@
 """Commands about networks that run a part of themselves on some frames only: schedule."""
 
-import re
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -158,12 +156,4 @@ def _stages(
 
 
 def _gaps(file: str) -> list[int]:
-    """Whole numbers in a file, separated by spaces, commas or lines."""
-    try:
-        text = Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--gaps {file!r}: {getattr(error, 'strerror', None) or 'not text'}") from None
-    found = [arguments.whole(each, f"--gaps {file!r}:") for each in re.split(r"[\s,]+", text) if each]
-    if not found:
-        raise InvalidInput(f"--gaps {file!r}: no whole numbers in it")
-    return found
+    return [arguments.whole(each, f"--gaps {file!r}:") for each in arguments.listed_in(file, "--gaps")]

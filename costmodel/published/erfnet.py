@@ -68,7 +68,7 @@ TABLE = PrintedTable(
 QUALITY = MappingProxyType(
     {
         "erfnet-iou": Metric(
-            "the same tables",
+            "the tables",
             "IoU on Cityscapes",
             "%",
             True,
