@@ -109,7 +109,9 @@ def _counter(files: list[Path]) -> int | None:
     if len({len(name) for name in names}) > 1 or len(differing) != 1 or differing[0] % 2 == 0:
         return None
     numbers = {int(name[differing[0]]) for name in names}
-    return differing[0] if len(_every(numbers)) <= SPARSE * len(numbers) else None
+    every = _every(numbers)
+    there = (every[-1] - every[0]) // every.step + 1  # len() is for numbers that fit into a register
+    return differing[0] if there <= SPARSE * len(numbers) else None
 
 
 def _every(numbers: set[int]) -> range:

@@ -103,8 +103,12 @@ class Subject(_Data):
 
     @property
     def standard(self) -> "Subject":
-        """The same with standard cells, which percentages refer to; itself where there is no choice of a cell."""
-        return self if self.cell is None else self.model_copy(update={"cell": "standard", "sites": ()})
+        """What percentages refer to: the same with standard cells; the network that a variant is of; else itself."""
+        if self.cell is not None:
+            return self.model_copy(update={"cell": "standard", "sites": ()})
+        network = NETWORKS.get(self.network or "")
+        variant = network is not None and network.family and network.base
+        return self.model_copy(update={"network": network.base}) if network and variant else self
 
 
 class How(_Data):

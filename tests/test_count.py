@@ -377,6 +377,10 @@ def test_formulas_say_when_they_hold() -> None:
     assert count(lambda x: line(line(x)) if x.shape[1] > 1000 else line(x), "1xTx8").condition == "sizes with T <= 1000"
     assert "T = 4099" in count(lambda x: line(x[:, -512:]), "1xTx8").condition
     assert "than N = 1, " in count(lambda x: line(x) if x.shape[0] == 1 else line(line(x)), "Nx8").condition
+    # What couples two letters cannot be told of each alone: then the sizes are named that do not agree.
+    tall = count(lambda x: F.relu(x) if x.shape[2] <= x.shape[3] else torch.sigmoid(F.relu(x)), "1x3xHxW")
+    assert "where it does not hold" in tall.condition
+    assert "with" not in tall.condition
     halves = count(nn.AdaptiveAvgPool2d(2), "1x4xHxW")
     assert (
         halves.condition == "sizes with H a multiple of 2 and W a multiple of 2"
@@ -641,6 +645,15 @@ def test_real_modules_without_values_are_refused() -> None:
         count(nn.Linear(2, 2, device="meta"), torch.ones(1, 2), real=True)
 
 
+@pytest.mark.parametrize("factor", [0.29, 0.57, 0.58, 1.15, 2, 1.5, (0.29, 2)])
+def test_resizing_by_a_factor(factor: Any) -> None:
+    """As torch rounds: 100 * 0.29 is 28.999999999999996."""
+    x = torch.ones(1, 3, 100, 100)
+    resized = F.interpolate(x, scale_factor=factor, mode="bilinear")
+    counted = count(lambda x: F.interpolate(x, scale_factor=factor, mode="bilinear"), "1x3x100x100")
+    assert counted.operations[-1].output == tuple(resized.shape)
+
+
 @pytest.mark.parametrize("factor", [2, 1.5, 0.3, (2, 0.5)])
 def test_resizing_by_a_factor_in_letters(factor: Any) -> None:
     counted = count(lambda x: F.interpolate(x, scale_factor=factor, mode="bilinear"), "1x3xHxW")
@@ -654,3 +667,9 @@ def test_resizing_by_a_factor_in_letters(factor: Any) -> None:
 def test_a_refusal_speaks_of_the_letters() -> None:
     with pytest.raises(InvalidInput, match=r"size N \(traced at N = 192\)"):
         count(lambda x: x.reshape(-1, 7) * 2, "N")
+
+
+def test_weights_of_convolutions_are_those_of_the_description() -> None:
+    program = describe_network("erfnet-DG2*", size=(32, 64))
+    counted = count(costmodel.build(program).eval(), "1x3x32x64")
+    assert counted.cost.kernels == program.cost.kernels < counted.params

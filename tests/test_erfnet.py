@@ -34,7 +34,7 @@ def test_erfnet_by_its_block_formulas(classes: int) -> None:
     assert program.work[Event.MAC] == P * (50439.75 + 16 * classes)
     # A counter that takes a transposed convolution for one on its output grid; the last one has 64 C weights.
     grid = 64 * classes * (P - P // 4)
-    assert program.work[Event.MAC] + program.work[Event.GRID_MAC] + grid == P * (55623.75 + 64 * classes)
+    assert program.work[Event.MAC] + program.work[Event.ZERO_MAC] + grid == P * (55623.75 + 64 * classes)
     assert describe_network("erfnet", classes=classes, heads=True).parameters - program.parameters == 129 * classes
     assert describe_network("erfnet", classes=classes, size=(1024, 2048)).work[Event.MAC] == 4 * program.work[Event.MAC]
 
@@ -121,6 +121,11 @@ def test_settings_of_two_papers_are_not_mixed_in_silence() -> None:
     with pytest.raises(InvalidInput, match="another size each"):
         table(["v6", "erfnet"], convention="torch")
     given = {"convention": "torch", "size": (512, 1024), "classes": 19, "heads": False}
+    odd = table(["icnet", "erfnet"], size=(512, 1024), classes=20, heads=False, convention="erfnet", decoder_blocks=1)
+    lines = odd.text().splitlines()
+    assert any(line.startswith("ICNet") and line.split()[1].endswith("k") for line in lines)
+    assert any(line.startswith("ERFNet") and line.split()[1] == "2038448" for line in lines)
+    assert odd.text("csv").splitlines()[0].count("paper_params") == 2
     both = table(["v2", "erfnet-D"], ["sep"], **given)
     assert [row.approach for row in both.rows] == ["ICNet", "sep-LSTM-ICNet v2", "ERFNet", "D"]
     assert both.options == {"decoder_blocks": 2}  # as described, but under its paper's convention
@@ -249,12 +254,25 @@ def test_times_and_figures_need_no_special_case(capsys: Capture, tmp_path: Path)
     seen = costmodel.profile(models=["erfnet-D*", "erfnet-DG2*"], size=(32, 64), processes=1, rounds=2)
     assert [run.subject.title for run in seen.runs] == ["D* 32x64", "DG2* 32x64"]
     timed = table(["erfnet-D*", "erfnet-DG2*"], size=(32, 64)).timed("here", seen)
-    assert "D*" in next(iter(timed.times().values())).rows[0]
+    (sheet,) = timed.times().values()
+    assert [row[0] for row in sheet.rows] == ["D*", "DG2*"]
+    assert {row[4] if len(row) > 4 else "" for row in sheet.rows} <= {"", "unstable"}  # ERFNet was not timed
+    assert any("%: of ERFNet, within rounds." in note for note in sheet.notes)
+    assert "Timed as described, not as counted (decoder_blocks 1)." in sheet.notes
+    assert seen.runs[0].subject.standard.name == "ERFNet"
     costmodel.figures.overview(table("erfnet"))
     costmodel.figures.quality(table("erfnet"))
     for kind in ("overview", "quality", "layers"):
         code, _, error = run(capsys, "plot", kind, "--model", "erfnet", "--out", f"{tmp_path / kind}.svg")
         assert (code, error) == (0, "")
+
+
+def test_zeros_that_are_put_in_are_priced_by_that_paper_alone() -> None:
+    (row,) = table("erfnet", convention="tf-profiler").rows[:1]
+    work = row.entry.program.work
+    assert work[Event.ZERO_MAC] == 5184 * P
+    assert row.flops == costmodel.table("erfnet", convention="tf-profiler", decoder_blocks=2).rows[0].flops
+    assert row.flops - 2 * work[Event.MAC] < 0.02 * row.flops  # biases, sums, pooling
 
 
 def test_the_catalogue_lists_it_only_where_it_is_asked_for() -> None:

@@ -138,6 +138,23 @@ def test_a_network_ends_as_its_grouped_variant() -> None:
     torch.testing.assert_close(variant(x)[0], ended, rtol=1e-5, atol=1e-5)
 
 
+def closed() -> GradualConv2d:
+    net = GradualConv2d(nn.Conv2d(4, 4, 1), 2)
+    net.alpha = 0.0
+    return net
+
+
+def test_a_shared_convolution_is_replaced_everywhere() -> None:
+    conv = nn.Conv2d(4, 4, 1).requires_grad_(False)
+    net = nn.Sequential(conv, nn.ReLU(), conv)
+    (made,) = make_gradual(net, 2, ["0"])
+    assert net[0] is net[2] is made
+    set_alpha(net, 0)
+    switch(net)
+    assert net[0] is net[2]
+    assert (net[0].groups, net[0].weight.requires_grad, net[0].bias.requires_grad) == (2, False, False)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -145,6 +162,8 @@ def test_a_network_ends_as_its_grouped_variant() -> None:
         (lambda: GradualConv2d(nn.Conv2d(4, 4, 1), 3), "3 groups do not divide"),
         (lambda: set_alpha(nn.ReLU(), 1.5), "from 0"),
         (lambda: make_gradual(nn.Sequential(nn.ReLU()), 2, ["0"]), "0 is a ReLU"),
+        (lambda: GradualConv2d(GradualConv2d(nn.Conv2d(4, 4, 1), 2), 2), "starts from an ungrouped convolution with"),
+        (lambda: switch(closed()), "use its grouped"),
     ],
 )
 def test_modules_refuse(make: object, message: str) -> None:

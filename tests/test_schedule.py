@@ -132,7 +132,8 @@ GAPS = st.lists(st.integers(1, 12), min_size=1, max_size=4)
 def test_what_is_printed_as_formula_is_what_is_computed(
     stages: Stages, mode: str, gaps: list[int], period: int, eps: float
 ) -> None:
-    seen = schedule(stages, mode, gaps=gaps, frame_period=period, contention=eps)
+    beside = {"contention": eps} if mode == "parallel" else {}
+    seen = schedule(stages, mode, gaps=gaps, frame_period=period, **beside)
     letters = {"c_low": stages.low, "c_high": stages.high, "c_prop": stages.propagate, "c_sel": stages.select}
     letters |= {"T": period, "p": Fraction(len(gaps), sum(gaps)), "eps": Fraction(eps), "max": max}
     if stages.high > stages.propagate:
@@ -157,7 +158,15 @@ def test_what_holds_for_all_times(stages: Stages, mode: str, k: int, period: int
         assert (more.work_per_frame_ms < every.average_ms) == (more.key_fraction < limit)
     if mode == "parallel" and less.feasible:
         assert less.staleness_frames[0] <= k + 1  # a key frame's features come before the next one's
-    assert (1000 / more.throughput_fps <= period) == pytest.approx(more.keeps_up)
+    shortest = 1000 / more.throughput_fps
+    assert (shortest <= period) == more.keeps_up or shortest == pytest.approx(period, rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["fixed", "adaptive"])
+@pytest.mark.parametrize("beside", [{"contention": 0.5}, {"devices": 1}])
+def test_what_only_runs_in_parallel(mode: str, beside: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput, match="are of the mode parallel"):
+        schedule(PAPER, mode, 5, **beside)
 
 
 def test_decimals_are_decimals() -> None:

@@ -47,6 +47,15 @@ def test_where_nothing_queues_it_is_the_closed_form(
         assert seen.staleness_frames == form.staleness_frames
 
 
+@pytest.mark.parametrize("k", range(1, 12))
+@pytest.mark.parametrize("high", [100, 299])
+def test_the_usual_period_is_the_one_that_is_shown(k: int, high: int) -> None:
+    """A sixth of 100 ms is no decimal number: the period is rounded up, and nothing queues."""
+    form = schedule(Stages(61, high, select=20, propagate=38), "parallel", k, devices=1)
+    assert form.feasible
+    assert simulate(form).staleness_frames == form.staleness_frames == (k, 2 * k - 1)
+
+
 @settings(deadline=None, max_examples=100)
 @given(stages=SOME, mode=st.sampled_from(list(MODES)), k=st.integers(1, 8), devices=st.sampled_from([1, 2]))
 def test_at_saturation_the_throughput_is_the_closed_form(stages: Stages, mode: str, k: int, devices: int) -> None:

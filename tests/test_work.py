@@ -36,7 +36,7 @@ def test_prices_are_linear_and_exact(convention: Convention, a: Work, b: Work) -
 def test_only_tf_profiler_sees_the_training_graph(work: Work) -> None:
     for name in ("paper", "fvcore", "torch"):
         assert CONVENTIONS[name].flops(work) == CONVENTIONS[name].flops(work.running)
-    assert not any(event.training_only for event in work.running)
+    assert not any(event.counted_only for event in work.running)
 
 
 def test_a_bag_holds_events_and_knows_which() -> None:

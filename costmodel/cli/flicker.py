@@ -14,8 +14,6 @@ from costmodel.describe.errors import InvalidInput
 from costmodel.report.render import find_format
 from costmodel.timing_options import progress
 
-DRAWN = 4  # frames, the last ones
-
 
 @app.command(
     epilog=examples(
@@ -72,8 +70,8 @@ def flicker(
     if path:
         from costmodel.report import drawing, figures
 
-        last = [label_maps.read(file) for file in files[-DRAWN:]]
-        true_last = None if truths is None else [label_maps.read(file) for file in truths[-DRAWN:]]
+        last = [label_maps.read(file) for file in files[-figures.SHOWN :]]
+        true_last = None if truths is None else [label_maps.read(file) for file in truths[-figures.SHOWN :]]
         name = f"{files[-1].parent.name}/{files[-1].name}"
         drawing.save(
             partial(figures.flicker, last, true_last, ignore=label, class_zero=class_zero, name=name),

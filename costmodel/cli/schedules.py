@@ -88,6 +88,8 @@ def schedule(
     find_format(form)
     picture = plotted(plot)
     modes = arguments.names(mode, "--mode", list(MODES)) or list(MODES)
+    if modes == ["every"] and (gaps is not None or interval is not None):
+        raise InvalidInput("--mode every has no key frames: neither --interval nor --gaps")
     if gaps is not None and interval is not None:
         raise InvalidInput("--gaps or --interval, not both")
     keys: list[dict[str, Any]] = [{"gaps": _gaps(gaps)}] if gaps is not None else []

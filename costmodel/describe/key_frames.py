@@ -19,7 +19,7 @@ KERNEL = 9  # side of the propagating kernels
 def _reduced(low: Map, cached: bool) -> tuple[Map, Cost]:
     conv = Conv(REDUCED, (3, 3), bias=True)
     once = conv.cost(low)
-    return conv.output(low), once if cached else once + replace(once, parameters=0)
+    return conv.output(low), once if cached else once + replace(once, parameters=0, kernels=0)
 
 
 def scheduler(low: Map, cached: bool = True) -> Cost:

@@ -1,11 +1,10 @@
-"""Events that exist only where tables were counted: in the training graph of a TensorFlow 1 network (Table IV), or on
-the output grid of transposed convolutions (ERFNet's variants).
+"""Events that exist only in the training graph of a TensorFlow 1 network, which Table IV was counted on.
 
 They are needed to reproduce the printed digits; a running network has none of them. Each function gives the events of
-one thing; the ``tf-profiler`` and ``erfnet`` conventions price them and every other convention spells them 0.
+one thing; the ``tf-profiler`` convention prices them and every other convention spells them 0.
 """
 
-from costmodel.describe.ops import Conv, Map, TransposedConv
+from costmodel.describe.ops import Conv, Map
 from costmodel.describe.size import Size
 from costmodel.describe.work import Event, Work
 
@@ -32,12 +31,6 @@ def padded_grid(conv: Conv, x: Map) -> Work:
     ]
     cropped = sides[0] * sides[1] - out.rows * out.columns
     return Work({Event.GRID_MAC: conv.weights(x) * cropped})
-
-
-def inserted_zeros(conv: TransposedConv, x: Map) -> Work:
-    """MACs with the zeros between inputs, of counters that take a transposed convolution for a convolution at every
-    position of its output."""
-    return Work({Event.GRID_MAC: conv.weights(x) * (conv.output(x).positions - x.positions)})
 
 
 def lstm_loop(hidden: Map) -> Work:

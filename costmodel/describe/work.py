@@ -42,7 +42,8 @@ class Event(Enum):
     RANDOM = "random number"  # per element
 
     # Not in a running module: only in what tables of papers were counted on, such as TensorFlow 1's training graph.
-    GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped, or with a zero put in
+    GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped again
+    ZERO_MAC = "multiply-accumulate with an inserted zero"  # per MAC of a transposed convolution on its output's grid
     INITIAL_ELEMENT = "random initial value"  # per weight
     INITIAL_VARIABLE = "initialised variable"  # per variable
     AVERAGED_ELEMENT = "moving-average element"  # per batch-norm statistic
@@ -51,14 +52,15 @@ class Event(Enum):
     LOOP_SCALAR = "loop scalar operation"  # per operation on the frame counter
 
     @property
-    def training_only(self) -> bool:
+    def counted_only(self) -> bool:
         """Whether a network that merely runs never shows this event."""
-        return self in _TRAINING_ONLY
+        return self in _COUNTED_ONLY
 
 
-_TRAINING_ONLY = frozenset(
+_COUNTED_ONLY = frozenset(
     {
         Event.GRID_MAC,
+        Event.ZERO_MAC,
         Event.INITIAL_ELEMENT,
         Event.INITIAL_VARIABLE,
         Event.AVERAGED_ELEMENT,
@@ -114,7 +116,7 @@ class Work(Mapping[Event, Size]):
     @property
     def running(self) -> "Work":
         """The events that a running module shows: all but those of the training graph."""
-        return Work({e: n for e, n in self._counts.items() if not e.training_only})
+        return Work({e: n for e, n in self._counts.items() if not e.counted_only})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ module left as it was."""
 import logging
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from textwrap import shorten
 from typing import Any
@@ -32,9 +32,10 @@ def run(
     """The operations of one call; the module is left as it was."""
 
     def placed(tree: Any) -> Any:
-        return tree_map_only(torch.Tensor, _valued if real else _meta, tree)
+        return tree_map_only(torch.Tensor, (lambda tensor: _valued(tensor, device)) if real else _meta, tree)
 
     places = _Places(paths)
+    device = next((each.device for each in _tensors_of(net)), torch.device("cpu"))
     call: Callable[..., Any] = net
     state: dict[str, torch.Tensor] = {}
     if isinstance(net, torch.nn.Module):
@@ -46,7 +47,7 @@ def run(
             return torch.func.functional_call(net, state, args, options, tie_weights=True)
 
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
         stack.enter_context(_unchanged(net))
         stack.enter_context(places.followed())
         stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
@@ -103,7 +104,7 @@ def _of_parameter(tensor: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(devices: Sequence[torch.device]) -> Iterator[None]:
     """torch logs what it raises while it traces; that is told in words. Random numbers are given back. The transformer
     layers do not run as one kernel, whose parts nobody sees."""
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -112,7 +113,7 @@ def _quiet() -> Iterator[None]:
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=devices):
             yield
     finally:
         log.setLevel(level)
@@ -146,13 +147,19 @@ def _substitute(name: str, tensor: torch.Tensor, real: bool, mode: Any) -> Any:
     return made
 
 
-def _valued(tensor: torch.Tensor) -> torch.Tensor:
-    """Random values in the place of none."""
+def _tensors_of(net: Any) -> Iterator[torch.Tensor]:
+    if isinstance(net, torch.nn.Module):
+        yield from net.parameters()
+        yield from net.buffers()
+
+
+def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Random values in the place of none, where the module is."""
     if tensor.device.type != "meta":
         return tensor.detach().clone().requires_grad_(tensor.requires_grad)
     if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
-        return torch.randn(tensor.shape, dtype=tensor.dtype)
-    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+        return torch.randn(tensor.shape, dtype=tensor.dtype, device=device)
+    return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
 
 
 def _meta(tensor: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 _SIDE = r"(\d+|(?!x)[A-Za-wyz_][A-Za-wyz_0-9]*)"  # x stands between sides
 SHAPE = re.compile(rf"{_SIDE}(x{_SIDE})*(:\w+)?|scalar(:\w+)?")
+CONVOLUTIONS = (
+    *(torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d),
+    *(torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d),
+)
 MOST_ELEMENTS = 1 << 60
 
 
@@ -41,7 +45,7 @@ class Count:
     ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
     ``held``: bytes of parameters, buffers and inputs (-1: not followed, of a real run). ``saved``: bytes that the
     forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
-    many calls are counted together.
+    many calls are counted together. ``kernels``: the parameters that are weights of convolution modules.
     """
 
     name: str
@@ -54,11 +58,12 @@ class Count:
     held: int = 0
     saved: Mapping[str, int] = field(default_factory=dict)
     frames: int = 1
+    kernels: int = 0
 
     @cached_property
     def cost(self) -> Cost:
         """Events, parameters, bytes read and written, kernels started."""
-        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params)
+        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params, kernels=self.kernels)
 
     @property
     def work(self) -> Work:
@@ -236,9 +241,11 @@ def _counted(net: Any, shapes: tuple[str, ...], operations: Sequence[Observed], 
         fresh = [p for p in each.parameters(recurse=False) if id(p) not in seen]
         seen |= {id(p) for p in fresh}
         own[path] = sum(p.numel() for p in fresh)
+    convolutions = [each.weight for each in names.values() if isinstance(each, CONVOLUTIONS)]
+    kernels = sum({id(weight): weight.numel() for weight in convolutions}.values())
     classes = {path: type(each).__name__ for path, each in names.items()}
     name = type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function")
-    return Count(name, shapes, tuple(operations), classes, own)
+    return Count(name, shapes, tuple(operations), classes, own, kernels=kernels)
 
 
 def _callable(module: Any) -> Any:
@@ -412,8 +419,9 @@ def _condition(
         return ""
     good = [sizes for sizes in [*usual, *others] if sizes not in bad]
     needed = [guard for guard in guards if all(map(guard, good)) and not all(map(guard, bad))]
-    if good and all(any(not guard(sizes) for guard in needed) for sizes in bad):
-        words = [_where(name, letters, needed) for name in letters if any(guard.about(name) for guard in needed)]
+    single = all(len(guard.letters) == 1 for guard in needed)
+    if single and good and all(any(not guard(sizes) for guard in needed) for sizes in bad):
+        words = [_where(name, letters, needed) for name in letters if any(name in guard.letters for guard in needed)]
         if all(words):
             return "sizes with " + " and ".join(words)
     if wrong := [sizes for sizes in usual if sizes in bad]:
@@ -437,7 +445,7 @@ def _turns(letters: Sequence[str], guards: "Sequence[Guard]") -> list[dict[str, 
     usual, found = _usual(letters), []
     for name in letters:
         for guard in guards:
-            if guard.about(name):
+            if name in guard.letters:
                 holds = [guard({**usual, name: size}) for size in range(1, LARGEST + 1)]
                 turns = [size for size in range(1, LARGEST) if holds[size] != holds[size - 1]]
                 found += [(len(turns), name, side) for turn in turns[:2] for side in (turn, turn + 1)]

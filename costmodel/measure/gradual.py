@@ -1,6 +1,7 @@
 """Gradual grouping as real modules: convolutions that become grouped ones while they are trained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,28 +18,18 @@ class GradualConv2d(nn.Conv2d):
 
     def __init__(self, conv: nn.Conv2d, target: int) -> None:
         """``conv``: an ungrouped convolution, whose weights are taken over."""
-        if conv.groups != 1 or conv.padding_mode != "zeros":
+        if isinstance(conv, GradualConv2d) or conv.groups != 1 or conv.padding_mode != "zeros":
             raise InvalidInput("gradual grouping starts from an ungrouped convolution with zeros around the map")
         if target < 1 or conv.in_channels % target or conv.out_channels % target:
             raise InvalidInput(f"{target} groups do not divide {conv.in_channels} and {conv.out_channels} channels")
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]  # two sides, as convolutions keep them
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            bias=conv.bias is not None,
-            device="meta",
-        )
+        super().__init__(**_settings(conv), device="meta")
         self.weight, self.bias = conv.weight, conv.bias
         self.target, self.alpha = target, 1.0
         groups = torch.arange(target, device=conv.weight.device)
         outputs = groups.repeat_interleave(conv.out_channels // target)
         inputs = groups.repeat_interleave(conv.in_channels // target)
-        self.register_buffer(
-            "mask", (outputs[:, None] == inputs)[..., None, None].to(conv.weight.dtype), persistent=False
-        )
+        within = (outputs[:, None] == inputs)[..., None, None]
+        self.register_buffer("mask", within.to(conv.weight.dtype), persistent=False)
         self.train(conv.training)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -47,36 +38,35 @@ class GradualConv2d(nn.Conv2d):
 
     def grouped(self) -> nn.Conv2d:
         """The convolution in ``target`` groups with the weights that are not masked."""
-        made = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,  # type: ignore[arg-type]  # two sides, as convolutions keep them
-            self.stride,  # type: ignore[arg-type]
-            self.padding,  # type: ignore[arg-type]
-            self.dilation,  # type: ignore[arg-type]
-            groups=self.target,
-            bias=self.bias is not None,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-        )
+        made = nn.Conv2d(**_settings(self), groups=self.target, device=self.weight.device, dtype=self.weight.dtype)
         rows = self.weight.detach().chunk(self.target)
         with torch.no_grad():
             made.weight.copy_(torch.cat([row.chunk(self.target, dim=1)[g] for g, row in enumerate(rows)]))
+            made.weight.requires_grad_(self.weight.requires_grad)
             if self.bias is not None and made.bias is not None:
                 made.bias.copy_(self.bias)
+                made.bias.requires_grad_(self.bias.requires_grad)
         return made.train(self.training)
 
 
+def _settings(conv: nn.Conv2d) -> dict[str, Any]:
+    """What a convolution is made with, but for its groups."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+
+
 def make_gradual(module: nn.Module, groups: int, names: Iterable[str]) -> list[GradualConv2d]:
-    """Put a `GradualConv2d` in the place of each named convolution inside a module; they are returned."""
-    made = []
+    """Put a `GradualConv2d` in the place of each named convolution inside a module, wherever it is used; they are
+    returned."""
+    made: dict[int, GradualConv2d] = {}
     for name in names:
         conv = module.get_submodule(name)
         if not isinstance(conv, nn.Conv2d):
             raise InvalidInput(f"{name} is a {type(conv).__name__}, not a convolution")
-        made.append(GradualConv2d(conv, groups))
-        module.set_submodule(name, made[-1])
-    return made
+        if id(conv) not in made:
+            made[id(conv)] = GradualConv2d(conv, groups)
+    _replace(module, made)
+    return list(made.values())
 
 
 def set_alpha(module: nn.Module, alpha: float) -> None:
@@ -89,9 +79,17 @@ def set_alpha(module: nn.Module, alpha: float) -> None:
 
 
 def switch(module: nn.Module) -> None:
-    """Put the grouped convolutions in the place of all gradual ones, whose alpha must be 0."""
-    found = [(name, each) for name, each in module.named_modules() if isinstance(each, GradualConv2d)]
-    if open_ := [name for name, each in found if each.alpha]:
+    """Put the grouped convolutions in the place of all gradual ones inside, whose alpha must be 0."""
+    found = {name: each for name, each in module.named_modules() if isinstance(each, GradualConv2d)}
+    if open_ := [name or "it" for name, each in found.items() if each.alpha]:
         raise InvalidInput(f"alpha is not 0 yet, so grouping would change what is computed: {', '.join(open_)}")
-    for name, each in found:
-        module.set_submodule(name, each.grouped())
+    _replace(module, {id(each): each.grouped() for each in found.values()})
+
+
+def _replace(module: nn.Module, new: Mapping[int, nn.Module]) -> None:
+    """Put modules in the places of others, all of them where one is shared."""
+    if id(module) in new:
+        raise InvalidInput("a single convolution cannot be replaced in itself: use its grouped(), or GradualConv2d")
+    for name, each in list(module.named_modules(remove_duplicate=False)):
+        if id(each) in new:
+            module.set_submodule(name, new[id(each)])

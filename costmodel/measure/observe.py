@@ -210,9 +210,13 @@ def _laid_out(out: Any, func: Any, args: Any) -> Any:
 
 
 def _scaled(sides: Any, factors: Any) -> list[Any]:
-    """Sides times factors, rounded down, whether numbers or symbols."""
-    exact = [Fraction(factor).limit_denominator(4096) for factor in factors]
-    return [side * each.numerator // each.denominator for side, each in zip(sides, exact, strict=True)]
+    """Sides times factors, rounded down: numbers as torch does it, symbols by the fraction that a factor stands for."""
+
+    def scaled(side: Any, factor: float) -> Any:
+        exact = Fraction(factor).limit_denominator(4096)
+        return int(side * factor) if isinstance(side, int) else side * exact.numerator // exact.denominator
+
+    return [scaled(side, factor) for side, factor in zip(sides, factors, strict=True)]
 
 
 def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:

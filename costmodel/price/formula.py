@@ -309,15 +309,12 @@ class Guard:
 
     def __init__(self, traced: Any, letters: Mapping[str, str]) -> None:
         expr = _spelled(traced, letters)
-        self._letters = sorted(symbol.name for symbol in expr.free_symbols)
-        self._holds = sympy.lambdify([letter(name) for name in self._letters], expr, modules="math")
-
-    def about(self, name: str) -> bool:
-        return name in self._letters
+        self.letters = sorted(symbol.name for symbol in expr.free_symbols)
+        self._holds = sympy.lambdify([letter(name) for name in self.letters], expr, modules="math")
 
     def __call__(self, sizes: Mapping[str, int]) -> bool:
         try:
-            return bool(self._holds(*(sizes[name] for name in self._letters)))
+            return bool(self._holds(*(sizes[name] for name in self.letters)))
         except (ArithmeticError, NameError, TypeError):  # a division by zero; a function that only torch has
             return False
 

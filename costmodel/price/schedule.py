@@ -43,6 +43,7 @@ FORMULAS = {
     },
 }
 LEAST, MOST = Fraction(1, 10**6), 10**9  # of a time in ms: a picosecond and 12 days
+NANOSECONDS = 10**6  # in a millisecond
 LONGEST = 10**6  # frames between key frames, and all gaps together
 
 
@@ -144,7 +145,7 @@ def schedule(
 
     ``mode``: one of `MODES`. ``interval`` k: a key frame every k frames; or ``gaps``, a cycle of such distances. The
     mode ``every`` has neither. ``frame_period`` T in ms; without it, the maximum latency, or the work per frame
-    where one device does all of it. ``contention`` and
+    where one device does all of it, rounded up to a nanosecond. ``contention`` and
     ``devices`` are of ``parallel``, where alone two things run at once: on two devices the background has one of its
     own; on one it runs when no frame needs it, and ``contention`` eps makes every front (1 + eps) times as long. Two
     devices are assumed unless there is contention. `InvalidInput` for what is not a time, a mode, a distance.
@@ -162,6 +163,8 @@ def schedule(
     eps = exact("contention", contention, zero=True, unit="")
     if devices is not None and (isinstance(devices, bool) or devices not in (1, 2)):
         raise InvalidInput(f"devices must be 1 or 2, not {devices!r}")
+    if mode != "parallel" and (eps or devices is not None):
+        raise InvalidInput(f"devices and contention are of the mode parallel: in {mode} nothing runs beside a frame")
     if eps and devices == 2:
         raise InvalidInput("contention is of two things on one device: with two devices there is none")
     chosen = devices or (1 if eps or mode != "parallel" else 2)
@@ -182,7 +185,8 @@ def schedule(
         average = work = shortest = low + decided + p * high + (1 - p) * propagate
         maximum = low + decided + (high if p == 1 else max(high, propagate))
         below = (high - decided - propagate) / (high - propagate) if high > propagate else Fraction(0)
-    usual = max(maximum, work) if chosen == 1 else maximum
+    # Rounded up to a nanosecond, so that the number that is shown is the one that was computed with.
+    usual = Fraction(ceil((max(maximum, work) if chosen == 1 else maximum) * NANOSECONDS), NANOSECONDS)
     period = usual if frame_period is None else exact("the frame period", frame_period)
     return Schedule(
         stages=stages,

@@ -18,7 +18,7 @@ def dense_of(model: str) -> str:
     approach = find_network(model).approach
     variant = VARIANTS.get(approach)
     if variant is None or variant.groups == 1:
-        grouped = ", ".join(name for name, network in NETWORKS.items() if grouped_name(network.approach))
+        grouped = ", ".join(name for name, network in NETWORKS.items() if is_grouped(network.approach))
         raise InvalidInput(f"{approach} has no grouped convolutions: one of {grouped}")
     name = next(
         name
@@ -28,7 +28,7 @@ def dense_of(model: str) -> str:
     return f"erfnet-{name}"
 
 
-def grouped_name(approach: str) -> bool:
+def is_grouped(approach: str) -> bool:
     """Whether an approach is a grouped variant."""
     return approach in VARIANTS and VARIANTS[approach].groups > 1
 

@@ -99,6 +99,14 @@ def _work(run: Run) -> dict[str, Any]:
     }
 
 
+def _base(runs: list[Run]) -> str:
+    """What percentages are of, in words."""
+    subjects = [run.subject for run in runs]
+    others = dict.fromkeys(each.standard.name for each in subjects if each.standard.network != each.network)
+    standard = ["the standard cell"] if not others or any(each.cell for each in subjects) else []
+    return " or ".join([*standard, *others])
+
+
 def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
     how = runs[0].how
     rows, found = [], []
@@ -118,7 +126,7 @@ def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
     one = "frame" if all(run.subject.network for run in runs) else "step"
     title = f"Time per {how.unit_of(one)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
     lines = [
-        *notes(found, "the standard cell"),
+        *notes(found, _base(runs)),
         f"MB: most memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
         "faults: minor page faults a call.",
         *(verdict.text for verdict in claims.judge(profile, how)),

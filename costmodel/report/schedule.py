@@ -111,8 +111,9 @@ def _interval(schedule: Schedule) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Without trailing zeros."""
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    """Without trailing zeros; what so many digits would make 0, with its first ones."""
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    return f"{value:.{digits}g}" if value and float(text) == 0 else text
 
 
 def _parallel(schedules: Sequence[Schedule]) -> list[str]:

@@ -45,6 +45,7 @@ class TableRow:
     paper: "published.Row | erfnet.Row | None"
     timings: tuple[Timing, ...]
     entry: Entry
+    printed: PrintedTable = published.TABLE
 
     @property
     def params_k(self) -> int:
@@ -113,13 +114,15 @@ class Table:
     def _flat(self) -> list[dict[str, Any]]:
         """Records without nesting, for frames and CSV; times in columns of their own where there are any."""
         records = []
+        known = {"params_k" if row.printed.thousands else "params" for row in self.rows} | {"gflops"}
         for row, times in zip(self.rows, flat([row.timings for row in self.rows]), strict=True):
             record = row.record()
             paper = record.pop("paper") or {}
             del record["timings"]
             record["convention"] = self.convention.name
-            for name in ("params_k" if self.printed.thousands else "params", "gflops"):
-                record[f"paper_{name}"] = paper.get(name)
+            for name in ("params_k", "params", "gflops"):
+                if name in known:
+                    record[f"paper_{name}"] = paper.get(name)
             records.append(record | times)
         return records
 
@@ -169,7 +172,7 @@ class Table:
         errata: list[str] = []
         rows = []
         for row in self.rows:
-            ours = [self._params(row.params), f"{row.params_pct:.2f}", self._gflops(row.flops), f"{row.flops_pct:.2f}"]
+            ours = [_params(row), f"{row.params_pct:.2f}", _gflops(row), f"{row.flops_pct:.2f}"]
             rows.append([row.approach, *ours, *self._against_paper(row, errata)])
         columns = ["approach", "params", "%", unit, "%", "paper", "GFLOPs", "dev."]
         labels = ["approach", "params", "params %", unit, f"{unit} %", "paper params", "paper GFLOPs", "deviation"]
@@ -179,15 +182,16 @@ class Table:
             + counted[self.convention.parameters],
             f"%: of {self._base()}.",
         ]
-        if not any(row.paper for row in self.rows):
+        shown = [each for each in PRINTED.values() if any(row.paper and row.printed is each for row in self.rows)]
+        if not shown:
             rows, columns = [row[:5] for row in rows], columns[:5]
-        elif self.convention.name == self.printed.convention:
-            place = self.printed.place
+        elif self.convention.name == shown[0].convention:
+            place = " and ".join(each.place for each in shown)
             notes.append(f"paper, GFLOPs: as printed in {place}. dev.: ours minus printed, = where every digit agrees.")
-            errata += self.printed.remarks
+            errata += [remark for each in shown for remark in each.remarks]
         else:
             notes.append(
-                f"paper, GFLOPs: as printed in {self.printed.place}, counted under {self.printed.convention}: not "
+                f"paper, GFLOPs: as printed in {shown[0].place}, counted under {shown[0].convention}: not "
                 f"comparable with {self.convention.name}, so no deviation is given."
             )
             rows, columns = [row[:7] for row in rows], columns[:7]
@@ -201,32 +205,28 @@ class Table:
         others = dict.fromkeys(row.base for row in self.rows if row.cell is None and row.base != row.approach)
         return " or ".join([*([standard] if any(row.cell for row in self.rows) or not others else []), *others])
 
-    def _params(self, params: int) -> str:
-        """As the paper prints them."""
-        return f"{params // 1000}k" if self.printed.thousands else f"{params}"
-
-    def _gflops(self, flops: int) -> str:
-        return f"{flops / 1e9:.{self.printed.digits}f}"
-
     def _against_paper(self, row: TableRow, errata: list[str]) -> list[str]:
         """Printed parameters and GFLOPs and the deviation of ours; an erratum of the row is added to ``errata``."""
         if row.paper is None:
             return ["", "", ""]
-        printed, digits = self.printed.params(row.approach), self.printed.digits
-        scale, k = (1000, "k") if self.printed.thousands else (1, "")
+        printed, digits = row.printed.params(row.approach), row.printed.digits
+        scale, k = (1000, "k") if row.printed.thousands else (1, "")
         deviations = []
         if more := row.params // scale - printed:
             deviations.append(f"{more / 1000:+.0f}k" if scale == 1 and abs(more) >= 1000 else f"{more:+d}{k}")
         if round(row.flops / 1e9, digits) != row.paper.gflops:
             deviations.append(f"{round(row.flops / 1e9, digits) - row.paper.gflops:+.{digits}f}")
         deviation = " ".join(deviations) or "="
-        erratum = self.printed.errata.get(row.approach)
-        if erratum and self.convention.name == self.printed.convention and deviations:
+        erratum = row.printed.errata.get(row.approach)
+        if erratum and self.convention.name == row.printed.convention and deviations:
             errata.append(f"[{len(errata) + 1}] {erratum.place} {erratum.text}")
             deviation += f" [{len(errata)}]"
         # As printed: a lost digit stays lost.
         lost = erratum and len(f"{row.paper.gflops}".partition(".")[2]) < digits
         return [f"{printed}{k}", f"{row.paper.gflops}" if lost else f"{row.paper.gflops:.{digits}f}", deviation]
+
+    def _as_described(self, option: str) -> Any:
+        return next(o[option] for r in self.rows if option in (o := NETWORKS[r.entry.model].options))
 
     def times(self) -> "dict[tuple[str, How], Sheet]":
         """A sheet for every profile and way to run."""
@@ -249,8 +249,10 @@ class Table:
         share = f"{self.convention.unit}s %"
         head = ["approach", share, "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
         labels = ["approach", share, "ms", "ms 95 %", "time %", "time % 95 %", "paper ms", "paper %"][: len(head)]
-        lines = notes(found, "the standard cell in the same network")
+        lines = notes(found, self._base())
         lines.append(f"{share}: convention {self.convention.name}, of the same.")
+        if counted := [f"{k} {v}" for k, v in self.options.items() if v != self._as_described(k)]:
+            lines.append(f"Timed as described, not as counted ({', '.join(counted)}).")
         if how.dtype:
             lines.append("Timed without the training heads.")
         if source := self.profiles[profile].host.source:
@@ -265,6 +267,15 @@ class Table:
         what = how.unit_of(f"{'x'.join(map(str, self.size))} frame")
         title = f"Time per {what} on {machine} (profile {profile}): {how.title}"
         return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines, labels=labels).without(["95 %"])
+
+
+def _params(row: TableRow) -> str:
+    """As its paper prints them."""
+    return f"{row.params // 1000}k" if row.printed.thousands else f"{row.params}"
+
+
+def _gflops(row: TableRow) -> str:
+    return f"{row.flops / 1e9:.{row.printed.digits}f}"
 
 
 def _published_times(row: "published.Row | erfnet.Row | None") -> tuple[Timing, ...]:
@@ -332,7 +343,7 @@ def table(
             standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
             programs[base] = describe_network(entry.model, cell=standard, **settings)
         plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
-        source = printed[0] if len(printed) == 1 else _printed([entry.model])[0]
+        source = _printed([entry.model])[0]
         as_printed = plain and settings | options == {
             "size": source.size,
             "kernel": source.kernel if entry.cell else sides,
@@ -356,6 +367,7 @@ def table(
                 paper=paper,
                 timings=_published_times(paper),
                 entry=entry,
+                printed=source,
             )
         )
     return Table(price, (height, width), sides, count, heads, tuple(rows), printed[0], options)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from costmodel.describe.cells import Cell
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Concat, Conv, Norm, Pair, Pool, Shuffle, TransposedConv
+from costmodel.describe.ops import Concat, Conv, Map, Norm, Pair, Pool, Shuffle, TransposedConv
 from costmodel.describe.program import Value, relu
 from costmodel.describe.size import Size
-from costmodel.describe.training_graph import inserted_zeros
-from costmodel.describe.work import Event
+from costmodel.describe.work import Event, Work
 
 EPS = 1e-3  # of every batch norm
 DILATIONS = {9: 2, 10: 4, 11: 8, 12: 16, 13: 2, 14: 4, 15: 8, 16: 16}  # by layer
@@ -125,6 +124,12 @@ def up(x: Value, layer: str, channels: int, light: bool) -> Value:
     with x.trace.scope(layer):
         x.trace.training(inserted_zeros(conv, x.map))
         return relu(normalise(x.trace.apply(conv, x, name="conv")))
+
+
+def inserted_zeros(conv: TransposedConv, x: Map) -> Work:
+    """MACs with the zeros between inputs, of counters that take a transposed convolution for a convolution at every
+    position of its output."""
+    return Work({Event.ZERO_MAC: conv.weights(x) * (conv.output(x).positions - x.positions)})
 
 
 def factorised(x: Value, layer: str, dilation: int = 1) -> Value:
