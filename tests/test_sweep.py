@@ -38,7 +38,7 @@ def test_every_row_is_the_single_description(
         settings = {"kernel": row.kernel, "channels": row.channels, "size": row.size, "recurrence": recurrence}
         program, standard = describe_cell(row.cell, **settings), describe_cell("standard", **settings)
         assert row.flops == price.flops(program.work)
-        assert row.params == program.parameters
+        assert row.params == price.params(program.cost)
         assert row.cost_ratio == price.flops(program.work) / price.flops(standard.work)
 
 

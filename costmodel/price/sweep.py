@@ -107,7 +107,7 @@ class Sweep:
             program = describe_cell(cell, kernel=kernel, channels=channels, size=size)
             flops[block] = self.convention.flops(program.work)
             macs[block] = program.work[Event.MAC]
-            params[block] = program.parameters
+            params[block] = self.convention.params(program.cost)
         return flops, macs, params
 
     def _refuse_overflow(self, cell: Cell) -> None:
