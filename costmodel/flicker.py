@@ -54,25 +54,27 @@ class Flickering:
         return len(self.changed[0]) + 1
 
     @property
-    def sequences(self) -> tuple[tuple[float, ...], ...]:
-        """The fraction of the compared pixels that flicker, of each sequence, of each frame pair."""
+    def sequences(self) -> tuple[tuple[float | None, ...], ...]:
+        """The fraction of the compared pixels that flicker, of each sequence, of each frame pair; None where all pixels
+        are ignored."""
         both = zip(self.changed, self.compared, strict=True)
-        return tuple(tuple(part / whole for part, whole in zip(*counts, strict=True)) for counts in both)
+        return tuple(tuple(part / whole if whole else None for part, whole in zip(*n, strict=True)) for n in both)
 
     @property
-    def pairs(self) -> tuple[float, ...]:
-        """The fraction of each frame pair; of a batch, the mean over its sequences."""
-        return tuple(fsum(pair) / len(pair) for pair in zip(*self.sequences, strict=True))
+    def pairs(self) -> tuple[float | None, ...]:
+        """The fraction of each frame pair; of a batch, the mean over the sequences that have one."""
+        known = [[each for each in pair if each is not None] for pair in zip(*self.sequences, strict=True)]
+        return tuple(fsum(pair) / len(pair) if pair else None for pair in known)
 
     @property
     def mean_per_mille(self) -> float:
-        """The mean per frame pair, in per mille: the unit of Tables II and III."""
-        return 1000 * self.literal_sum / len(self.pairs)
+        """The mean per frame pair that has pixels to compare, in per mille: the unit of Tables II and III."""
+        return 1000 * self.literal_sum / sum(pair is not None for pair in self.pairs)
 
     @property
     def literal_sum(self) -> float:
         """Eqs. (12) and (14) as printed: the sum of the fractions over all frame pairs, without 1/T."""
-        return fsum(self.pairs)
+        return fsum(pair for pair in self.pairs if pair is not None)
 
 
 class Flicker:
@@ -140,7 +142,7 @@ class Flicker:
     @property
     def mfip(self) -> Flickering:
         """Eq. (14): pixels whose label differs from that of the frame before. `InvalidInput` before two frames came and
-        where a pair has no pixel to compare."""
+        where no pair has a pixel to compare."""
         return self._result("mFIP", self._images)
 
     @property
@@ -168,11 +170,8 @@ class Flicker:
             there = "one frame" if self.frames else "no frame"
             raise InvalidInput(f"{metric} compares neighbouring frames: there is {there}, at least two are needed")
         changed, compared = _by_sequence(counts.changed), _by_sequence(counts.compared)
-        for sequence in compared:
-            if 0 in sequence:
-                first = sequence.index(0) + 1
-                lacking = f"frames {first} and {first + 1} have no pixel to compare"
-                raise InvalidInput(f"{metric}: {lacking}, all are ignored ({self.ignore})")
+        if not any(map(any, compared)):
+            raise InvalidInput(f"{metric}: there is no pixel to compare, all are ignored ({self.ignore})")
         *_, rows, columns = self._before.labels.shape
         return Flickering(metric, (rows, columns), changed, compared)
 
@@ -326,6 +325,10 @@ def _strips(labels: Labels) -> Iterator[Any]:
 
 def _labels(given: Labels, what: str) -> Labels:
     """An array, or a tensor that is not on the CPU, of integers and of dimensions that a frame may have."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise InvalidInput(f"{what} is a masked array: give the pixels that are not known a label, and ignore it")
+    if getattr(given, "is_meta", False):
+        raise InvalidInput(f"{what} is a tensor without values")
     if not isinstance(given, np.ndarray) and not hasattr(given, "clone"):
         raise InvalidInput(f"{what} is a {type(given).__name__}: expected a numpy array or a torch tensor")
     if _integer(given.dtype) is None:

@@ -143,6 +143,11 @@ def test_settings_of_two_papers_are_not_mixed_in_silence() -> None:
         ("table --model erfnet --decoder-blocks 3", "1 (as the paper counts) or 2 (as it describes), not 3"),
         ("table --model erfnet-D**", "erfnet-D*-proposed"),
         ("table --model erfnet --cell frob", "one of standard"),
+        ("table --model erfnet --cell sep --kernel 5", "--cell, --kernel: erfnet has no recurrent cells"),
+        ("table --model icnet --recurrence convgru", "--recurrence: icnet has no recurrent cells"),
+        ("plot quality --metric erfnet-iou", "(erfnet-iou) is of ERFNet, D*"),
+        ("gradual --fine -1", "whole number from 0"),
+        ("gradual --epochs 30000000", "at most 1,000,000 epochs"),
         ("check --model erfnet --size 9x8", "multiples of 8"),
     ],
 )

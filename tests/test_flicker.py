@@ -82,14 +82,16 @@ def videos(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int | None, bool, i
 
 def holds(found: Any, expected: list[list[Fraction | None]]) -> None:
     """Whether a result, or the refusal of one, is what the witness says of each sequence."""
-    if any(pair is None for pairs in expected for pair in pairs):
-        with pytest.raises(InvalidInput, match=r"frames \d and \d have no pixel to compare, all are ignored"):
+    each = [[value for value in pair if value is not None] for pair in zip(*expected, strict=True)]
+    mean = [sum(pair, Fraction(0)) / len(pair) for pair in each if pair]
+    if not mean:
+        with pytest.raises(InvalidInput, match="there is no pixel to compare, all are ignored"):
             found()
         return
     result = found()
-    assert result.sequences == tuple(tuple(map(float, pairs)) for pairs in expected)
-    mean = [sum(pair, Fraction(0)) / len(pair) for pair in zip(*expected, strict=True)]
-    assert result.pairs == pytest.approx([float(each) for each in mean], rel=1e-15)
+    assert result.sequences == tuple(tuple(pair if pair is None else float(pair) for pair in s) for s in expected)
+    assert [pair is not None for pair in result.pairs] == [bool(pair) for pair in each]
+    assert [pair for pair in result.pairs if pair is not None] == pytest.approx([float(m) for m in mean], rel=1e-15)
     assert result.literal_sum == pytest.approx(float(sum(mean)), rel=1e-15)
     assert result.mean_per_mille == pytest.approx(float(1000 * sum(mean) / len(mean)), rel=1e-15)
 
@@ -242,10 +244,10 @@ Z = np.zeros((4, 6), np.uint8)
         (lambda: mfp([Z], np.array(3)), "truths: expected frames, T x H x W or one after the other, not a ndarray"),
         (lambda: Flicker(1.0), "ignore 1.0: a label is a whole number"),
         (lambda: Flicker(True), "ignore True: a label is a whole number"),
-        (lambda: mfip([Z, Z + 1], ignore=0), "mFIP: frames 1 and 2 have no pixel to compare, all are ignored (0)"),
+        (lambda: mfip([Z, Z + 1], ignore=0), "mFIP: there is no pixel to compare, all are ignored (0)"),
         (
             lambda: mfip([Z, torch.zeros(4, 6, dtype=torch.uint8, device="meta")]),
-            "frame 2 is on meta, those before on cpu: all must be on the same device",
+            "frame 2 is a tensor without values",
         ),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",
@@ -597,3 +599,24 @@ def test_the_figure_shows_what_is_counted(folder: Path) -> None:
 
 def test_the_face_has_it() -> None:
     assert {"Flicker", "mfip", "mfp"} <= set(costmodel.__all__)
+
+
+def test_what_has_no_values_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="frame 1 is a masked array"):
+        mfip(np.ma.masked_equal(np.zeros((2, 3, 3), int), 1))
+
+
+def test_a_pair_without_pixels_is_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Frame 2 is not labelled: both of its pairs have nothing to compare; of frames 3 and 4, one pixel of four."""
+    frames = [np.full((2, 2), label, np.uint8) for label in (1, 255, 1, 1)]
+    frames[3][0, 0] = 2
+    found = mfip(frames, ignore=255)
+    assert (found.pairs, found.mean_per_mille, found.literal_sum) == ((None, None, 0.25), 250, 0.25)
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+    code, out, _ = run(capsys, "--pred", str(tmp_path), "--ignore", "255")
+    assert code == 0
+    assert "-: a pair without a pixel to compare; it is not in the mean." in out
+    record = json.loads(run(capsys, "--pred", str(tmp_path), "--ignore", "255", "--format", "json")[1])
+    assert record["mfip"]["per_pair_per_mille"] == [None, None, 250]
+    assert run(capsys, "--pred", "")[0] == 2

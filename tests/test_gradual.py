@@ -138,6 +138,21 @@ def test_a_network_ends_as_its_grouped_variant() -> None:
     torch.testing.assert_close(variant(x)[0], ended, rtol=1e-5, atol=1e-5)
 
 
+def test_alpha_is_in_the_state() -> None:
+    one, other = (nn.Sequential(GradualConv2d(nn.Conv2d(4, 4, 1), 2)) for _ in range(2))
+    set_alpha(one, 0.25)
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(1, 4, 3, 3)
+    assert torch.equal(one(x), other(x))
+
+
+def test_a_failure_leaves_the_network_as_it_was() -> None:
+    net = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 3, 1))
+    with pytest.raises(InvalidInput, match="do not divide"):
+        make_gradual(net, 2, ["0", "1"])
+    assert type(net[0]) is nn.Conv2d
+
+
 def closed() -> GradualConv2d:
     net = GradualConv2d(nn.Conv2d(4, 4, 1), 2)
     net.alpha = 0.0
@@ -164,6 +179,10 @@ def test_a_shared_convolution_is_replaced_everywhere() -> None:
         (lambda: make_gradual(nn.Sequential(nn.ReLU()), 2, ["0"]), "0 is a ReLU"),
         (lambda: GradualConv2d(GradualConv2d(nn.Conv2d(4, 4, 1), 2), 2), "starts from an ungrouped convolution with"),
         (lambda: switch(closed()), "use its grouped"),
+        (lambda: GradualConv2d(nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)), 2), "a plain weight"),
+        (lambda: GradualConv2d(nn.Conv2d(4, 4, 1), 2.0), "groups must be a positive whole number"),
+        (lambda: make_gradual(nn.Sequential(), 2, ["x"]), "no module 'x'"),
+        (lambda: linear(10**6, 1), "at most 1,000,000 epochs"),
     ],
 )
 def test_modules_refuse(make: object, message: str) -> None:

@@ -116,6 +116,9 @@ def table(
         "kernel": arguments.square(kernel, "--kernel"),
         "classes": arguments.optional(arguments.whole, classes, "--classes"),
     }
+    _refuse_cells(
+        chosen["models"], {"--cell": cell, "--kernel": kernel != "3", "--recurrence": recurrence != "convlstm"}
+    )
     blocks = arguments.optional(arguments.whole, decoder_blocks, "--decoder-blocks")
     result = tables.table(**chosen, heads=heads, convention=convention, decoder_blocks=blocks)
     if times.wanted:
@@ -139,6 +142,13 @@ def table(
         drawing.save(partial(kind, result), picture)
     if times.code:
         raise typer.Exit(times.code)
+
+
+def _refuse_cells(models: list[str] | None, given: dict[str, Any]) -> None:
+    """Options of cells where no network has any would be ignored in silence."""
+    options = [option for option, value in given.items() if value]
+    if options and models and not any(NETWORKS[name].sites for name in models):
+        raise InvalidInput(f"{', '.join(options)}: {' and '.join(models)} has no recurrent cells")
 
 
 @app.command(
@@ -306,9 +316,7 @@ def gradual(
     values = (
         [arguments.number(each, f"--alphas {alphas!r}:") for each in arguments.listed_in(alphas, "--alphas")]
         if alphas is not None
-        else linear(
-            arguments.whole(epochs or "100", "--epochs"), 0 if fine == "0" else arguments.whole(fine or "50", "--fine")
-        )
+        else linear(arguments.whole(epochs or "100", "--epochs"), arguments.whole(fine or "50", "--fine", least=0))
     )
     settings: dict[str, Any] = {
         "size": arguments.optional(arguments.rectangle, size, "--size"),

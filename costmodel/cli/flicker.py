@@ -45,6 +45,9 @@ def flicker(
     label = None if ignore is None else arguments.whole(ignore, "--ignore", least=0)
     if class_zero and truth is None:
         raise InvalidInput("--class-zero is about errors: it needs --truth")
+    for option, folder in (("--pred", pred), ("--truth", truth)):
+        if folder == "":
+            raise InvalidInput(f"{option} is empty: expected a folder")
     from costmodel import label_maps
     from costmodel.flicker import Flicker
     from costmodel.report import flicker as report

@@ -17,7 +17,18 @@ from costmodel.describe.errors import InvalidInput
 from costmodel.measure.observe import Listener, Observed
 
 
-def run(
+def run(net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, backward: bool, **how: Any) -> list[Observed]:
+    """The operations of one call, as `_once` has it. Without ``backward`` gradients are off, as in inference, unless
+    the module takes some itself."""
+    try:
+        return _once(net, inputs, kwargs, paths, backward=backward, gradients=backward, **how)
+    except InvalidInput as error:
+        if backward or not _WANTS_GRADIENTS.search(str(error.__cause__)):
+            raise
+        return _once(net, inputs, kwargs, paths, backward=backward, gradients=True, **how)
+
+
+def _once(
     net: Any,
     inputs: Any,
     kwargs: Any,
@@ -25,6 +36,7 @@ def run(
     *,
     real: bool,
     backward: bool,
+    gradients: bool,
     frames: int,
     mode: Any = None,
     saved: dict[str, int] | None = None,
@@ -36,21 +48,17 @@ def run(
 
     places = _Places(paths)
     device = next((each.device for each in _tensors_of(net)), torch.device("cpu"))
-    call: Callable[..., Any] = net
     state: dict[str, torch.Tensor] = {}
     if isinstance(net, torch.nn.Module):
         own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         # What is written into the substitutes is not written into the module.
         state = _attempt(lambda: {name: _substitute(name, each, real, mode) for name, each in own.items()}, net, inputs)
 
-        def call(*args: Any, **options: Any) -> Any:
-            return torch.func.functional_call(net, state, args, options, tie_weights=True)
-
     with ExitStack() as stack:
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
         stack.enter_context(_unchanged(net))
         stack.enter_context(places.followed())
-        stack.enter_context(torch.enable_grad() if backward else torch.inference_mode())
+        stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
         if mode is not None:
             stack.enter_context(mode)
         args, options = _attempt(lambda: (placed(inputs), placed(kwargs)), net, inputs)
@@ -65,12 +73,30 @@ def run(
         listener.hold(here)
 
         def calls() -> None:
-            out = _clip(call, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
+            out = _clip(net, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
             if backward:
                 _backward(out, listener)
 
-        _attempt(calls, net, inputs)
+        def whole() -> None:
+            if isinstance(net, torch.nn.Module):
+                named = {f"net.{name}": tensor for name, tensor in state.items()}
+                torch.func.functional_call(_Whole(net, calls), named, (), tie_weights=True)
+            else:
+                calls()
+
+        _attempt(whole, net, inputs)
     return listener.operations
+
+
+class _Whole(torch.nn.Module):
+    """Forward and backward pass as one call: what the backward pass recomputes needs the substitutes, too."""
+
+    def __init__(self, net: torch.nn.Module, calls: Callable[[], None]) -> None:
+        super().__init__()
+        self.net, self.calls = net, calls
+
+    def forward(self) -> None:
+        self.calls()
 
 
 def _attempt(code: Callable[[], Any], net: Any, inputs: Any) -> Any:
@@ -176,6 +202,7 @@ def _backward(out: Any, listener: Listener) -> None:
         raise InvalidInput("backward: no output depends on a parameter or an input that wants a gradient")
     with listener.paused():  # where a loss would be
         seeds = [torch.ones_like(each) for each in leaves]
+    listener.backward = True
     torch.autograd.backward(leaves, seeds)
 
 
@@ -210,6 +237,8 @@ class _Places:
         return self._marks[bisect_right(self._marks, node._sequence_nr(), key=lambda mark: mark[0]) - 1][1]
 
     def _enter(self, module: torch.nn.Module, args: Any) -> None:
+        if isinstance(module, _Whole):
+            return
         path = self._paths.get(id(module))
         if path is None:  # made while running
             path = f"{self._entered[-1]}.{type(module).__name__}".lstrip(".")
@@ -217,6 +246,8 @@ class _Places:
         self._mark()
 
     def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        if isinstance(module, _Whole):
+            return
         self._entered.pop()
         self._mark()
 
@@ -224,6 +255,8 @@ class _Places:
         self._marks.append((torch._C._autograd._get_sequence_nr(), self._entered[-1]))
 
 
+_WANTS_GRADIENTS = re.compile("does not require grad|[Ii]nference (tensor|mode)")
+_UNTRACEABLE = re.compile("SymIntArrayRef|concrete integers|SymInt|unhashable")
 _NEEDS_VALUES = re.compile(
     r"meta tensor|no data|Tensor\.item|data-dependent|should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
     r"not supported for meta|meta_nonzero|'Meta' backend|with arguments from the 'Meta'",
@@ -238,6 +271,8 @@ def _why(error: Exception, net: Any, inputs: Any) -> str:
     first = f"{type(error).__name__}: {line}".rstrip(": ")
     if _NEEDS_VALUES.search(str(error)):
         return f"{type(net).__name__} needs the values of its tensors, which counting does without ({first}): --real"
+    if _UNTRACEABLE.search(str(error)):
+        return f"no closed form: torch cannot trace {type(net).__name__} with letters for sizes; give numbers"
     given = ", ".join(shape_of(each) for each in inputs) or "none"
     return f"{type(net).__name__} refuses the inputs {given}: {first}"
 

@@ -298,6 +298,7 @@ STEP = 64
 PROBES = (1, 2, 3, 7, 30, 4099)  # where a formula is tried besides
 LARGEST = 4099  # up to where it is asked whether guards hold
 MOST_TURNS = 12
+MOST_NAMED = 5
 
 
 def _symbolic(
@@ -428,9 +429,9 @@ def _condition(
         told = ", ".join(f"{name} = {size}" for name, size in wrong[0].items())
         raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
     if others[0] in bad:
-        return f"{' and '.join(letters)} multiples of {STEP}"
-    told = "; ".join(", ".join(f"{name} = {size}" for name, size in sizes.items()) for sizes in bad)
-    return f"other sizes than {told}, where it does not hold"
+        return f"{' and '.join(letters)} multiples of {STEP}, as far as tried"
+    told = "; ".join(", ".join(f"{name} = {size}" for name, size in sizes.items()) for sizes in bad[:MOST_NAMED])
+    return f"some sizes alone, which are not known: it is wrong at {told}{'; ...' if bad[MOST_NAMED:] else ''}"
 
 
 def _where(name: str, letters: Sequence[str], guards: "Sequence[Guard]") -> str:

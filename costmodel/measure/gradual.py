@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from costmodel.describe.errors import InvalidInput
+from costmodel.describe.size import as_size
 
 
 class GradualConv2d(nn.Conv2d):
@@ -18,9 +19,12 @@ class GradualConv2d(nn.Conv2d):
 
     def __init__(self, conv: nn.Conv2d, target: int) -> None:
         """``conv``: an ungrouped convolution, whose weights are taken over."""
+        if not isinstance(conv.weight, nn.Parameter) or isinstance(conv.weight, nn.UninitializedParameter):
+            raise InvalidInput("gradual grouping needs a plain weight, not one that is computed or not there yet")
         if isinstance(conv, GradualConv2d) or conv.groups != 1 or conv.padding_mode != "zeros":
             raise InvalidInput("gradual grouping starts from an ungrouped convolution with zeros around the map")
-        if target < 1 or conv.in_channels % target or conv.out_channels % target:
+        as_size("groups", target)
+        if conv.in_channels % target or conv.out_channels % target:
             raise InvalidInput(f"{target} groups do not divide {conv.in_channels} and {conv.out_channels} channels")
         super().__init__(**_settings(conv), device="meta")
         self.weight, self.bias = conv.weight, conv.bias
@@ -32,6 +36,13 @@ class GradualConv2d(nn.Conv2d):
         self.register_buffer("mask", within.to(conv.weight.dtype), persistent=False)
         self.train(conv.training)
 
+    def get_extra_state(self) -> float:
+        """Alpha, which state dicts keep."""
+        return self.alpha
+
+    def set_extra_state(self, state: float) -> None:
+        self.alpha = float(state)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = self.weight * (self.mask + self.alpha * (1 - self.mask))
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
@@ -40,12 +51,12 @@ class GradualConv2d(nn.Conv2d):
         """The convolution in ``target`` groups with the weights that are not masked."""
         made = nn.Conv2d(**_settings(self), groups=self.target, device=self.weight.device, dtype=self.weight.dtype)
         rows = self.weight.detach().chunk(self.target)
-        with torch.no_grad():
-            made.weight.copy_(torch.cat([row.chunk(self.target, dim=1)[g] for g, row in enumerate(rows)]))
-            made.weight.requires_grad_(self.weight.requires_grad)
-            if self.bias is not None and made.bias is not None:
-                made.bias.copy_(self.bias)
-                made.bias.requires_grad_(self.bias.requires_grad)
+        blocks = torch.cat([row.chunk(self.target, dim=1)[g] for g, row in enumerate(rows)])
+        last = not self.weight.is_contiguous() and self.weight.is_contiguous(memory_format=torch.channels_last)
+        blocks = blocks.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        made.weight = nn.Parameter(blocks, requires_grad=self.weight.requires_grad)
+        if self.bias is not None:
+            made.bias = nn.Parameter(self.bias.detach().clone(), requires_grad=self.bias.requires_grad)
         return made.train(self.training)
 
 
@@ -60,7 +71,9 @@ def make_gradual(module: nn.Module, groups: int, names: Iterable[str]) -> list[G
     returned."""
     made: dict[int, GradualConv2d] = {}
     for name in names:
-        conv = module.get_submodule(name)
+        conv = dict(module.named_modules(remove_duplicate=False)).get(name)
+        if conv is None:
+            raise InvalidInput(f"there is no module {name!r} in the {type(module).__name__}")
         if not isinstance(conv, nn.Conv2d):
             raise InvalidInput(f"{name} is a {type(conv).__name__}, not a convolution")
         if id(conv) not in made:

@@ -27,6 +27,7 @@ from costmodel.measure.rules import (
     FETCHES,
     KEEPS_DTYPE,
     OVERWRITES,
+    SAME_TYPES,
     channels_last,
     find,
     workspace,
@@ -83,6 +84,7 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         self._live: dict[int, int] = {}  # bytes by storage
         self._there: list[torch.UntypedStorage] = []
         self._paused = False
+        self.backward = False  # whether what comes is of the backward pass
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -99,6 +101,8 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
                 return result
         if self._meta:
             args, kwargs = _without_values(args, kwargs)
+            if func._schema.name.removeprefix("aten::") in SAME_TYPES:
+                _refuse_mixed_types(func, _tensors(args))
             out = _as_it_came(func, args) if not kwargs else None
             out = _laid_out(func(*args, **kwargs), func, args) if out is None else out
         else:
@@ -113,12 +117,11 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
         cost = Cost(work, reads=reads, writes=_bytes(written), launches=1)
         shapes = tuple(tuple(tensor.shape) for tensor in read)
         shape = tuple(written[0].shape) if written else ()
-        backward = torch._C._current_graph_task_id() != -1
         live = self._alive(written) if self._meta else 0
         blocks = self._meta and func._schema.name.removeprefix("aten::") in CONVOLUTIONS and not _symbolic(written)
         space = workspace(out, *args) if blocks else 0
         self.operations.append(
-            Observed(str(func), cost, events is not None, self._path(), shapes, shape, backward, live, space)
+            Observed(str(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space)
         )
         return out
 
@@ -135,6 +138,7 @@ class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped i
             yield
         finally:
             self._paused = False
+        self.backward = False  # whether what comes is of the backward pass
 
     def _alive(self, written: list[torch.Tensor]) -> int:
         """Bytes of all results that somebody still holds."""
@@ -199,6 +203,15 @@ def _as_it_came(func: Any, args: Any) -> torch.Tensor | None:
 
 def _symbolic(tensors: list[torch.Tensor]) -> bool:
     return any(isinstance(side, torch.SymInt) for each in tensors for side in each.shape)
+
+
+def _refuse_mixed_types(func: Any, tensors: list[torch.Tensor]) -> None:
+    """Integers with others: what every device but meta refuses. Floats of two types may be autocast's, which does
+    nothing on meta tensors."""
+    types = dict.fromkeys(tensor.dtype for tensor in tensors)
+    if len({each.is_floating_point or each.is_complex for each in types}) > 1:
+        names = " and ".join(str(each).removeprefix("torch.") for each in types)
+        raise TypeError(f"{func._schema.name.removeprefix('aten::')} of {names}: expected the same type")
 
 
 def _laid_out(out: Any, func: Any, args: Any) -> Any:

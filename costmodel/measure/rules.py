@@ -456,6 +456,9 @@ RULES: dict[str, Rule] = (
     )
 )
 
+# Products whose arguments must have the same type.
+SAME_TYPES = frozenset({"mm", "bmm", "addmm", "baddbmm", "linear", "matmul", "mv", "addmv", "dot"})
+SAME_TYPES |= {"convolution", "conv1d", "conv2d", "conv3d"}
 CONVOLUTIONS = frozenset({"convolution", "_convolution", "conv1d", "conv2d", "conv3d"})
 BLOCK = 16  # channels of a block, in oneDNN's layout for AVX-512
 FEWEST = 5  # channels below which the input stays as it is

@@ -11,6 +11,7 @@ from math import isfinite
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.size import Size, as_size
 
+MOST_EPOCHS = 10**6
 PASSES = 3  # forward, and two gradients of the same size: of the inputs and of the weights
 
 
@@ -23,6 +24,8 @@ def linear(falling: int, fine: int) -> tuple[float, ...]:
     as_size("falling epochs", falling)
     if fine:
         as_size("fine-tuning epochs", fine)
+    if falling + fine > MOST_EPOCHS:
+        raise InvalidInput(f"at most {MOST_EPOCHS:,} epochs, not {falling + fine:,}")
     return tuple(1 - epoch / falling for epoch in range(falling)) + (0.0,) * fine
 
 

@@ -61,6 +61,12 @@ def _passes(operations: "Sequence[Observed]", price: Convention) -> dict[str, An
     return {"forward_flops": ahead, "backward_flops": back}
 
 
+def _scale(most: int) -> tuple[str, float]:
+    """A prefix for numbers up to this, and what it stands for."""
+    letters = (("G", 1e9), ("M", 1e6), ("k", 1e3))
+    return next(((letter, scale) for letter, scale in letters if most >= 10 * scale), ("", 1))
+
+
 def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
     moved, flops = cost.reads + cost.writes, price.flops(cost.work)
     return {
@@ -99,7 +105,8 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
 def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> Sheet:
     whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
     whole |= _passes(count.operations, price)
-    unit = f"M{price.unit}s"
+    (letter, scale), (prefix, size) = _scale(whole["flops"]), _scale(whole["bytes"])
+    unit = f"{letter}{price.unit}s"
     both = any(each.backward for each in count.operations)
     passes = {"forward_flops": f"{unit} forward", "backward_flops": f"{unit} backward"} if both else {"flops": unit}
     body = []
@@ -111,9 +118,9 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
                 row["module"] or "(itself)",
                 row["class"],
                 f"{row['params']:,}",
-                *(f"{row[each] / 1e6:,.3f}" for each in passes),
+                *(f"{row[each] / scale:,.{3 if letter else 0}f}" for each in passes),
                 f"{share:.2f}",
-                f"{row['bytes'] / 1e6:,.2f}",
+                f"{row['bytes'] / size:,.{2 if prefix else 0}f}",
                 intensity,
                 str(row["launches"]),
             ]
@@ -121,8 +128,8 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
     notes = [
         f"{unit}: convention {price.name}, {price.source}. Total: {whole['flops']:,} {price.unit}s, "
         f"{whole['macs']:,} multiply-accumulates.",
-        f"MB: read and written by each operation on its own, as if nothing stayed in a cache. {price.unit}/byte: the "
-        "arithmetic intensity.",
+        f"{prefix}B: read and written by each operation on its own, as if nothing stayed in a cache. "
+        f"{price.unit}/byte: the arithmetic intensity.",
         *counted(count.work, price),
         *([_memory(count)] if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
@@ -130,7 +137,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
     ]
     title = _title(count)
-    columns = ["module", "class", "params", *passes.values(), "%", "MB", f"{price.unit}/byte", "launches"]
+    columns = ["module", "class", "params", *passes.values(), "%", f"{prefix}B", f"{price.unit}/byte", "launches"]
     return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes)
 
 

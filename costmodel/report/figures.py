@@ -154,7 +154,8 @@ def quality(
         raise InvalidInput(
             f"the {column.label} of these networks is not published: {printed.place} is of the paper's settings "
             f"({'x'.join(map(str, printed.size))}, kernel {printed.kernel[0]}, {printed.classes} classes, "
-            f"{'with' if printed.heads else 'without'} heads), without peepholes"
+            f"{'with' if printed.heads else 'without'} heads), without peepholes; {column.label} ({metric}) is of "
+            f"{', '.join(list(column.values)[:3])}, ..."
         )
     ax = new_axes(ax)
     points: dict[str, tuple[float, float]] = {}
@@ -418,7 +419,7 @@ def flicker(
     ax.set_yticks([row * (height + gap) + height / 2 for row in range(len(rows))], list(rows))
     ax.tick_params(length=0, bottom=False, labelbottom=False, labeltop=True)
     ax.spines[:].set_visible(False)
-    values = ", ".join(f"{1000 * pair:.2f}" for pair in found.pairs)
+    values = ", ".join("-" if pair is None else f"{1000 * pair:.2f}" for pair in found.pairs)
     ax.set_xlabel(f"{found.metric} in per mille: {values}")
     what = "labels" if truths is None else "differences to the truth"
     zero = "" if truths is None else " with" if class_zero else " without"

@@ -38,7 +38,7 @@ def _record(flicker: "Flicker", found: "list[Flickering]", names: Sequence[str])
         each.metric.lower(): {
             "mean_per_mille": each.mean_per_mille,
             "literal_sum": each.literal_sum,
-            "per_pair_per_mille": [1000 * pair for pair in each.pairs],
+            "per_pair_per_mille": [_per_mille(pair) for pair in each.pairs],
         }
         for each in found
     }
@@ -61,13 +61,13 @@ def _rows(found: "list[Flickering]", names: Sequence[str]) -> list[dict[str, Any
         counts = zip(rows, each.pairs, each.changed[0], each.compared[0], strict=True)
         for row, pair, changed, compared in counts:
             name = each.metric.lower()
-            row |= {f"{name}_per_mille": 1000 * pair, f"{name}_changed": changed, f"{name}_compared": compared}
+            row |= {f"{name}_per_mille": _per_mille(pair), f"{name}_changed": changed, f"{name}_compared": compared}
     return rows
 
 
 def _sheet(flicker: "Flicker", found: "list[Flickering]", names: Sequence[str]) -> Sheet:
     body = [
-        [one, other, *(f"{1000 * pair:.2f}" for pair in values)]
+        [one, other, *("-" if pair is None else f"{1000 * pair:.2f}" for pair in values)]
         for (one, other), *values in zip(pairwise(names), *(each.pairs for each in found), strict=True)
     ]
     body.append(["mean per pair", "", *(f"{each.mean_per_mille:.2f}" for each in found)])
@@ -85,9 +85,15 @@ def _sheet(flicker: "Flicker", found: "list[Flickering]", names: Sequence[str]) 
     if flicker.ignore is not None:
         shares = (f"{100 * _compared(each):.2f} % of the pixels ({each.metric})" for each in found)
         notes.append(f"without label {flicker.ignore} in either frame: {', '.join(shares)} are compared.")
+    if any(pair is None for each in found for pair in each.pairs):
+        notes.append("-: a pair without a pixel to compare; it is not in the mean.")
     title = f"Flicker of {found[0].frames} frames of {size}"
     columns = ["frame", "next", *(each.metric for each in found)]
     return Sheet(title, columns, "ll" + "r" * len(found), body, notes, keys=2)
+
+
+def _per_mille(pair: float | None) -> float | None:
+    return None if pair is None else 1000 * pair
 
 
 def _compared(found: "Flickering") -> float:
