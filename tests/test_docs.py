@@ -172,6 +172,23 @@ def test_the_findings_about_single_cells_are_those_of_the_profile() -> None:
     assert (given < promised)[both.index.get_level_values("cell") != "standard"].all()
 
 
+def test_the_findings_about_other_systems_are_those_of_the_profile() -> None:
+    import costmodel
+
+    profile = costmodel.read_profile("amd-epyc-2-cores")
+    times = costmodel.estimates(profile).set_index("network")
+    costs = costmodel.table("erfnet", convention="torch").frame().set_index("approach").flops_pct
+    words = " ".join(README.split())
+    for name, what in (("D*", "of ERFNet's multiply-accumulates and takes"), ("DG8*", "and takes")):
+        row = times.loc[f"erfnet-{name}"]
+        assert f"{name} has {costs[name]:.0f} % {what} {row.pct_low:.0f} to {row.pct_high:.0f} %" in words
+    low, high = (1000 * times.loc[f"icnet-{part}"].median_s for part in ("low", "key"))
+    average = costmodel.schedule(costmodel.Stages(low, high), "fixed", 5).average_ms
+    assert 0.75 < high / (low + high) < 0.8
+    assert f"{high:.0f} of {low + high:.0f} ms" in words
+    assert f"a frame takes {average:.0f} ms" in words
+
+
 def test_the_finding_about_quality_is_that_of_the_tables() -> None:
     from costmodel.published import lstm_icnet as published
     from costmodel.report.figures import pareto

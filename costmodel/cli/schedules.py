@@ -9,12 +9,12 @@ from costmodel import arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, Plot, listed, plotted
 from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS
+from costmodel.describe.networks import NETWORKS, key_frame_parts
 from costmodel.price.schedule import MODES, Stages
 from costmodel.price.schedule import schedule as priced
 from costmodel.report.render import find_format
 
-PARTS = [model for model in NETWORKS if {f"{model}-low", f"{model}-key"} <= set(NETWORKS)]
+PARTS = list(filter(key_frame_parts, NETWORKS))
 
 
 def _time(what: str) -> Any:

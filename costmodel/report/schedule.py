@@ -208,13 +208,13 @@ def stages_from(
 ) -> tuple[Stages, list[str]]:
     """Low and high of a described network, which has the parts ``model-low`` and ``model-key``, by the medians of a
     profile, in the first way that both were timed in; and what to say about them."""
-    from costmodel.describe.networks import NETWORKS
+    from costmodel.describe.networks import NETWORKS, key_frame_parts
     from costmodel.report.timing import from_run
 
-    parts = f"{model}-low", f"{model}-key"
-    if not set(parts) <= set(NETWORKS):
-        known = [other for other in NETWORKS if {f"{other}-low", f"{other}-key"} <= set(NETWORKS)]
-        raise InvalidInput(f"{model!r} has no parts for key frames: one of {', '.join(known)}")
+    parts = key_frame_parts(model)
+    if parts is None:
+        known = ", ".join(filter(key_frame_parts, NETWORKS))
+        raise InvalidInput(f"{model!r} has no parts for key frames: one of {known}")
     found: dict[tuple[How, object], dict[str, Run]] = {}
     for run in profile.runs:
         if run.subject.network in parts:
@@ -227,7 +227,9 @@ def stages_from(
             f"costmodel profile --model {parts[1]},{parts[0]} --out NAME"
         )
     low, high = (from_run(profile, name, both[part]) for part in parts)
-    stages = Stages(1e3 * low.median_s, 1e3 * high.median_s, propagate, select)
+    # More digits would not repeat.
+    first, second = (float(f"{1e3 * each.median_s:.4g}") for each in (low, high))
+    stages = Stages(first, second, propagate, select)
     notes = []
     for stage, part, timing in (("low", parts[0], low), ("high", parts[1], high)):
         verdict = timing.seconds.verdict if timing.seconds else "stable"

@@ -64,6 +64,12 @@ def network_names(wanted: Any = "") -> str:
     return ", ".join(name for name, network in NETWORKS.items() if not network.family or network.family in of)
 
 
+def key_frame_parts(model: str) -> tuple[str, str] | None:
+    """The networks that are its part for every frame and its part for key frames, if it is described in two."""
+    parts = f"{model}-low", f"{model}-key"
+    return parts if set(parts) <= set(NETWORKS) else None
+
+
 def find_networks(models: "str | Iterable[str] | None") -> list[str]:
     """Names, in the order of the catalogue, each once; the name of a family brings in all of it. Without ``models``:
     those that are listed."""
