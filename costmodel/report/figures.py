@@ -528,7 +528,8 @@ def _milliseconds(times: dict[str, Timing]) -> str:
 def _about(table: "Table", times: dict[str, Timing]) -> list[str]:
     """What times and counts of a table differ in: networks are timed without their heads; not every row is timed."""
     heads = f"{table.convention.unit}s with training heads, times without" if table.heads else ""
-    return [heads, _lacking(table, len(times))]
+    counted = f"{table.convention.unit}s with {table.otherwise}, times as described" if table.otherwise else ""
+    return [heads, counted, _lacking(table, len(times))]
 
 
 def _lacking(table: "Table", shown: int) -> str:

@@ -225,8 +225,11 @@ class Table:
         lost = erratum and len(f"{row.paper.gflops}".partition(".")[2]) < digits
         return [f"{printed}{k}", f"{row.paper.gflops}" if lost else f"{row.paper.gflops:.{digits}f}", deviation]
 
-    def _as_described(self, option: str) -> Any:
-        return next(o[option] for r in self.rows if option in (o := NETWORKS[r.entry.model].options))
+    @property
+    def otherwise(self) -> str:
+        """The options in which what is counted is not what is described (and timed)."""
+        usual = {name: value for row in self.rows for name, value in NETWORKS[row.entry.model].options.items()}
+        return ", ".join(f"{name} {value}" for name, value in self.options.items() if value != usual[name])
 
     def times(self) -> "dict[tuple[str, How], Sheet]":
         """A sheet for every profile and way to run."""
@@ -251,8 +254,8 @@ class Table:
         labels = ["approach", share, "ms", "ms 95 %", "time %", "time % 95 %", "paper ms", "paper %"][: len(head)]
         lines = notes(found, self._base())
         lines.append(f"{share}: convention {self.convention.name}, of the same.")
-        if counted := [f"{k} {v}" for k, v in self.options.items() if v != self._as_described(k)]:
-            lines.append(f"Timed as described, not as counted ({', '.join(counted)}).")
+        if self.otherwise:
+            lines.append(f"Timed as described, not as counted ({self.otherwise}).")
         if how.dtype:
             lines.append("Timed without the training heads.")
         if source := self.profiles[profile].host.source:
