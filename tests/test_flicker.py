@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from test_cli import run as command
 
 import costmodel
-from costmodel import Flicker, InvalidInput, cli, label_maps, mfip, mfp
+from costmodel import Flicker, InvalidInput, label_maps, mfip, mfp
 from costmodel import flicker as module
 from costmodel.report import drawing, figures
 
@@ -271,13 +272,7 @@ def test_a_refused_frame_leaves_what_was_there() -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    before, sys.argv = sys.argv, ["costmodel", "flicker", *arguments]
-    try:
-        code = cli.main()
-    finally:
-        sys.argv = before
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    return command(capsys, "flicker", *arguments)
 
 
 def write(folder: Path, frames: Any, names: Iterator[str] | list[str] | None = None) -> None:

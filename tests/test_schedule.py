@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import run as command
 
 import costmodel
-from costmodel import cli
 from costmodel.describe import key_frames
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Map
@@ -41,13 +40,7 @@ KEYS = [mode for mode in MODES if mode != "every"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    before, sys.argv = sys.argv, ["costmodel", "schedule", *arguments]
-    try:
-        code = cli.main()
-    finally:
-        sys.argv = before
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    return command(capsys, "schedule", *arguments)
 
 
 # ---- closed forms ----------------------------------------------------------------------------------------------------
