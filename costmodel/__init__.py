@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from costmodel.measure.profile import profile as profile
     from costmodel.price.conventions import Convention as Convention
     from costmodel.price.formula import equation as equation
+    from costmodel.price.roofline import Machine as Machine
     from costmodel.price.schedule import Stages as Stages
     from costmodel.price.schedule import schedule as schedule
     from costmodel.price.sweep import sweep as sweep
@@ -44,6 +45,7 @@ _FACE = {
     "Flicker": ("flicker", "Flicker"),
     "GradualConv2d": ("measure.gradual", "GradualConv2d"),
     "InvalidInput": ("describe.errors", "InvalidInput"),
+    "Machine": ("price.roofline", "Machine"),
     "MeasuringFailed": ("describe.errors", "MeasuringFailed"),
     "Profile": ("profiles", "Profile"),
     "Stages": ("price.schedule", "Stages"),

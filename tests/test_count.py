@@ -715,3 +715,36 @@ def test_weights_of_convolutions_are_those_of_the_description() -> None:
     program = describe_network("erfnet-DG2*", size=(32, 64))
     counted = count(costmodel.build(program).eval(), "1x3x32x64")
     assert counted.cost.kernels == program.cost.kernels < counted.params
+
+
+def test_what_bounds_each_part() -> None:
+    """2x8 by 8x4: 128 FLOPs; 16 + 32 + 4 numbers read, 8 written, 240 bytes. Then 8 read and 8 written, 64 bytes."""
+    net = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
+    counted = count(net, "2x8")
+    slow = costmodel.Machine(peak=10, bandwidth=100)
+    rows = {row["module"]: row for row in json.loads(report.text(counted, "json", machine=slow))["modules"]}
+    assert (rows["0"]["roofline_ms"], rows["0"]["bound"]) == (1000 * 128 / 10, "compute")
+    assert (rows["1"]["roofline_ms"], rows["1"]["bound"]) == (1000 * 64 / 100, "memory")
+    whole = json.loads(report.text(counted, "json", machine=slow))
+    assert (whole["roofline_ms"], whole["bound"]) == (pytest.approx(12_800 + 640), "compute")
+    fast = costmodel.Machine(peak=100, bandwidth=100)
+    assert fast.ridge == 1
+    assert json.loads(report.text(counted, "json", machine=fast))["roofline_ms"] == pytest.approx(2400 + 640)
+    assert "bound" not in json.loads(report.text(counted, "json"))
+    assert fast.bound([]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("machine", "message"),
+    [
+        ("120", "expected GFLOP/s and GB/s"),
+        ("0,20", "peak of a machine must be a positive"),
+        ("1,x", "expected a number"),
+    ],
+)
+def test_machines_are_checked(capsys: pytest.CaptureFixture[str], machine: str, message: str) -> None:
+    code, out, error = run(capsys, "count", "torch.nn:ReLU", "--input", "2x8", "--machine", machine)
+    assert (code, out) == (2, "")
+    assert message in error
+    code, _, error = run(capsys, "count", "torch.nn:ReLU", "--input", "Nx8", "--machine", "120,20")
+    assert (code, "letters have no numbers" in error) == (2, True)

@@ -10,6 +10,7 @@ from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, listed
 from costmodel.describe.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
+from costmodel.price.roofline import Machine
 from costmodel.report.render import find_format
 
 Factory = Annotated[
@@ -27,6 +28,7 @@ Making = Annotated[str | None, typer.Option("--make", metavar="JSON", help="Keyw
         'count torch.nn:LSTM --make \'{"input_size": 8, "hidden_size": 16}\' --input 5x2x8 --convention paper',
         'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
         "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
+        "count mymodel:build --input 1x3x512x1024 --machine 120,20",
         "count mymodel:build --input Nx3xHxW --format json",
         "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
     )
@@ -54,6 +56,13 @@ def count(
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
     ] = False,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GFLOP/S,GB/S",
+            help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
     form: Format = "text",
 ) -> None:
@@ -66,6 +75,7 @@ def count(
     call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
     if not inputs and not call:
         raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    roof = arguments.optional(_machine, machine, "--machine")
     from costmodel.measure.count import count as counting
     from costmodel.measure.load import load
     from costmodel.report import count as report
@@ -73,11 +83,20 @@ def count(
     net = load(module, making, meta=not real).train(train)
     clip = arguments.whole(frames, "--frames")
     counted = counting(net, *(inputs or []), real=real, backward=backward, frames=clip, **call)
-    print(report.text(counted, form, convention, deep, sort))
+    print(report.text(counted, form, convention, deep, sort, roof))
     for operation, number in counted.unpriced.items():
         print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)
     if strict and counted.unpriced:
         raise typer.Exit(1)
+
+
+def _machine(text: str, option: str) -> Machine:
+    """``"120,20"``: GFLOP/s and GB/s."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise InvalidInput(f"{option} {text!r}: expected GFLOP/s and GB/s, such as 120,20")
+    peak, bandwidth = (arguments.number(part.strip(), option) for part in parts)
+    return Machine(1e9 * peak, 1e9 * bandwidth)
 
 
 @app.command(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.errors import InvalidInput
 from costmodel.describe.work import NOTHING, Cost, Event, Work
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.roofline import Machine
 from costmodel.report.render import find_format, render, render_csv, render_json
 from costmodel.report.sheet import Sheet
 
@@ -17,27 +18,35 @@ SORTS = ("order", "flops", "params", "bytes")
 
 
 def text(
-    count: "Count", form: str = "text", convention: str = "torch", depth: int | None = None, sort: str = "order"
+    count: "Count",
+    form: str = "text",
+    convention: str = "torch",
+    depth: int | None = None,
+    sort: str = "order",
+    machine: Machine | None = None,
 ) -> str:
     """The modules of a count, ``depth`` names deep (all without it), as ``text``, ``markdown``, ``latex``, ``html``,
-    ``csv`` or ``json``; ``sort``: in the order of execution, or the largest first."""
+    ``csv`` or ``json``; ``sort``: in the order of execution, or the largest first; with what a ``machine`` takes for
+    each at least, and what bounds it."""
     find_format(form)
     if sort not in SORTS:
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
     price = find_convention(convention)
     if count.letters:
+        if machine is not None:
+            raise InvalidInput("letters have no numbers: give sizes for --machine")
         return _formulas(count, price, form)
-    rows = _rows(count, price, depth)
+    rows = _rows(count, price, depth, machine)
     if sort != "order":
         rows.sort(key=lambda row: -row[sort])
     if form == "json":
-        return render_json(_record(count, price) | {"modules": rows})
+        return render_json(_record(count, price) | _bound(count.operations, machine) | {"modules": rows})
     if form == "csv":
         return render_csv([row | {"convention": price.name, "unit": price.unit} for row in rows])
-    return render([_sheet(count, price, rows)], form)
+    return render([_sheet(count, price, rows, machine)], form)
 
 
-def _rows(count: "Count", price: Convention, depth: int | None) -> list[dict[str, Any]]:
+def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine | None) -> list[dict[str, Any]]:
     parts = count.cut(depth)
     params: dict[str, int] = {}
     for path, number in count.own_parameters.items():
@@ -49,7 +58,7 @@ def _rows(count: "Count", price: Convention, depth: int | None) -> list[dict[str
     for path, operations in {**parts, **idle}.items():
         cost = sum((each.cost for each in operations), NOTHING)
         row = {"module": path, "class": count.modules.get(path, count.name if not path else "")}
-        row |= _numbers(cost, price, params.get(path, 0)) | _passes(operations, price)
+        row |= _numbers(cost, price, params.get(path, 0)) | _passes(operations, price) | _bound(operations, machine)
         rows.append(row | {"unpriced": _unpriced(operations)})
     return rows
 
@@ -59,6 +68,14 @@ def _passes(operations: "Sequence[Observed]", price: Convention) -> dict[str, An
     back = price.flops(sum((each.cost for each in operations if each.backward), NOTHING).work)
     ahead = price.flops(sum((each.cost for each in operations if not each.backward), NOTHING).work)
     return {"forward_flops": ahead, "backward_flops": back}
+
+
+def _bound(operations: "Sequence[Observed]", machine: Machine | None) -> dict[str, Any]:
+    """What a machine takes at least, and what bounds it."""
+    if machine is None:
+        return {}
+    seconds, bound = machine.bound(each.cost for each in operations)
+    return {"roofline_ms": 1000 * seconds, "bound": bound}
 
 
 def _scale(most: int) -> tuple[str, float]:
@@ -102,9 +119,9 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
     }
 
 
-def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> Sheet:
+def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machine: Machine | None) -> Sheet:
     whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
-    whole |= _passes(count.operations, price)
+    whole |= _passes(count.operations, price) | _bound(count.operations, machine)
     (letter, scale), (prefix, size) = _scale(whole["flops"]), _scale(whole["bytes"])
     unit = f"{letter}{price.unit}s"
     both = any(each.backward for each in count.operations)
@@ -123,6 +140,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
                 f"{row['bytes'] / size:,.{2 if prefix else 0}f}",
                 intensity,
                 str(row["launches"]),
+                *([f"{row['roofline_ms']:.3g}", row["bound"] or ""] if machine else []),
             ]
         )
     notes = [
@@ -130,6 +148,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
         f"{whole['macs']:,} multiply-accumulates.",
         f"{prefix}B: read and written by each operation on its own, as if nothing stayed in a cache. "
         f"{price.unit}/byte: the arithmetic intensity.",
+        *([_roof(machine)] if machine else []),
         *counted(count.work, price),
         *([_memory(count)] if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
@@ -138,6 +157,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]]) -> She
     ]
     title = _title(count)
     columns = ["module", "class", "params", *passes.values(), "%", f"{prefix}B", f"{price.unit}/byte", "launches"]
+    columns += ["ms", "bound"] if machine else []
     return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes)
 
 
@@ -159,6 +179,14 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
     ]
     title = _title(count)
     return render([Sheet(title, ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)], form)
+
+
+def _roof(machine: Machine) -> str:
+    return (
+        f"ms: roofline, each operation at the slower of {machine.peak / 1e9:g} GFLOP/s (two per multiply-accumulate) "
+        f"and {machine.bandwidth / 1e9:g} GB/s: not a prediction, but what both take if nothing stays in a cache. "
+        f"bound: what most of that is; at {machine.ridge:.3g} FLOP/byte they are even."
+    )
 
 
 def _memory(count: "Count") -> str:
