@@ -738,7 +738,7 @@ def test_what_bounds_each_part() -> None:
     ("machine", "message"),
     [
         ("120", "expected GFLOP/s and GB/s"),
-        ("0,20", "peak of a machine must be a positive"),
+        ("0,20", "peak of a machine must be positive"),
         ("1,x", "expected a number"),
     ],
 )
