@@ -265,6 +265,8 @@ def test_times_and_figures_need_no_special_case(capsys: Capture, tmp_path: Path)
     assert any("%: of ERFNet, within rounds." in note for note in sheet.notes)
     assert "Timed as described, not as counted (decoder_blocks 1)." in sheet.notes
     assert seen.runs[0].subject.standard.name == "ERFNet"
+    named = {text.get_text() for text in costmodel.figures.time(timed).texts}
+    assert {"D*", "DG2*"} <= named  # variants are no curve: each has its name
     costmodel.figures.overview(table("erfnet"))
     costmodel.figures.quality(table("erfnet"))
     for kind in ("overview", "quality", "layers"):

@@ -96,8 +96,13 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
     times = _times(table, way)
     shown = [row for row in table.rows if row.approach in times]
     style = styles_of(row.cell for row in shown)
+    variants: list[tuple[str, tuple[float, float]]] = []
     for base, rows in _by_network(shown).items():
-        points = sorted((row.flops / 1e9, 1e3 * times[row.approach].median_s) for row in rows)
+        points = [(row.flops / 1e9, 1e3 * times[row.approach].median_s) for row in rows]
+        if len(rows) > 1 and rows[0].cell is None:  # they differ in more than a cell: each has its name
+            variants += zip((row.approach for row in rows), points, strict=True)
+            continue
+        points.sort()
         ax.plot(*zip(*points, strict=True), color=SOFT, zorder=1)
         ax.annotate(_short(base), points[-1], xytext=(5, 0), textcoords="offset points", va="center")
     for row in shown:
@@ -122,7 +127,9 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
     ax.set_xlabel(_unit(table.convention, table.size))
     ax.set_ylabel(_milliseconds(times))
     legend(ax, style)
-    return sign(ax, *_about(table, times), times=list(times.values()), hollow=not all(map(solid, times.values())))
+    sign(ax, *_about(table, times), times=list(times.values()), hollow=not all(map(solid, times.values())))
+    label(ax, variants)
+    return ax
 
 
 def quality(
