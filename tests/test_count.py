@@ -748,3 +748,23 @@ def test_machines_are_checked(capsys: pytest.CaptureFixture[str], machine: str, 
     assert message in error
     code, _, error = run(capsys, "count", "torch.nn:ReLU", "--input", "Nx8", "--machine", "120,20")
     assert (code, "letters have no numbers" in error) == (2, True)
+
+
+def test_a_decomposition_that_fails_leaves_the_operation_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._decomp import decomposition_table
+
+    def fails(*args: Any, **options: Any) -> Any:
+        raise RuntimeError("wants values")
+
+    monkeypatch.setitem(decomposition_table, torch.ops.aten.mse_loss.default, fails)
+    assert list(count(F.mse_loss, "4x3", "4x3").unpriced) == ["aten.mse_loss.default(4x3, 4x3)"]
+
+
+def test_a_module_that_is_wrong_is_not_told_to_give_numbers() -> None:
+    def wrong(x: torch.Tensor) -> Any:
+        return {[1]: x}
+
+    with pytest.raises(InvalidInput, match="unhashable type"):
+        count(wrong, "4x3")
+    with pytest.raises(InvalidInput, match="unhashable type"):
+        count(wrong, "Nx3")

@@ -256,7 +256,6 @@ class _Places:
 
 
 _WANTS_GRADIENTS = re.compile("does not require grad|[Ii]nference (tensor|mode)")
-_UNTRACEABLE = re.compile("SymIntArrayRef|concrete integers|SymInt|unhashable")
 _NEEDS_VALUES = re.compile(
     r"meta tensor|no data|Tensor\.item|data-dependent|should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
     r"not supported for meta|meta_nonzero|'Meta' backend|with arguments from the 'Meta'",
@@ -271,8 +270,6 @@ def _why(error: Exception, net: Any, inputs: Any) -> str:
     first = f"{type(error).__name__}: {line}".rstrip(": ")
     if _NEEDS_VALUES.search(str(error)):
         return f"{type(net).__name__} needs the values of its tensors, which counting does without ({first}): --real"
-    if _UNTRACEABLE.search(str(error)):
-        return f"no closed form: torch cannot trace {type(net).__name__} with letters for sizes; give numbers"
     given = ", ".join(shape_of(each) for each in inputs) or "none"
     return f"{type(net).__name__} refuses the inputs {given}: {first}"
 

@@ -299,6 +299,7 @@ PROBES = (1, 2, 3, 7, 30, 4099)  # where a formula is tried besides
 LARGEST = 4099  # up to where it is asked whether guards hold
 MOST_TURNS = 12
 MOST_NAMED = 5
+_UNTRACEABLE = re.compile("SymInt|concrete integers")
 
 
 def _symbolic(
@@ -320,6 +321,9 @@ def _symbolic(
     try:
         operations = run(net, given, kwargs, paths, real=False, mode=mode, **how)
     except InvalidInput as error:
+        if _UNTRACEABLE.search(str(error.__cause__)):
+            reason = f"torch cannot trace {type(net).__name__} with letters for sizes"
+            raise InvalidInput(f"no closed form: {reason}; give numbers") from error
         told = re.sub(r"\bs\d+\b", lambda found: named.get(found[0], found[0]), str(error))
         traced = ", ".join(f"{name} = {size}" for name, size in hints.items())
         raise InvalidInput(f"{told} (traced at {traced})") from error

@@ -159,8 +159,11 @@ def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:
     if func not in decomposition_table or func.namespace != "aten":
         return None
     given, named = tree_map_only(torch.Tensor, lambda t: t if is_fake(t) else t.to("meta"), (args, kwargs))
-    with Listener(meta=True) as listener:
-        decomposition_table[func](*given, **named)
+    try:
+        with Listener(meta=True) as listener:
+            decomposition_table[func](*given, **named)
+    except (RuntimeError, TypeError):  # some want values, or do not know every use: then nothing is known
+        return None
     seen = Observation(tuple(listener.operations))
     return None if seen.unpriced else seen.cost.work
 

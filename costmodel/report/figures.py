@@ -157,7 +157,7 @@ def quality(
     known = [row for row in table.rows if row.paper and row.approach in column.values]
     shown = [row for row in known if row.approach in times or cost != "time"]
     if not shown:
-        printed = table.printed
+        printed = table.rows[0].printed
         raise InvalidInput(
             f"the {column.label} of these networks is not published: {printed.place} is of the paper's settings "
             f"({'x'.join(map(str, printed.size))}, kernel {printed.kernel[0]}, {printed.classes} classes, "

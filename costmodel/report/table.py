@@ -31,8 +31,8 @@ PRINTED: dict[str, PrintedTable] = {"icnet": published.TABLE, "erfnet": erfnet.T
 @dataclass(frozen=True)
 class TableRow:
     """One network. ``params`` and ``flops`` as the table's convention counts them; percentages of ``base``, the same
-    network with standard cells or the one that it is a variant of, rounded as Table IV does; ``paper`` is the printed
-    row where the settings are the paper's."""
+    network with standard cells or the one that it is a variant of, rounded as Table IV does; ``paper`` is the row of
+    ``printed`` where the settings are the paper's."""
 
     approach: str
     base: str
@@ -54,8 +54,8 @@ class TableRow:
 
     @property
     def gflops(self) -> float:
-        """Rounded to two decimals as in Table IV."""
-        return round(self.flops / 1e9, 2)
+        """Rounded as its paper does."""
+        return round(self.flops / 1e9, self.printed.digits)
 
     def record(self) -> dict[str, Any]:
         of = ("params_k" if isinstance(self.paper, published.Row) else "params", "gflops")
@@ -75,8 +75,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows and the settings they were counted under; made by `table`. ``len()`` is the number of rows. ``printed`` is
-    the table of the paper that these networks come from."""
+    """Rows and the settings they were counted under; made by `table`. ``len()`` is the number of rows."""
 
     convention: Convention
     size: tuple[int, int]
@@ -84,7 +83,6 @@ class Table:
     classes: int
     heads: bool
     rows: tuple[TableRow, ...]
-    printed: PrintedTable = published.TABLE
     options: Mapping[str, Any] = field(default_factory=dict)
     profiles: "Mapping[str, Profile]" = field(default_factory=dict)
 
@@ -214,8 +212,8 @@ class Table:
         deviations = []
         if more := row.params // scale - printed:
             deviations.append(f"{more / 1000:+.0f}k" if scale == 1 and abs(more) >= 1000 else f"{more:+d}{k}")
-        if round(row.flops / 1e9, digits) != row.paper.gflops:
-            deviations.append(f"{round(row.flops / 1e9, digits) - row.paper.gflops:+.{digits}f}")
+        if row.gflops != row.paper.gflops:
+            deviations.append(f"{row.gflops - row.paper.gflops:+.{digits}f}")
         deviation = " ".join(deviations) or "="
         erratum = row.printed.errata.get(row.approach)
         if erratum and self.convention.name == row.printed.convention and deviations:
@@ -274,11 +272,11 @@ class Table:
 
 def _params(row: TableRow) -> str:
     """As its paper prints them."""
-    return f"{row.params // 1000}k" if row.printed.thousands else f"{row.params}"
+    return f"{row.params_k}k" if row.printed.thousands else f"{row.params}"
 
 
 def _gflops(row: TableRow) -> str:
-    return f"{row.flops / 1e9:.{row.printed.digits}f}"
+    return f"{row.gflops:.{row.printed.digits}f}"
 
 
 def _published_times(row: "published.Row | erfnet.Row | None") -> tuple[Timing, ...]:
@@ -373,7 +371,7 @@ def table(
                 printed=source,
             )
         )
-    return Table(price, (height, width), sides, count, heads, tuple(rows), printed[0], options)
+    return Table(price, (height, width), sides, count, heads, tuple(rows), options=options)
 
 
 def _printed(names: Iterable[str]) -> list[PrintedTable]:
