@@ -768,3 +768,12 @@ def test_a_module_that_is_wrong_is_not_told_to_give_numbers() -> None:
         count(wrong, "4x3")
     with pytest.raises(InvalidInput, match="unhashable type"):
         count(wrong, "Nx3")
+
+
+def test_fused_attention_and_its_backward_pass() -> None:
+    """2 heads, 3 queries by 5 keys of 4: 30 weights. Forward two products of 4; backward the weights again, the
+    gradients of the weights and of the values, then of queries and keys: five."""
+    q, k, v = (torch.randn(1, 2, n, 4, requires_grad=True) for n in (3, 5, 5))
+    counted = count(F.scaled_dot_product_attention, q, k, v, real=True, backward=True)
+    assert any("flash_attention" in each.op for each in counted.backward.operations)
+    assert (counted.forward.macs, counted.backward.macs) == (30 * 2 * 4, 30 * 5 * 4)
