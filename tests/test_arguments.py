@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from costmodel import arguments
-from costmodel.describe.errors import InvalidInput
+from costmodel.cli import parsers as arguments
+from costmodel.errors import InvalidInput
 
 numbers = st.integers(1, 10**17)
 

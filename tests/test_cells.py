@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
-from costmodel.describe.work import Event
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS, PAPER, TF_PROFILER
+from costmodel.work.events import Event
 
 side = st.integers(1, 9)
 width = st.integers(1, 40)

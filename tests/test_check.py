@@ -8,19 +8,19 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from costmodel.building import check as module
+from costmodel.building.check import check, compare
+from costmodel.building.module import Streaming, build
+from costmodel.counting.observe import observe
+from costmodel.describe.catalogue import NETWORKS, describe_network
 from costmodel.describe.cells import CELLS, Cell, Gate, Recurrence, describe_cell
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network
 from costmodel.describe.ops import Conv
 from costmodel.describe.program import Value, complement, sigmoid, tanh
-from costmodel.describe.work import Event
-from costmodel.measure import check as module
-from costmodel.measure.check import check, compare
-from costmodel.measure.module import Streaming, build
-from costmodel.measure.observe import observe
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import FVCORE, TORCH
-from costmodel.price.formula import equation
+from costmodel.price.equation import equation
 from costmodel.price.sweep import sweep
+from costmodel.work.events import Event
 
 
 @pytest.mark.parametrize("recurrence", ["convlstm", "peephole", "channel-peephole"])
@@ -167,7 +167,7 @@ def test_inference_mode_hides_nothing() -> None:
     with torch.inference_mode():
         seen = observe(net, x, net.zeros(x))
         assert check(program).ok
-    assert (seen.cost.work, dict(seen.unpriced)) == (program.work.running, {})
+    assert (seen.cost.work, dict(seen.uncounted)) == (program.work.running, {})
 
 
 def test_checking_leaves_the_callers_random_numbers_alone() -> None:

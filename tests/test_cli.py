@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from costmodel import cli
+from costmodel.cli.timing import progress
+from costmodel.describe.catalogue import network_names
 from costmodel.describe.cells import CELLS
-from costmodel.describe.networks import network_names
-from costmodel.timing_options import progress
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -298,7 +298,7 @@ def test_a_ratio_says_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_check_exits_1_on_a_mismatch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from costmodel.measure import check
+    from costmodel.building import check
 
     honest = check.build
 

@@ -123,7 +123,7 @@ def shares(network: str, cell: str) -> dict[str, Any]:
 
 
 def test_the_findings_of_the_readme_are_those_of_the_profile() -> None:
-    from costmodel.profiles import read
+    from costmodel.profiles.files import read
     from costmodel.report.table import table
 
     words = " ".join(README.split())
@@ -191,7 +191,7 @@ def test_the_findings_about_other_systems_are_those_of_the_profile() -> None:
 
 def test_the_finding_about_quality_is_that_of_the_tables() -> None:
     from costmodel.published import lstm_icnet as published
-    from costmodel.report.figures import pareto
+    from costmodel.report.figures.networks import pareto
     from costmodel.report.table import table
 
     flops = {row.approach: row.flops for row in table().rows}
@@ -213,8 +213,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_conventions_page_fits_two_screens_and_its_prices_are_the_lists() -> None:
-    from costmodel.describe.work import Event
     from costmodel.price.conventions import CONVENTIONS
+    from costmodel.work.events import Event
 
     page = (ROOT / "docs" / "conventions.md").read_text()
     assert len(page.splitlines()) <= 100

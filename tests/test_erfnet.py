@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import costmodel
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network
+from costmodel.describe.catalogue import NETWORKS, describe_network
 from costmodel.describe.networks.erfnet import VARIANTS
-from costmodel.describe.work import Event
+from costmodel.errors import InvalidInput
 from costmodel.published import erfnet as published
 from costmodel.report.table import table
+from costmodel.work.events import Event
 
 Capture = pytest.CaptureFixture[str]
 P = 512 * 1024

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodel.measure import estimate as module
-from costmodel.measure.estimate import RATIO_TOLERANCE, TIME_TOLERANCE, estimate
-from costmodel.profiles import How, Process, Run, Subject
+from costmodel.profiles import estimate as module
+from costmodel.profiles.estimate import RATIO_TOLERANCE, TIME_TOLERANCE, estimate
+from costmodel.profiles.records import Process, Run, Settings, Subject
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-HOW = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
+HOW = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
 
 
 def run(*processes: list[float], cell: str = "sep", first: int = 0) -> Run:

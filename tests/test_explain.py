@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from costmodel.measure.count import count
-from costmodel.measure.observe import fvcore_count
-from costmodel.measure.tools import TOOLS, said
+from costmodel.building.check import fvcore_count
+from costmodel.counting.count import count
+from costmodel.counting.explain import COUNTERS, reading
 
 # Measured once with each tool on a hand-written ResNet-50 at 224x224; eleven tools, twelve totals.
 PRINTED = {
@@ -31,9 +31,9 @@ PRINTED = {
 }
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", COUNTERS)
 def test_resnet_50_as_each_tool_prints_it(name: str) -> None:
-    assert said(count(ResNet50().eval(), "1x3x224x224"), TOOLS[name]).total == PRINTED[name]
+    assert reading(count(ResNet50().eval(), "1x3x224x224"), COUNTERS[name]).total == PRINTED[name]
 
 
 class Functional(nn.Module):
@@ -73,7 +73,7 @@ NETS = {
 def test_predictions_are_what_installed_tools_print(name: str) -> None:
     make, shape = NETS[name]
     net, x = make().eval(), torch.randn(shape)
-    ours = {tool: said(count(net, x), TOOLS[tool]).total for tool in TOOLS}
+    ours = {tool: reading(count(net, x), COUNTERS[tool]).total for tool in COUNTERS}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(x)
     theirs = {"FlopCounterMode": counter.get_total_flops(), "fvcore": fvcore_count(net, x)}
@@ -91,9 +91,9 @@ def test_predictions_are_what_installed_tools_print(name: str) -> None:
 
 def test_what_is_not_known_is_said() -> None:
     counted = count(nn.LSTM(8, 6), "5x3x8")
-    assert said(counted, TOOLS["thop"]).total is None
-    assert said(counted, TOOLS["thop"]).unknown
-    assert said(counted, TOOLS["FlopCounterMode"]).total == 2 * counted.macs
+    assert reading(counted, COUNTERS["thop"]).total is None
+    assert reading(counted, COUNTERS["thop"]).unknown
+    assert reading(counted, COUNTERS["FlopCounterMode"]).total == 2 * counted.macs
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:

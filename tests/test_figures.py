@@ -16,16 +16,18 @@ from matplotlib.figure import Figure
 from references import rows
 
 import costmodel
+from costmodel.describe.catalogue import describe_network
 from costmodel.describe.cells import CELLS
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Conv
-from costmodel.price.simulation import simulate
-from costmodel.profiles import Host, How, Process, Profile, Run, Subject, read
+from costmodel.errors import InvalidInput
+from costmodel.profiles.files import read
+from costmodel.profiles.recording import recording
+from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
 from costmodel.published import lstm_icnet as published
-from costmodel.report import drawing, figures
+from costmodel.report import figures
+from costmodel.report.figures import style as drawing
 from costmodel.report.table import table
-from costmodel.report.timing import recording
+from costmodel.video.simulation import simulate
 
 STAGES = costmodel.Stages(low=61, high=299, select=20, propagate=38)
 RECORDED = read("amd-epyc-2-cores")
@@ -146,7 +148,7 @@ def test_what_is_not_stable_is_hollow() -> None:
 
 def machine(name: str, seconds: float, **host: Any) -> Profile:
     """A profile of v6 and ICNet, every process the same."""
-    how = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
+    how = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
     networks = [Subject(network="icnet", classes=19, size=(1024, 2048))]
     for cell in ("standard", "sep"):
         networks.append(Subject(network="v6", cell=cell, kernel=(3, 3), classes=19, size=(1024, 2048)))
@@ -221,7 +223,7 @@ def test_the_pareto_front_is_what_nothing_beats(plane: list[tuple[int, int]], mo
         good = a[1] >= b[1] if more else a[1] <= b[1]
         return a != b and a[0] <= b[0] and good
 
-    front = figures.pareto(plane, more)
+    front = figures.networks.pareto(plane, more)
     assert set(front) == {a for a in plane if not any(beats(b, a) for b in plane)}
     assert front == sorted(set(front))
 
@@ -335,7 +337,7 @@ def test_the_command_that_records_rows_records_them(subjects: list[Subject], way
             patch.setattr(sys, "argv", shlex.split(command))
             assert cli.main() == 0
     assert set(subjects) <= {job.subject for job in jobs}
-    hows: set[How] = {job.how for job in jobs}
+    hows: set[Settings] = {job.how for job in jobs}
     assert {how.implementation for how in hows} == {"compiled" if ways else "eager"}
     if ways:
         assert {(how.threads, how.batch) for how in hows} == {(1, 4), (2, 4)}

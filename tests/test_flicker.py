@@ -25,9 +25,11 @@ from PIL import Image
 from test_cli import run as command
 
 import costmodel
-from costmodel import Flicker, InvalidInput, label_maps, mfip, mfp
-from costmodel import flicker as module
-from costmodel.report import drawing, figures
+from costmodel import Flicker, InvalidInput, mfip, mfp
+from costmodel.report import figures
+from costmodel.report.figures import style as drawing
+from costmodel.video import flicker as module
+from costmodel.video import label_maps
 
 TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 EXTREMES = {-(2**63), -(2**31), -129, -128, -1, 0, 1, 2, 127, 128, 255, 256, 2**31, 2**63 - 1, 2**63, 2**64 - 1}

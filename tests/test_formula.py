@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
-from costmodel.describe.work import Event
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS, Convention
-from costmodel.price.formula import Dx, Dy, I, Kx, Ky, O, equation, latex, parse, square, text
+from costmodel.price.equation import equation
+from costmodel.price.symbols import Dx, Dy, I, Kx, Ky, O, latex, parse, square, text
 from costmodel.published import lstm_icnet as published
 from costmodel.report.equation import matches
 from costmodel.report.equation import printed as printed_for
+from costmodel.work.events import Event
 
 GROUPED = Cell("grouped", lambda i, o, kx, ky: (Conv(o, (kx, ky), groups=4),))
 

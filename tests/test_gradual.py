@@ -11,10 +11,10 @@ from test_cli import run
 from torch import nn
 
 import costmodel
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import describe_network
-from costmodel.measure.gradual import GradualConv2d, make_gradual, set_alpha, switch
-from costmodel.price.training import gradual, linear
+from costmodel.building.gradual import GradualConv2d, make_gradual, set_alpha, switch
+from costmodel.describe.catalogue import describe_network
+from costmodel.errors import InvalidInput
+from costmodel.price.gradual import gradual, linear
 
 Capture = pytest.CaptureFixture[str]
 

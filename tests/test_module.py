@@ -6,12 +6,12 @@ from hand_written import Cell as ByHand
 from hand_written_icnet import icnet
 from references import EXACT
 
+from costmodel.building.module import Streaming, build
+from costmodel.describe.catalogue import describe_network
 from costmodel.describe.cells import CELLS, describe_cell
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import describe_network
 from costmodel.describe.ops import Conv, Map
 from costmodel.describe.program import Trace
-from costmodel.measure.module import Streaming, build
+from costmodel.errors import InvalidInput
 
 KERNELS = [1, 3, 5, (3, 5), (5, 1), 2, (4, 3), 7]
 

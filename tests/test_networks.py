@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import EXACT, LAYERS
 
-from costmodel.describe.catalogue import entries
+from costmodel.describe.catalogue import NETWORKS, Network, describe_network, minimum_size
 from costmodel.describe.cells import Cell
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, Network, describe_network, minimum_size
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Pair, Pool
 from costmodel.describe.program import Value
-from costmodel.describe.work import Event
+from costmodel.describe.selection import entries
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import TF_PROFILER
+from costmodel.work.events import Event
 
 
 @pytest.mark.parametrize("row", EXACT, ids=lambda row: row["approach"])
@@ -132,7 +132,7 @@ def test_the_two_parts_of_icnet_compute_what_icnet_does() -> None:
     """With the same weights, the map of the first handed to the second."""
     import torch
 
-    from costmodel.measure.module import build
+    from costmodel.building.module import build
 
     torch.manual_seed(0)
     programs = (describe_network(model, size=(97, 130), heads=False) for model in ("icnet", "icnet-key", "icnet-low"))

@@ -7,11 +7,11 @@ import torch
 from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
-from costmodel.describe.networks import describe_network
+from costmodel.building.module import build
+from costmodel.counting.observe import observe
+from costmodel.describe.catalogue import describe_network
 from costmodel.describe.ops import Norm, Pool
-from costmodel.describe.work import Event, Work
-from costmodel.measure.module import build
-from costmodel.measure.observe import observe
+from costmodel.work.events import Event, Work
 
 MAX_POOL = Pool(Event.MAX_POOL, (3, 3), (2, 2), padding=1)
 
@@ -68,12 +68,12 @@ def meta(*shape: int) -> torch.Tensor:
 def test_rules(function: object, arguments: tuple[torch.Tensor, ...], work: dict[Event, int]) -> None:
     seen = observe(function, *arguments)
     assert seen.cost.work == Work(work)
-    assert not seen.unpriced
+    assert not seen.uncounted
 
 
 def test_an_operation_without_a_rule_is_listed() -> None:
     seen = observe(lambda a: torch.fft.fft(torch.fft.fft(a)) + 1, meta(4))
-    assert seen.unpriced == {"aten._fft_c2c.default": 1, "aten._fft_r2c.default": 1}
+    assert seen.uncounted == {"aten._fft_c2c.default": 1, "aten._fft_r2c.default": 1}
     assert seen.cost.work[Event.ADDITION] == 4
 
 
@@ -112,7 +112,7 @@ def test_results_may_be_given() -> None:
 
 def test_a_linear_layer_over_a_sequence_is_one_launch() -> None:
     seen = observe(F.linear, meta(2, 3, 4), meta(5, 4))
-    assert (seen.cost.work, seen.cost.launches, dict(seen.unpriced)) == (Work({Event.MAC: 2 * 3 * 4 * 5}), 1, {})
+    assert (seen.cost.work, seen.cost.launches, dict(seen.uncounted)) == (Work({Event.MAC: 2 * 3 * 4 * 5}), 1, {})
 
 
 def test_bytes_of_a_product() -> None:
@@ -136,7 +136,7 @@ def test_needs_no_values(where: str) -> None:
             x = torch.empty(1, 3, 101, 130)
             seen = observe(module, x, module.zeros(x))
     assert seen.cost.work == program.work.running
-    assert not seen.unpriced
+    assert not seen.uncounted
     assert (seen.cost.launches, seen.cost.reads) == (program.cost.launches, program.cost.reads)
     # Besides its map torch writes the position of every maximum (64 bits each), and on meta tensors what a batch norm
     # would save for its backward pass: mean and deviation, a float32 each per channel.

@@ -18,20 +18,22 @@ import pytest
 import torch
 from test_cli import process, run
 
+from costmodel.cli.timing import DEVICES, DTYPES, IMPLEMENTATIONS, MEMORY_FORMATS
 from costmodel.describe.cells import describe_cell
-from costmodel.describe.errors import InvalidInput, MeasuringFailed
 from costmodel.describe.ops import Map
 from costmodel.describe.program import Trace
+from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure import host, runner
 from costmodel.measure import profile as measuring
-from costmodel.measure.child import Timed, deviation, expected
-from costmodel.measure.profile import choose, record, ways
-from costmodel.measure.runner import ChildWorker, Job
-from costmodel.profiles import Host, Process, Profile, Run, Subject, available, load
-from costmodel.timing_options import DEVICES, DTYPES, IMPLEMENTATIONS, MEMORY_FORMATS
+from costmodel.measure.jobs import Job
+from costmodel.measure.profile import choose, record, settings_grid
+from costmodel.measure.worker import ChildWorker
+from costmodel.measure.workload import Timed, deviation, expected
+from costmodel.profiles.files import available, load
+from costmodel.profiles.records import Host, Process, Profile, Run, Subject
 
 TINY = ["--channels", "4", "--size", "5x6", "--threads", "1"]
-ONE = choose(ways(threads=1), None, ["sep"], channels=[(4, 4)], size=(5, 6))
+ONE = choose(settings_grid(threads=1), None, ["sep"], channels=[(4, 4)], size=(5, 6))
 
 
 class QuickWorker:
@@ -115,7 +117,9 @@ def test_replacing_measures_anew(tmp_path: Path, quick: list[str]) -> None:
 def test_what_a_group_lacks_is_measured_in_turns(tmp_path: Path, quick: list[str]) -> None:
     """A cell that joins later takes turns with the standard cell, which is there already."""
     out = tmp_path / "mine.json"
-    standard, sep = (choose(ways(threads=1), None, [c], channels=[(4, 4)], size=(5, 6))[0] for c in ("standard", "sep"))
+    standard, sep = (
+        choose(settings_grid(threads=1), None, [c], channels=[(4, 4)], size=(5, 6))[0] for c in ("standard", "sep")
+    )
     record([standard], out, processes=2)
     found = record([standard, sep], out, processes=2, resume=True)
     assert [len(r.processes) for r in found.runs] == [4, 2]
@@ -310,7 +314,7 @@ def profiled(path: Path, **seconds: list[float]) -> str:
     runs = []
     for cell, each in seconds.items():
         subject = Subject(cell=cell, kernel=(3, 3), channels=(4, 4), size=(5, 6))
-        (how,) = ways(threads=1)
+        (how,) = settings_grid(threads=1)
         start = datetime(2026, 1, 1, tzinfo=UTC)
         processes = tuple(Process(started=start + timedelta(hours=n), seconds=(s,)) for n, s in enumerate(each))
         runs.append(Run(subject=subject, how=how, clock="wall", processes=processes))
@@ -398,7 +402,7 @@ def test_profiles_are_listed_even_damaged_ones(
 
 
 def timed(cell: str = "sep", **settings: Any) -> Timed:
-    (how,) = ways(threads=1, **settings)
+    (how,) = settings_grid(threads=1, **settings)
     return Timed(describe_cell(cell, channels=4, size=(5, 6)), how)
 
 
@@ -534,7 +538,7 @@ def test_the_options_are_those_of_the_format() -> None:
 
 
 def on_gpu(cell: str = "standard", channels: int = 64, **settings: Any) -> tuple[Job, Process]:
-    (how,) = ways("cuda", **settings)
+    (how,) = settings_grid("cuda", **settings)
     (job,) = choose([how], None, [cell], channels=[(channels, channels)], size=(64, 128))
     (run,) = record([job], processes=1, rounds=3).runs
     return job, run.processes[0]

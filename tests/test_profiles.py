@@ -9,25 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.profiles import (
-    Gpu,
-    GpuState,
-    Host,
-    How,
-    Process,
-    Profile,
-    Run,
-    Subject,
-    available,
-    destination,
-    load,
-    locate,
-    locked,
-)
+from costmodel.errors import InvalidInput
+from costmodel.profiles.files import available, destination, load, locate, locked
+from costmodel.profiles.records import Gpu, GpuState, Host, Process, Profile, Run, Settings, Subject
 from costmodel.published import lstm_icnet as published
 
-HOW = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
+HOW = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
 HOST = Host(cpu="A CPU", cores=2, memory=1 << 34, torch="2.13.0")
 
 
@@ -70,7 +57,7 @@ def test_a_run_with_the_same_subject_way_and_clock_replaces_the_old_one() -> Non
 )
 def test_every_number_survives_the_file(samples: list[list[float]], dtype: str, batch: int, frames: int) -> None:
     gpu = GpuState(sm_mhz=1980, memory_mhz=2619, power_w=75.5, temperature_c=30, throttle=("power cap",))
-    how = How(
+    how = Settings(
         device="cuda",
         dtype=dtype,
         memory_format="channels_last",
@@ -195,7 +182,7 @@ def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
 def test_a_second_writer_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     script = (
-        "import sys, time; from pathlib import Path; from costmodel.profiles import locked\n"
+        "import sys, time; from pathlib import Path; from costmodel.profiles.files import locked\n"
         f"with locked(Path({str(path)!r})): print('locked', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costmodel.price.sweep import sweep
-from costmodel.profiles import read
+from costmodel.profiles.files import read
 from costmodel.report import sweep as sweeps
-from costmodel.report.render import ATTACHED, FORMATS, _blocks, render
-from costmodel.report.sheet import Sheet
+from costmodel.report.layout.render import ATTACHED, FORMATS, _blocks, render
+from costmodel.report.layout.sheet import Sheet
 from costmodel.report.table import table
 
 RECORDED = read("amd-epyc-2-cores")
@@ -56,8 +56,8 @@ def test_what_belongs_to_a_column_stays_with_it() -> None:
 def test_text_fits_the_terminal_and_uses_it(what: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     if what == "check":
+        from costmodel.building.check import check
         from costmodel.describe.cells import describe_cell
-        from costmodel.measure.check import check
         from costmodel.report.check import text as checks
 
         text = checks([check(describe_cell("sep", kernel=3, channels=8, size=(6, 9)), "sep cell")], "text")

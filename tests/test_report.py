@@ -20,9 +20,9 @@ import pytest
 from test_cli import process, run
 from test_render import compiled
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.profiles import locate as read_path
-from costmodel.profiles import read
+from costmodel.errors import InvalidInput
+from costmodel.profiles.files import locate as read_path
+from costmodel.profiles.files import read
 from costmodel.report.folder import replacing
 
 REPORT = ["report", "--model", "v6", "--kernel", "3,5", "--profile", "amd-epyc-2-cores", "--implementation", "eager"]

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.measure import runner as module
-from costmodel.measure.profile import choose, ways
-from costmodel.measure.runner import Job, JobFailed, OutOfTime, Runner, groups, refuse_impossible
-from costmodel.profiles import Process
+from costmodel.errors import InvalidInput
+from costmodel.measure.jobs import Job, JobFailed, check_possible, groups
+from costmodel.measure.profile import choose, settings_grid
+from costmodel.measure.runner import Runner
+from costmodel.measure.worker import OutOfTime
+from costmodel.profiles.records import Process
 
-HOWS = ways(threads=1)
+HOWS = settings_grid(threads=1)
 JOBS = choose(HOWS, None, ["standard", "depth"], kernels=[(3, 3)], channels=[(4, 4)], size=(5, 6))
 KERNELS = choose(HOWS, None, ["standard", "depth"], kernels=[(3, 3), (5, 5)], channels=[(4, 4)], size=(5, 6))
 
@@ -248,21 +249,23 @@ def test_subjects_too_large_to_be_in_memory_together_are_timed_apart() -> None:
     assert [len(group) for group in groups(JOBS, together)] == [1, 1]  # of which 80 % are used
     assert [len(group) for group in groups(JOBS, 2 * together)] == [2]
     with pytest.raises(InvalidInput, match=r"standard cell 3x3 4 5x6 needs at least 0.4 GB at these sizes"):
-        refuse_impossible(JOBS, JOBS[0].memory - 1)
+        check_possible(JOBS, JOBS[0].memory - 1)
 
 
 def test_a_window_of_frames_takes_memory() -> None:
-    one, many = (choose(ways(threads=1, frames=n), None, ["sep"], channels=[(4, 4)], size=(5, 6))[0] for n in (1, 101))
+    one, many = (
+        choose(settings_grid(threads=1, frames=n), None, ["sep"], channels=[(4, 4)], size=(5, 6))[0] for n in (1, 101)
+    )
     assert many.memory - one.memory == 100 * 4 * 4 * 5 * 6  # bytes of a frame
     with pytest.raises(InvalidInput, match="needs at least"):
-        refuse_impossible(choose(ways(frames=10**9), None, ["sep"], channels=[(4, 4)], size=(5, 6)), LARGE // 8)
+        check_possible(choose(settings_grid(frames=10**9), None, ["sep"], channels=[(4, 4)], size=(5, 6)), LARGE // 8)
 
 
 def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "cores", lambda: [0, 1])
-    jobs = choose(ways(threads=3), None, ["sep"], channels=[(4, 4)], size=(5, 6))
+    monkeypatch.setattr("costmodel.measure.jobs.cores", lambda: [0, 1])
+    jobs = choose(settings_grid(threads=3), None, ["sep"], channels=[(4, 4)], size=(5, 6))
     with pytest.raises(InvalidInput, match="3 threads: this process may use 2 cores"):
-        refuse_impossible(jobs, LARGE)
+        check_possible(jobs, LARGE)
 
 
 def test_a_network_without_cells_is_timed_once_for_all_kernels() -> None:
@@ -278,9 +281,11 @@ def test_a_network_without_cells_is_timed_once_for_all_kernels() -> None:
 
 
 def test_ways_are_all_combinations() -> None:
-    found = ways(memory_format=["contiguous", "channels_last"], implementation=["eager", "compiled"], threads=[1, 2])
+    found = settings_grid(
+        memory_format=["contiguous", "channels_last"], implementation=["eager", "compiled"], threads=[1, 2]
+    )
     assert len(found) == 8
-    on_gpu = ways("cuda", dtype=["float32", "bfloat16"], tf32=[False, True], cuda_graph=[False, True])
+    on_gpu = settings_grid("cuda", dtype=["float32", "bfloat16"], tf32=[False, True], cuda_graph=[False, True])
     assert [(how.dtype, how.tf32) for how in on_gpu if not how.cuda_graph] == [
         ("float32", False),
         ("float32", True),
@@ -304,7 +309,7 @@ def test_ways_are_all_combinations() -> None:
 )
 def test_ways_that_there_are_not(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        ways(**arguments)
+        settings_grid(**arguments)
 
 
 @pytest.mark.parametrize("sizes", [((97, 97), 3), ((193, 129), 5)])

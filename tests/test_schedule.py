@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from test_cli import run as command
 
 import costmodel
-from costmodel.describe import key_frames
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Map
-from costmodel.describe.work import Event
-from costmodel.price.schedule import (
+from costmodel.errors import InvalidInput
+from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
+from costmodel.published import low_latency as published
+from costmodel.report.low_latency import comparisons
+from costmodel.video import key_frames
+from costmodel.video.schedule import (
     FORMULAS,
     MODES,
     Latency,
@@ -30,9 +32,7 @@ from costmodel.price.schedule import (
     per_frame,
     schedule,
 )
-from costmodel.profiles import Host, How, Process, Profile, Run, Subject
-from costmodel.published import low_latency as published
-from costmodel.report.schedule import comparisons
+from costmodel.work.events import Event
 
 PAPER = Stages(low=61, high=299, select=20, propagate=38)
 GIVEN = ("--low", "61", "--high", "299", "--select", "20", "--propagate", "38")
@@ -386,7 +386,7 @@ def test_the_timeline_is_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 def profile_of(parts: dict[str, float], **how: Any) -> Profile:
     settings: dict[str, Any] = {"device": "cpu", "dtype": "float32", "memory_format": "contiguous", "threads": 2}
-    way = How.model_validate(settings | {"implementation": "eager"} | how)
+    way = Settings.model_validate(settings | {"implementation": "eager"} | how)
     runs = [
         Run(
             subject=Subject(network=name, classes=19, size=(1024, 2048)),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.price.schedule import MODES, Stages, schedule
-from costmodel.price.simulation import MOST_FRAMES, simulate, usual_frames
+from costmodel.errors import InvalidInput
+from costmodel.video.schedule import MODES, Stages, schedule
+from costmodel.video.simulation import MOST_FRAMES, simulate, usual_frames
 
 PAPER = Stages(low=61, high=299, select=20, propagate=38)
 TIMES = st.integers(1, 400)

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodel.describe.cells import CELLS, Cell, describe_cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
-from costmodel.describe.work import Event
+from costmodel.errors import InvalidInput
 from costmodel.price import sweep as module
 from costmodel.price.conventions import CONVENTIONS, Convention
 from costmodel.price.sweep import sweep
+from costmodel.work.events import Event
 
 sides = st.integers(1, 12)
 pairs = st.tuples(sides, sides)

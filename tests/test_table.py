@@ -11,9 +11,10 @@ import pytest
 from references import EXACT, PRINTED
 
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv
-from costmodel.profiles import Host, How, Process, Profile, Run, Subject, load, locate
+from costmodel.errors import InvalidInput
+from costmodel.profiles.files import load, locate
+from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
 from costmodel.published import lstm_icnet as published
 from costmodel.report.table import table
 
@@ -200,7 +201,7 @@ def test_frame() -> None:
 
 def profile(**seconds: list[list[float]]) -> Profile:
     """Times of v2 by cell, a list a process; processes of the same number took turns."""
-    how = How(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
+    how = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     runs = []
     for cell, lists in seconds.items():

@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Map
 from costmodel.describe.program import Trace
-from costmodel.describe.size import quotient
-from costmodel.describe.work import Cost, Event, Work
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS, Convention, find_convention
-from costmodel.price.formula import equation
+from costmodel.price.equation import equation
 from costmodel.price.sweep import sweep
 from costmodel.report.table import table
+from costmodel.work.cost import Cost
+from costmodel.work.events import Event, Work
+from costmodel.work.size import quotient
 
 bags = st.dictionaries(st.sampled_from(list(Event)), st.integers(0, 10**30)).map(Work)
 conventions = st.sampled_from(list(CONVENTIONS.values()))

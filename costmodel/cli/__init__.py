@@ -7,29 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import __version__
-from costmodel.cli import (  # noqa: F401  (importing them adds their commands)
-    costs,
-    flicker,
-    modules,
-    pictures,
-    schedules,
-    times,
-)
+from costmodel.cli import costs, flicker, modules, pictures, schedules, times  # noqa: F401  (importing them adds their commands)
 from costmodel.cli.app import Interrupted, app
-from costmodel.describe.errors import InvalidInput, MeasuringFailed
+from costmodel.errors import InvalidInput, MeasuringFailed
 
 
-def version(asked: bool) -> None:
+def show_version(asked: bool) -> None:
     if asked:
-        print(f"costmodel {__version__}")
+        from importlib.metadata import version
+
+        print(f"costmodel {version('costmodel')}")
         raise typer.Exit()
 
 
 @app.callback()
 def common(
     show: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass

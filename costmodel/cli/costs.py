@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from costmodel import arguments
+from costmodel.cli import parsers as arguments
+from costmodel.cli.timing import Times, progress
+from costmodel.describe.catalogue import NETWORKS, find_networks
 from costmodel.describe.cells import CELLS, cell_names
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, find_networks
+from costmodel.errors import InvalidInput
 from costmodel.published import lstm_icnet as published
-from costmodel.report.render import find_format, render_json
-from costmodel.timing_options import (
-    Times,
-    progress,
-)
+from costmodel.report.layout.render import find_format, render_json
 
 if TYPE_CHECKING:
     from costmodel.describe.program import Program
-    from costmodel.measure.runner import Job
-    from costmodel.profiles import How
+    from costmodel.measure.jobs import Job
+    from costmodel.profiles.records import Settings
 
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
@@ -124,7 +121,7 @@ def table(
     if times.wanted:
         from costmodel.measure.profile import choose
 
-        def jobs(hows: list["How"]) -> list["Job"]:
+        def jobs(hows: list["Settings"]) -> list["Job"]:
             asked = {key: value for key, value in chosen.items() if key != "kernel"}
             asked |= {"kernels": [chosen["kernel"]], "models": list({row.entry.model: 0 for row in result.rows})}
             # What % refers to is timed even if it is not shown.
@@ -136,7 +133,8 @@ def table(
         times.miss([result.subject(row) for row in result.rows])
     print(result.text(form))
     if picture:
-        from costmodel.report import drawing, figures
+        from costmodel.report import figures
+        from costmodel.report.figures import style as drawing
 
         kind = figures.time if result.times() else figures.overview
         drawing.save(partial(kind, result), picture)
@@ -208,7 +206,7 @@ def sweep(
 
         points = dict.fromkeys((row.kernel, row.channels, row.cell) for row in result.rows())
 
-        def jobs(hows: list["How"]) -> list["Job"]:
+        def jobs(hows: list["Settings"]) -> list["Job"]:
             return [
                 job
                 for sides, width, name in points
@@ -220,10 +218,11 @@ def sweep(
         times.miss([report.subject(result, row) for row in result.rows()])
     print(report.text(result, form, times.found, times.keep))
     if picture:
-        from costmodel.report import drawing, figures
+        from costmodel.report import figures
+        from costmodel.report.figures import style as drawing
 
         kept = [each.only(times.keep) for each in times.found.values()]
-        timed = next((each for each in kept if figures.speedups(result, each)), None)
+        timed = next((each for each in kept if figures.cells.speedups(result, each)), None)
         drawing.save(partial(figures.promise, result, timed) if timed else partial(figures.kernels, result), picture)
     if times.code:
         raise typer.Exit(times.code)
@@ -264,7 +263,7 @@ def equation(
     if (kernel is not None or channels is not None) and (latex or not ratio) and form == "text":
         raise InvalidInput("--kernel and --channels are for --ratio without --latex: a formula holds for all")
     at = arguments.square(kernel or "3", "--kernel"), arguments.square(channels or "128", "--channels")
-    from costmodel.price import formula
+    from costmodel.price import equation as formula
     from costmodel.report import equation as report
 
     derived = [formula.equation(name, convention, recurrence=recurrence) for name in cells]
@@ -308,7 +307,7 @@ def gradual(
     form: Format = "text",
 ) -> None:
     """What training with gradual grouping costs: dense convolutions whose mask closes, then grouped ones."""
-    from costmodel.price.training import linear
+    from costmodel.price.gradual import linear
     from costmodel.report import gradual as report
 
     if alphas is not None and (epochs is not None or fine is not None):
@@ -379,8 +378,8 @@ def check(
         raise InvalidInput("--site, --no-heads and --classes are for networks: add --model")
     if models is not None and channels is not None:
         raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
-    from costmodel.describe.catalogue import approach, entries
     from costmodel.describe.cells import CONV_LSTM, FAMILIES, RECURRENCES, describe_cell
+    from costmodel.describe.selection import approach, entries
 
     programs: dict[str, Program] = {}
     if models is None:
@@ -400,7 +399,7 @@ def check(
         found = entries(wanted, cells, sites=sites, recurrence=recurrence, **settings)
         programs |= {name: entry.program for name, entry in found.items() if entry.model in wanted}
 
-    from costmodel.measure.check import check as compare
+    from costmodel.building.check import check as compare
     from costmodel.report import check as report
 
     checks = []

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from costmodel import arguments
+from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, Plot, plotted
-from costmodel.describe.errors import InvalidInput
-from costmodel.report.render import find_format
-from costmodel.timing_options import progress
+from costmodel.cli.timing import progress
+from costmodel.errors import InvalidInput
+from costmodel.report.layout.render import find_format
 
 
 @app.command(
@@ -48,9 +48,9 @@ def flicker(
     for option, folder in (("--pred", pred), ("--truth", truth)):
         if folder == "":
             raise InvalidInput(f"{option} is empty: expected a folder")
-    from costmodel import label_maps
-    from costmodel.flicker import Flicker
     from costmodel.report import flicker as report
+    from costmodel.video import label_maps
+    from costmodel.video.flicker import Flicker
 
     files = label_maps.sequence(Path(pred), "--pred")
     truths = None if truth is None else label_maps.counterparts(files, Path(truth), "--truth")
@@ -71,10 +71,11 @@ def flicker(
             bar.update()
     print(report.text(metrics, [file.stem for file in files], form))
     if path:
-        from costmodel.report import drawing, figures
+        from costmodel.report import figures
+        from costmodel.report.figures import style as drawing
 
-        last = [label_maps.read(file) for file in files[-figures.SHOWN :]]
-        true_last = None if truths is None else [label_maps.read(file) for file in truths[-figures.SHOWN :]]
+        last = [label_maps.read(file) for file in files[-figures.video.SHOWN :]]
+        true_last = None if truths is None else [label_maps.read(file) for file in truths[-figures.video.SHOWN :]]
         name = f"{files[-1].parent.name}/{files[-1].name}"
         drawing.save(
             partial(figures.flicker, last, true_last, ignore=label, class_zero=class_zero, name=name),

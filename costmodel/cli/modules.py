@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from costmodel import arguments
+from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, listed
-from costmodel.describe.errors import InvalidInput
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
-from costmodel.price.roofline import Machine
-from costmodel.report.render import find_format
+from costmodel.price.machine import Machine
+from costmodel.report.layout.render import find_format
 
 Factory = Annotated[
     str,
@@ -76,17 +76,17 @@ def count(
     if not inputs and not call:
         raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
     roof = arguments.optional(_machine, machine, "--machine")
-    from costmodel.measure.count import count as counting
-    from costmodel.measure.load import load
+    from costmodel.counting.count import count as counting
+    from costmodel.counting.load import load
     from costmodel.report import count as report
 
     net = load(module, making, meta=not real).train(train)
     clip = arguments.whole(frames, "--frames")
     counted = counting(net, *(inputs or []), real=real, backward=backward, frames=clip, **call)
     print(report.text(counted, form, convention, deep, sort, roof))
-    for operation, number in counted.unpriced.items():
+    for operation, number in counted.uncounted.items():
         print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)
-    if strict and counted.unpriced:
+    if strict and counted.uncounted:
         raise typer.Exit(1)
 
 
@@ -121,8 +121,10 @@ def explain(
     call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
     if not inputs and not call:
         raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
-    from costmodel.measure.count import count as counting
-    from costmodel.measure.load import load
+    from costmodel.counting.count import count as counting
+    from costmodel.counting.explain import readings
+    from costmodel.counting.load import load
     from costmodel.report import explain as report
 
-    print(report.text(counting(load(module, making).eval(), *(inputs or []), **call), form))
+    counted = counting(load(module, making).eval(), *(inputs or []), **call)
+    print(report.text(counted, *readings(counted), form))

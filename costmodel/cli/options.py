@@ -6,18 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from costmodel.cli.timing import DTYPES, IMPLEMENTATIONS, MEMORY_FORMATS, Times
+from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import RECURRENCES, cell_names
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.published import lstm_icnet as published
-from costmodel.report.render import FORMATS
-from costmodel.timing_options import (
-    DTYPES,
-    IMPLEMENTATIONS,
-    MEMORY_FORMATS,
-    Times,
-)
+from costmodel.report.layout.render import FORMATS
 
 
 def listed(names: Any) -> str:
@@ -131,7 +126,7 @@ def plotted(file: str | None) -> Path | None:
     """Where --plot goes, checked before anything is measured."""
     if file is None:
         return None
-    from costmodel.report.drawing import destination
+    from costmodel.report.figures.style import destination
 
     return destination(file, "--plot")
 
@@ -151,7 +146,7 @@ def recorded_times(
 
 def readable(path: Path) -> bool:
     """Whether a profile can be loaded; what is wrong with it goes to stderr."""
-    from costmodel.profiles import load
+    from costmodel.profiles.files import load
 
     try:
         load(path)

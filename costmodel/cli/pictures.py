@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import arguments
+from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     Cells,
@@ -27,16 +27,14 @@ from costmodel.cli.options import (
     readable,
     recorded_times,
 )
-from costmodel.describe.errors import InvalidInput
+from costmodel.cli.timing import progress
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
-from costmodel.timing_options import (
-    progress,
-)
 
 TIMED = ("overview", "time", "quality", "promise")  # of the following
-# What `plot` draws: the functions of `costmodel.report.figures`, which opens too much for --help.
+# What `plot` draws: the functions of `costmodel.report.figures.networks`, which opens too much for --help.
 PLOTS = {
     "overview": "parameters, FLOPs, time of every network relative to the first: the paper's Fig. 1",
     "time": "time per frame against FLOPs",
@@ -93,8 +91,8 @@ def report(
     from costmodel.report.folder import refuse_to_replace
 
     refuse_to_replace(Path(out), force)
-    from costmodel import profiles
     from costmodel.price.sweep import sweep as grid
+    from costmodel.profiles import files as profiles
     from costmodel.report import sweep as sweeps
     from costmodel.report.folder import Report, replacing
     from costmodel.report.table import table as networks
@@ -194,7 +192,8 @@ def plot(
             raise InvalidInput(f"{option} is for {', '.join(kinds)}: not for {kind}")
     if kind == "quality" and cost != "time" and profile is not None:
         raise InvalidInput("--profile is for --cost time: the other costs of quality need none")
-    from costmodel.report import drawing, figures
+    from costmodel.report import figures
+    from costmodel.report.figures import style as drawing
 
     path = drawing.destination(f"{kind}.svg" if out is None else out, "--out")
     times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
@@ -217,7 +216,7 @@ def plot(
         if sweep.left_out:
             print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
         if kind == "promise" and not found:
-            from costmodel.profiles import available, load
+            from costmodel.profiles.files import available, load
 
             names = [name for name, path in available().items() if readable(path) and not load(path).host.source]
             raise InvalidInput(f"promise needs measured times: --profile with one of {', '.join(names) or 'none'}")

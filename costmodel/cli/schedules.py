@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import arguments
+from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, Plot, listed, plotted
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, key_frame_parts
-from costmodel.price.schedule import MODES, Stages
-from costmodel.price.schedule import schedule as priced
-from costmodel.report.render import find_format
+from costmodel.describe.catalogue import NETWORKS, key_frame_parts
+from costmodel.errors import InvalidInput
+from costmodel.report.layout.render import find_format
+from costmodel.video.schedule import MODES, Stages
+from costmodel.video.schedule import schedule as priced
 
 PARTS = list(filter(key_frame_parts, NETWORKS))
 
@@ -116,9 +116,9 @@ def schedule(
     ]
     if picture and len(schedules) > 1:
         raise InvalidInput("--plot draws one schedule: choose one --mode and one --interval")
-    from costmodel.price.simulation import simulate as simulated
-    from costmodel.price.simulation import usual_frames
     from costmodel.report import schedule as report
+    from costmodel.video.simulation import simulate as simulated
+    from costmodel.video.simulation import usual_frames
 
     rows = [
         report.Row(each, simulated(each, frames, buffer=waiting) if frames or usual_frames(each) else None)
@@ -128,7 +128,8 @@ def schedule(
         raise InvalidInput("--plot needs a simulation: choose how many frames with --simulate")
     print(report.text(rows, form, notes, compare))
     if picture and rows[0].simulation:
-        from costmodel.report import drawing, figures
+        from costmodel.report import figures
+        from costmodel.report.figures import style as drawing
 
         drawing.save(partial(figures.timeline, rows[0].simulation), picture)
 
@@ -150,7 +151,7 @@ def _stages(
     chosen = model or "icnet"
     if chosen not in PARTS:
         raise InvalidInput(f"--model {chosen!r}: one of {', '.join(PARTS)}")
-    from costmodel import profiles
+    from costmodel.profiles import files as profiles
     from costmodel.report.schedule import stages_from
 
     stages, where = stages_from(profiles.read(profile), profile, chosen, **rest)

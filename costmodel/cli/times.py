@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel import arguments
+from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     MODELS,
@@ -21,14 +21,9 @@ from costmodel.cli.options import (
     Sites,
     Threads,
 )
-from costmodel.describe.errors import InvalidInput
-from costmodel.report.render import find_format
-from costmodel.timing_options import (
-    DEVICES,
-    effort,
-    time_jobs,
-    ways,
-)
+from costmodel.cli.timing import DEVICES, effort, time_jobs, ways
+from costmodel.errors import InvalidInput
+from costmodel.report.layout.render import find_format
 
 
 @app.command(
@@ -116,9 +111,9 @@ def profile(
     if device not in DEVICES:
         raise InvalidInput(f"--device {device!r}: one of {', '.join(DEVICES)}")
     measure = effort(processes, rounds, budget)
-    from costmodel import profiles
     from costmodel.measure.profile import choose
-    from costmodel.measure.profile import ways as every
+    from costmodel.measure.profile import settings_grid as every
+    from costmodel.profiles import files as profiles
     from costmodel.report import profile as report
 
     path = None if out is None else profiles.destination(out)
@@ -139,7 +134,7 @@ def list_profiles(
 ) -> None:
     """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
     find_format(form)
-    from costmodel import profiles
+    from costmodel.profiles import files as profiles
     from costmodel.report import profile as report
 
     if name is None:
@@ -168,7 +163,7 @@ def diff(
     that matters, --relative compares percentages of the standard cell.
     """
     limit = None if fail_over is None else arguments.percentage(fail_over, "--fail-over")
-    from costmodel import profiles
+    from costmodel.profiles import files as profiles
     from costmodel.report import profile as report
 
     first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))

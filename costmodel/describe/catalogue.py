@@ -1,94 +1,162 @@
-"""What tables are about: every chosen network of the catalogue with every chosen cell, under the paper's names."""
+"""The catalogue of networks: one line each."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
-from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network, find_network, find_networks
-from costmodel.describe.program import Program
-from costmodel.describe.size import int_pair
+from costmodel.describe.cells import Cell, find_cell
+from costmodel.describe.networks.erfnet import VARIANTS, erfnet
+from costmodel.describe.networks.icnet import icnet_key, icnet_low
+from costmodel.describe.networks.lstm_icnet import lstm_icnet
+from costmodel.describe.ops import Map, Pair
+from costmodel.describe.program import Program, Trace, Value
+from costmodel.errors import InvalidInput
+from costmodel.work.size import Size, as_size, int_pair
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A described network and how it came about: with which cells, for frames of which size, for how many classes."""
+class Network:
+    """What tables call it, its description, the sites of its recurrent cells (none: no choice of a cell), and the
+    network that it extends, which tables show first.
 
-    model: str
-    cell: Cell | None
-    sites: Mapping[str, Cell]
-    program: Program
-    size: tuple[int, int]
-    classes: int
-
-    @property
-    def approach(self) -> str:
-        own = {site: kind.name for site, kind in self.sites.items()}
-        return approach(self.model, *self._cell(), own)
-
-    @property
-    def base(self) -> str:
-        """What percentages are of: the same network with standard cells, or the one that a variant is of."""
-        network = NETWORKS.get(self.model)
-        if network is not None and network.family and network.base:
-            return approach(network.base, None)
-        name, recurrence = self._cell()
-        return approach(self.model, name and "standard", recurrence)
-
-    def _cell(self) -> tuple[str | None, str]:
-        return (self.cell.name, self.cell.recurrence.name) if self.cell else (None, CONV_LSTM.name)
-
-
-def approach(
-    model: str | None, cell: str | None, recurrence: str = CONV_LSTM.name, sites: Mapping[str, str] | None = None
-) -> str:
-    """The paper's name of a row: the cell unless it is standard, the network; in brackets, what the paper has not.
-
-    Without a network, of a single cell: ``sep cell``.
+    ``family``: the name that brings it in where networks are listed; ``listed``: whether it is where none is named.
+    ``size``, ``classes``, ``heads`` are its defaults, ``options`` what else its description takes, with defaults.
     """
-    if model is None:
-        name = f"{cell} cell"
-    else:
-        name = NETWORKS[model].approach if model in NETWORKS else model
-        name = name if cell in (None, "standard") else f"{cell}-{name}"
-    asides = [] if recurrence == CONV_LSTM.name else [recurrence]
-    asides += [f"{site} {kind}" for site, kind in (sites or {}).items()]
-    return f"{name} ({', '.join(asides)})" if asides else name
+
+    approach: str
+    describe: Callable[..., tuple[Value, ...]]
+    sites: tuple[str, ...] = ()
+    base: str | None = None
+    family: str | None = None
+    listed: bool = True
+    size: tuple[int, int] = (1024, 2048)
+    classes: int = 19
+    heads: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def entries(
-    models: "str | Iterable[str] | None" = None,
-    cells: "str | Cell | Iterable[str | Cell] | None" = None,
+ERFNET: dict[str, Any] = {"listed": False, "size": (512, 1024), "classes": 20, "heads": False}
+ERFNET |= {"options": {"decoder_blocks": 2}}
+NETWORKS = {
+    "icnet": Network("ICNet", lstm_icnet),
+    "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet"),
+    "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet"),
+    "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet"),
+    "icnet-key": Network("ICNet, key frames only", icnet_key, base="icnet", listed=False),
+    "icnet-low": Network("ICNet, every frame", icnet_low, base="icnet", listed=False),
+    "erfnet": Network("ERFNet", erfnet, **ERFNET),
+} | {
+    f"erfnet-{name}": Network(name, partial(erfnet, variant=variant), base="erfnet", family="erfnet", **ERFNET)
+    for name, variant in VARIANTS.items()
+}
+
+
+def find_network(model: str) -> Network:
+    if not isinstance(model, str) or model not in NETWORKS:
+        raise InvalidInput(f"unknown model {model!r}: one of {network_names(model)}")
+    return NETWORKS[model]
+
+
+def network_names(wanted: Any = "") -> str:
+    """What networks are called, in words; those of a family only if a name of it was meant."""
+    of = {network.family for network in NETWORKS.values() if network.family and str(wanted).startswith(network.family)}
+    return ", ".join(name for name, network in NETWORKS.items() if not network.family or network.family in of)
+
+
+def key_frame_parts(model: str) -> tuple[str, str] | None:
+    """The networks that are its part for every frame and its part for key frames, if it is described in two."""
+    parts = f"{model}-low", f"{model}-key"
+    return parts if set(parts) <= set(NETWORKS) else None
+
+
+def find_networks(models: "str | Iterable[str] | None") -> list[str]:
+    """Names, in the order of the catalogue, each once; the name of a family brings in all of it. Without ``models``:
+    those that are listed."""
+    if models is None:
+        return [name for name, network in NETWORKS.items() if network.listed]
+    wanted = [models] if isinstance(models, str) else list(models)
+    if not wanted:
+        raise InvalidInput(f"no model given: at least one of {network_names()}")
+    for model in wanted:
+        find_network(model)
+    return [name for name, network in NETWORKS.items() if name in wanted or network.family in wanted]
+
+
+def describe_network(
+    model: str = "v6",
     *,
-    sites: "Mapping[str, str | Cell] | None" = None,
+    cell: "str | Cell | Mapping[str, str | Cell]" = "standard",
+    size: "Pair | None" = None,
+    kernel: "Size | Pair" = 3,
+    classes: int | None = None,
+    heads: bool | None = None,
     recurrence: str | None = None,
-    options: Mapping[str, Any] = MappingProxyType({}),
-    **settings: Any,
-) -> dict[str, Entry]:
-    """The rows by approach, in the paper's order; a network that others extend comes with them. ``options`` go to the
-    networks that have them."""
-    wanted = find_networks(models)
-    known = {site: None for model in wanted for site in find_network(model).sites}
-    for site in sites or {}:
-        if site not in known:
-            raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
-    chosen = find_cells(cells, recurrence)
-    others = {site: find_cell(kind, recurrence) for site, kind in (sites or {}).items()}
-    rows = []
-    for model, network in NETWORKS.items():
-        if model not in {*wanted, *(NETWORKS[other].base for other in wanted)}:
-            continue
-        own = {name: value for name, value in options.items() if name in network.options} | settings
-        own["size"] = int_pair("size", network.size if own.get("size") is None else own["size"])
-        own["classes"] = network.classes if own.get("classes") is None else own["classes"]
-        where = own["size"], own["classes"]
-        if not network.sites:
-            rows.append(Entry(model, None, {}, describe_network(model, **own), *where))
-            continue
-        for cell in chosen:
-            at = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
-            program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | at, **own)
-            rows.append(Entry(model, cell, at, program, *where))
-    return {row.approach: row for row in rows}
+    itemsize: int = 4,
+    **options: Any,
+) -> Program:
+    """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
+
+    ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
+    Table IV does. ``size``, ``classes``, ``heads`` are by default those that the network was published with (1024x2048,
+    19, True for ICNet; 512x1024, 20, False for ERFNet). ``itemsize`` is the bytes per number. ``options`` of a network:
+    ``decoder_blocks`` of ERFNet and its variants.
+
+    >>> import costmodel
+    >>> costmodel.network("v6", cell="depth").parameters
+    6746489
+    >>> mixed = {"low": "sep", "medium": "sep", "high": "sep", "final": "standard"}
+    >>> costmodel.network("v6", cell=mixed, size=(512, 1024)).parameters
+    8310137
+    """
+    network = find_network(model)
+    kinds = cell if isinstance(cell, Mapping) else dict.fromkeys(network.sites, find_cell(cell, recurrence))
+    if set(kinds) != set(network.sites):
+        raise InvalidInput(
+            f"{network.approach} needs a cell for each of its sites ({', '.join(network.sites) or 'none'}), "
+            f"not for {', '.join(kinds) or 'none'}"
+        )
+    cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
+    if unknown := set(options) - set(network.options):
+        known = ", ".join(network.options) or "none"
+        raise InvalidInput(f"{network.approach} has no option {', '.join(sorted(unknown))}: it has {known}")
+    shape = Map(3, *int_pair("size", network.size if size is None else size), itemsize)
+    settings = {
+        "kernel": int_pair("kernel", kernel),
+        "classes": as_size("classes", network.classes if classes is None else classes),
+        "heads": network.heads if heads is None else heads,
+        **network.options,
+        **options,
+    }
+
+    trace = Trace()
+    try:
+        outputs = network.describe(trace.input("frame", shape), cells, **settings)
+    except InvalidInput:
+        smallest = minimum_size(network)
+        if smallest is None or (shape.rows >= smallest[0] and shape.columns >= smallest[1]):
+            raise  # it is not the size
+        raise InvalidInput(
+            f"a frame of {shape.rows}x{shape.columns} is too small for {network.approach}: "
+            f"at least {smallest[0]}x{smallest[1]}"
+        ) from None
+    return trace.program(network.approach, *outputs)
+
+
+@lru_cache
+def minimum_size(network: Network) -> tuple[int, int] | None:
+    """The smallest frame that the network accepts, by describing it at growing sizes; None if above 1023."""
+    cells = dict.fromkeys(network.sites, find_cell("depth"))
+
+    def accepts(rows: int, columns: int) -> bool:
+        try:
+            frame = Trace().input("frame", Map(3, rows, columns))
+            network.describe(frame, cells, kernel=(1, 1), classes=1, heads=False, **network.options)
+        except InvalidInput:
+            return False
+        return True
+
+    large = 1024
+    rows = next((n for n in range(1, large) if accepts(n, large)), None)
+    columns = next((n for n in range(1, large) if accepts(large, n)), None)
+    return None if rows is None or columns is None else (rows, columns)

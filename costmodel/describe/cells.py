@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, Protocol, TypeAlias
 
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv, Map, Pair, Scale, Shuffle
 from costmodel.describe.program import Program, Trace, Value, complement, sigmoid, tanh
-from costmodel.describe.size import Size, as_size, pair, same
 from costmodel.describe.training_graph import initialise, lstm_loop
-from costmodel.describe.work import Work
+from costmodel.errors import InvalidInput
+from costmodel.work.events import Work
+from costmodel.work.size import Size, as_size, pair, same
 
 Star: TypeAlias = Callable[[Size, Size, Size, Size], "tuple[Conv | Shuffle, ...]"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.size import Size, as_size, quotient, same
-from costmodel.describe.work import Cost, Event, Work
+from costmodel.errors import InvalidInput
+from costmodel.work.cost import Cost
+from costmodel.work.events import Event, Work
+from costmodel.work.size import Size, as_size, quotient, same
 
 Pair: TypeAlias = tuple[Size, Size]
 

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Activation, Combine, Complement, Map, Op
-from costmodel.describe.size import Size
-from costmodel.describe.work import NOTHING, Cost, Event, Work
+from costmodel.errors import InvalidInput
+from costmodel.work.cost import NOTHING, Cost
+from costmodel.work.events import Event, Work
+from costmodel.work.size import Size
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ one thing; the ``tf-profiler`` convention prices them and every other convention
 """
 
 from costmodel.describe.ops import Conv, Map
-from costmodel.describe.size import Size
-from costmodel.describe.work import Event, Work
+from costmodel.work.events import Event, Work
+from costmodel.work.size import Size
 
 
 def initialise(*variables: Size) -> Work:

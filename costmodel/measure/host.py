@@ -9,9 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from costmodel import __version__
-from costmodel.describe.errors import InvalidInput
-from costmodel.profiles import Gpu, GpuState, Host
+from costmodel.errors import InvalidInput
+from costmodel.profiles.records import Gpu, GpuState, Host
 
 # Large blocks stay in the process: otherwise glibc returns them to the kernel after every layer, and the page faults
 # of getting them back are most of the time of a memory-bound step, differently in every process.
@@ -25,7 +24,7 @@ ENVIRONMENT = {
 
 
 # What would change how a child computes or gets memory, and would not show in the file.
-INHERITED_NOT = (
+NOT_INHERITED = (
     *("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_"),
     *("PYTORCH_", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED"),
 )
@@ -40,7 +39,7 @@ def host(device: str) -> Host:
         os=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
         python=platform.python_version(),
         torch=version("torch"),
-        costmodel=__version__,
+        costmodel=version("costmodel"),
         commit=_commit(),
         cudnn_benchmark=False if device == "cuda" else None,
         environment=ENVIRONMENT,
@@ -88,7 +87,7 @@ def _commit() -> str | None:
         return None
 
 
-def refuse_without_gpu() -> None:
+def require_gpu() -> None:
     import torch
 
     if not torch.cuda.is_available():
@@ -99,7 +98,7 @@ def refuse_without_gpu() -> None:
 def _gpu() -> Gpu:
     import torch
 
-    refuse_without_gpu()
+    require_gpu()
     properties = torch.cuda.get_device_properties(0)
     cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch has no type for it
     return Gpu(

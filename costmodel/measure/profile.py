@@ -6,19 +6,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from costmodel.describe.catalogue import entries
+from costmodel.describe.catalogue import find_networks
 from costmodel.describe.cells import Cell, describe_cell, find_cells
-from costmodel.describe.errors import InvalidInput, MeasuringFailed
-from costmodel.describe.networks import find_networks
 from costmodel.describe.ops import Pair
-from costmodel.describe.size import as_size, int_pair
-from costmodel.measure.estimate import ratio
-from costmodel.measure.host import cores, host, physical_memory, refuse_without_gpu
-from costmodel.measure.runner import MOST_PROCESSES, ROUNDS, Job, Runner, groups, refuse_impossible
-from costmodel.profiles import How, Process, Profile, Run, Subject, destination, load, locked
+from costmodel.describe.selection import entries
+from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.measure.host import cores, host, physical_memory, require_gpu
+from costmodel.measure.jobs import Job, check_possible, groups
+from costmodel.measure.runner import MOST_PROCESSES, ROUNDS, Runner
+from costmodel.profiles.estimate import ratio
+from costmodel.profiles.files import destination, load, locked
+from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
+from costmodel.work.size import as_size, int_pair
 
 
-def ways(
+def settings_grid(
     device: str = "cpu",
     *,
     dtype: str | Sequence[str] = "float32",
@@ -30,7 +32,7 @@ def ways(
     tf32: bool | Sequence[bool] = False,
     cuda_graph: bool | Sequence[bool] = False,
     flush: bool = True,
-) -> list[How]:
+) -> list[Settings]:
     """Every combination of the given settings; see `How`. ``threads``: of a CPU, all cores without it."""
     words = {"device": device, "dtype": dtype, "memory_format": memory_format, "implementation": implementation}
     for what, given in words.items():
@@ -48,7 +50,9 @@ def ways(
             raise InvalidInput("tf32, cuda_graph and flush are for cuda")
         chosen["threads"] = [as_size("threads", n) for n in _several(len(cores()) if threads is None else threads)]
     same = {"batch": as_size("batch", batch), "frames": as_size("frames", frames)}
-    every = [How.model_validate(same | dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())]
+    every = [
+        Settings.model_validate(same | dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())
+    ]
     found = [how for how in every if how.dtype == "float32" or not how.tf32]
     if not found:
         raise InvalidInput("tf32 is a way to multiply float32")
@@ -57,7 +61,7 @@ def ways(
 
 def options(field: str) -> tuple[str, ...]:
     """The words that a field of `How` may have."""
-    annotation = How.model_fields[field].annotation
+    annotation = Settings.model_fields[field].annotation
     alternatives = [annotation, *get_args(annotation)]  # Literal[...], or that or None
     return next(get_args(each) for each in alternatives if get_origin(each) is Literal)
 
@@ -67,7 +71,7 @@ def _several(given: Any) -> list[Any]:
 
 
 def choose(
-    hows: Sequence[How],
+    hows: Sequence[Settings],
     models: "str | Iterable[str] | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
@@ -122,10 +126,10 @@ def record(
     """
     on_gpu = any(job.how.device == "cuda" for job in jobs)
     if on_gpu:
-        refuse_without_gpu()
+        require_gpu()
     here = host("cuda" if on_gpu else "cpu")
     memory = physical_memory() if here.gpu is None else here.gpu.memory or physical_memory()
-    refuse_impossible(jobs, memory)
+    check_possible(jobs, memory)
     with locked(path) if path else nullcontext():
         result = load(path) if path and path.exists() else Profile(host=here)
         if differences := here.differences(result.host):
@@ -200,7 +204,7 @@ def profile(
     [('depth cell 3x3 4 5x6', 1, 2)]
     """
     jobs = choose(
-        ways(device, **how),
+        settings_grid(device, **how),
         models,
         cells,
         kernels=kernels,

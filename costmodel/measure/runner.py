@@ -6,205 +6,27 @@ group gets several blocks, spread over the whole run.
 """
 
 import math
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from multiprocessing import Pipe
-from typing import Any, Protocol
+from typing import Any
 
-from costmodel.describe.errors import InvalidInput, MeasuringFailed
-from costmodel.describe.program import Program
-from costmodel.measure.host import ENVIRONMENT, INHERITED_NOT, cores
-from costmodel.profiles import Clock, How, Process, Subject
+from costmodel.errors import MeasuringFailed
+from costmodel.measure.jobs import Job, JobFailed
+from costmodel.measure.worker import ChildWorker, OutOfTime, Worker
+from costmodel.profiles.records import Process
 
 PROCESSES = 5  # of each subject; and for groups that are not settled then,
 MOST_PROCESSES = 12  # up to so many,
 MORE_SECONDS = 600  # while the whole takes no longer than this
 ROUNDS = 5  # of a block
 FEWEST_ROUNDS = 3
-TORCH_BYTES = 400_000_000  # that a process holds for torch alone
-
-
-class OutOfTime(Exception):
-    """The budget ended while a block was getting ready."""
-
-
-class JobFailed(MeasuringFailed):
-    """As `MeasuringFailed`, with the job that is to blame."""
-
-    def __init__(self, job: "Job", message: str) -> None:
-        super().__init__(f"{job.subject.title}, {job.how.title}: {message}")
-        self.job = job
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to time and how."""
-
-    subject: Subject
-    how: How
-    program: Program = field(compare=False, repr=False)
-
-    @property
-    def clock(self) -> Clock:
-        return "cuda-events" if self.how.device == "cuda" else "wall"
-
-    @property
-    def key(self) -> tuple[Subject, How, Clock]:
-        return self.subject, self.how, self.clock
-
-    @property
-    def memory(self) -> int:
-        """Bytes that its process needs at least."""
-        per_item = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[self.how.dtype or "float32"]
-        window = (self.how.frames - 1) * sum(int(value.map.bytes) for value in self.program.inputs)
-        return TORCH_BYTES + (self.program.memory + window) * per_item // 4 * self.how.batch
-
-
-class Worker(Protocol):
-    """A process that times one job."""
-
-    def started(self, seconds: float | None) -> None:
-        """Wait until it has loaded what it needs. `OutOfTime` after ``seconds``."""
-
-    def ready(self, seconds: float | None) -> dict[str, Any]:
-        """Build the subject and warm up; facts about it. `OutOfTime` after ``seconds``."""
-
-    def turn(self) -> float:
-        """One more sample, in seconds per call."""
-
-    def finish(self) -> dict[str, Any]:
-        """Facts about the timed calls; the process ends."""
-
-    def kill(self) -> None:
-        """End it, whatever it does."""
-
-
-def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
-    """Jobs that differ in their cell alone are timed in turns, where bytes of memory allow."""
-    together: dict[tuple[Subject, How], list[Job]] = {}
-    for job in jobs:
-        together.setdefault((job.subject.standard, job.how), []).append(job)
-    result = []
-    for group in together.values():
-        fit = sum(job.memory for job in group) <= 0.8 * memory
-        result += [group] if fit else [[job] for job in group]
-    return result
-
-
-def refuse_impossible(jobs: Iterable[Job], memory: int) -> None:
-    """Refuse before anything starts what bytes of memory cannot hold, or threads that are not there."""
-    for job in jobs:
-        if job.memory > memory:
-            raise InvalidInput(
-                f"{job.subject.title} needs at least {job.memory / 1e9:,.1f} GB at these sizes; "
-                f"this {'machine' if job.how.device == 'cpu' else 'GPU'} has {memory / 1e9:,.1f} GB"
-            )
-        if job.how.threads is not None and job.how.threads > len(cores()):
-            raise InvalidInput(f"{job.how.threads} threads: this process may use {len(cores())} cores")
-
-
-class ChildWorker:
-    """A fresh Python process with the pinned environment; see `costmodel.measure.child`."""
-
-    def __init__(self, job: Job, verify: bool) -> None:
-        self.job = job
-        self.pipe, theirs = Pipe()
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(INHERITED_NOT)}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        threads = job.how.threads or len(cores())
-        environment["OMP_NUM_THREADS"] = str(threads)
-        environment |= {} if verify else ENVIRONMENT
-        cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
-        with theirs, _pinned(cpus):
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "costmodel.measure.child", str(theirs.fileno())],
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self.log,
-                stderr=self.log,
-                start_new_session=True,  # Ctrl-C is for the runner, which then asks for what there is
-            )
-        self.task = (job.program, job.how, cpus, verify)
-
-    def started(self, seconds: float | None) -> None:
-        self._receive(seconds)
-
-    def ready(self, seconds: float | None) -> dict[str, Any]:
-        self._send(self.task)
-        facts: dict[str, Any] = self._receive(seconds)
-        return facts
-
-    def turn(self) -> float:
-        self._send("turn")
-        return float(self._receive())
-
-    def finish(self) -> dict[str, Any]:
-        self._send("finish")
-        answer = self._receive()
-        while not isinstance(answer, dict):  # the sample of a turn that was interrupted
-            answer = self._receive()
-        self.process.wait()
-        return answer
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # with what it may have started to compile
-        self.process.wait()
-        self.pipe.close()
-        self.log.close()
-
-    def _send(self, message: Any) -> None:
-        try:
-            self.pipe.send(message)
-        except OSError:
-            self._fail()
-
-    def _receive(self, seconds: float | None = None) -> Any:
-        try:
-            if not self.pipe.poll(seconds):
-                raise OutOfTime
-            answer = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
-            self._fail()
-        if isinstance(answer, InvalidInput):
-            raise JobFailed(self.job, str(answer))
-        return answer
-
-    def _fail(self) -> None:
-        code = self.process.wait()
-        self.log.seek(0)
-        last = self.log.read().decode(errors="replace").strip().splitlines()[-1:]
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        memory = "; it may have run out of memory" if code == -9 else ""
-        said = f": {last[0]}" if last else ""
-        raise JobFailed(self.job, f"its process {how}{memory}{said}")
-
-
-@contextmanager
-def _pinned(cpus: Sequence[int] | None) -> Iterator[None]:
-    """What is started inside may use these CPUs alone."""
-    if cpus is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextmanager

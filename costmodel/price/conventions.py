@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.size import Size
-from costmodel.describe.work import Cost, Event, Work
+from costmodel.errors import InvalidInput
+from costmodel.work.cost import Cost
+from costmodel.work.events import Event, Work
+from costmodel.work.size import Size
 
 
 @dataclass(frozen=True)

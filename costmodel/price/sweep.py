@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from costmodel.describe.cells import Cell, describe_cell, find_cell, find_cells
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Pair
-from costmodel.describe.size import int_pair
-from costmodel.describe.work import Event
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.work.events import Event
+from costmodel.work.size import int_pair
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe.work import Work
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.work.events import Work
 
 if TYPE_CHECKING:
-    from costmodel.measure.check import Check, Finding
+    from costmodel.building.check import Check, Finding
 
 COLUMNS = ("events", "unknown ops", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
 

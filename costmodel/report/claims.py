@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costmodel.published import lstm_icnet as published
-from costmodel.report.sheet import Sheet
-from costmodel.report.timing import percentage, verdicts
+from costmodel.report.layout.sheet import Sheet
+from costmodel.report.times import percentage, verdicts
 
 if TYPE_CHECKING:
-    from costmodel.measure.estimate import Estimate
-    from costmodel.profiles import How, Profile, Subject
+    from costmodel.profiles.estimate import Estimate
+    from costmodel.profiles.records import Profile, Settings, Subject
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Verdict:
     @property
     def word(self) -> str:
         """``holds`` or ``does not hold`` where the whole interval, of enough processes, says so; else ``undecided``."""
-        from costmodel.measure.estimate import FEWEST
+        from costmodel.profiles.estimate import FEWEST
 
         if self.ratio.interval is None or self.ratio.processes < FEWEST:
             return "undecided"
@@ -53,9 +53,9 @@ class Verdict:
         }
 
 
-def judge(profile: "Profile", how: "How", about: "Collection[Subject] | None" = None) -> list[Verdict]:
+def judge(profile: "Profile", how: "Settings", about: "Collection[Subject] | None" = None) -> list[Verdict]:
     """The claims about this device (and about these subjects) that the profile has both sides of, run in this way."""
-    from costmodel.measure import estimate
+    from costmodel.profiles import estimate
 
     found = []
     for claim in published.CLAIMS:
@@ -69,7 +69,7 @@ def judge(profile: "Profile", how: "How", about: "Collection[Subject] | None" = 
 
 
 def _subject(claim: published.Claim) -> "Subject":
-    from costmodel.profiles import Subject
+    from costmodel.profiles.records import Subject
 
     if claim.network is None:
         area = (published.SIZE[0] // 8, published.SIZE[1] // 8)  # of the feature map before the scores

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.work import NOTHING, Cost, Event, Work
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
-from costmodel.price.roofline import Machine
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
+from costmodel.price.machine import Machine
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.work.cost import NOTHING, Cost
+from costmodel.work.events import Event, Work
 
 if TYPE_CHECKING:
-    from costmodel.measure.count import Count
-    from costmodel.measure.observe import Observed
+    from costmodel.counting.count import Count
+    from costmodel.counting.observe import Operation
 
 SORTS = ("order", "flops", "params", "bytes")
 
@@ -63,14 +64,14 @@ def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine
     return rows
 
 
-def _passes(operations: "Sequence[Observed]", price: Convention) -> dict[str, Any]:
+def _passes(operations: "Sequence[Operation]", price: Convention) -> dict[str, Any]:
     """The two passes apart."""
     back = price.flops(sum((each.cost for each in operations if each.backward), NOTHING).work)
     ahead = price.flops(sum((each.cost for each in operations if not each.backward), NOTHING).work)
     return {"forward_flops": ahead, "backward_flops": back}
 
 
-def _bound(operations: "Sequence[Observed]", machine: Machine | None) -> dict[str, Any]:
+def _bound(operations: "Sequence[Operation]", machine: Machine | None) -> dict[str, Any]:
     """What a machine takes at least, and what bounds it."""
     if machine is None:
         return {}
@@ -98,7 +99,7 @@ def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
     }
 
 
-def _unpriced(operations: "Sequence[Observed]") -> int:
+def _unpriced(operations: "Sequence[Operation]") -> int:
     return sum(not each.priced for each in operations)
 
 
@@ -112,7 +113,7 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
         **_numbers(count.cost, price, count.params),
         **_passes(count.operations, price),
         "events": {event.value: number for event, number in count.work.items()},
-        "unpriced": dict(count.unpriced),
+        "unpriced": dict(count.uncounted),
         "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
         "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 else None,
         "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
@@ -153,7 +154,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machin
         *([_memory(count)] if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
         *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
-        *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
+        *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
     title = _title(count)
     columns = ["module", "class", "params", *passes.values(), "%", f"{prefix}B", f"{price.unit}/byte", "launches"]
@@ -166,7 +167,7 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
     found = count.formula(price)
     if form == "json":
         about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
-        rest = {"condition": count.condition or None, "unpriced": dict(count.unpriced)}
+        rest = {"condition": count.condition or None, "unpriced": dict(count.uncounted)}
         return render_json(about | {"letters": list(count.letters), "formulas": found} | rest)
     if form == "csv":
         return render_csv([{"quantity": name, "formula": formula} for name, formula in found.items()])
@@ -175,7 +176,7 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
         f"{price.unit}s: convention {price.name}, {price.source}.",
         f"compared with integer counts at several sizes, from 1 to 4099{where}.",
         *counted(count.work, price),
-        *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.unpriced.items()),
+        *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
     title = _title(count)
     return render([Sheet(title, ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)], form)

@@ -5,7 +5,8 @@ from typing import Any
 
 from costmodel.describe.cells import CELLS, CONV_LSTM
 from costmodel.describe.ops import Pair
-from costmodel.price.formula import Equation, I, Kx, Ky, O, latex, parse, square, text
+from costmodel.price.equation import Equation
+from costmodel.price.symbols import I, Kx, Ky, O, latex, parse, square, text
 from costmodel.published import lstm_icnet as published
 
 

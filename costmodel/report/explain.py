@@ -1,38 +1,32 @@
 """Why tools disagree about one call: what each would print, by kind of operation."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.work import Event
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.work.events import Event
 
 if TYPE_CHECKING:
-    from costmodel.measure.count import Count
-    from costmodel.measure.tools import Said
+    from costmodel.counting.count import Count
+    from costmodel.counting.explain import Reading
 
 
-def text(count: "Count", form: str = "text") -> str:
+def text(count: "Count", found: "Sequence[Reading]", kinds: Sequence[str], form: str = "text") -> str:
     """A row a tool, a column a kind of operation that one of them counts; ``text``, ``markdown``, ``latex``, ``html``,
     ``csv`` or ``json``. In the unit of each tool."""
-    from costmodel.measure.tools import TOOLS, kind, said
-
     find_format(form)
-    if count.letters:
-        raise InvalidInput("tools count numbers: give sizes, not letters")
-    found = [said(count, tool) for tool in TOOLS.values()]
-    kinds = [name for name in dict.fromkeys(map(kind, count.operations)) if any(each.items.get(name) for each in found)]
     records = [_record(each) for each in found]
     if form == "json":
-        exact = {"macs": count.macs, "params": count.params, "unpriced": dict(count.unpriced)}
+        exact = {"macs": count.macs, "params": count.params, "unpriced": dict(count.uncounted)}
         return render_json({"name": count.name, "inputs": list(count.inputs), **exact, "tools": records})
     if form == "csv":
         flat = [{key: value for key, value in each.items() if key not in ("items", "unknown")} for each in records]
         return render_csv([row | each["items"] for row, each in zip(flat, records, strict=True)])
     rows = [
         [
-            each.tool.name,
-            each.tool.unit,
+            each.counter.name,
+            each.counter.unit,
             "not known" if each.total is None else f"{each.total:,}",
             *(f"{each.items[name]:,}" if name in each.items else "-" for name in kinds),
         ]
@@ -45,18 +39,18 @@ def text(count: "Count", form: str = "text") -> str:
     )
 
 
-def _record(each: "Said") -> dict[str, Any]:
+def _record(each: "Reading") -> dict[str, Any]:
     return {
-        "tool": each.tool.name,
-        "unit": each.tool.unit,
-        "source": each.tool.source,
+        "tool": each.counter.name,
+        "unit": each.counter.unit,
+        "source": each.counter.source,
         "total": each.total,
         "items": dict(each.items),
         "unknown": list(each.unknown),
     }
 
 
-def _notes(count: "Count", found: "list[Said]") -> list[str]:
+def _notes(count: "Count", found: "Sequence[Reading]") -> list[str]:
     macs = count.macs
     notes = [
         f"Exact: {macs:,} multiply-accumulates, {count.work[Event.BIAS]:,} bias additions. A count of FLOPs is near "
@@ -64,11 +58,13 @@ def _notes(count: "Count", found: "list[Said]") -> list[str]:
         "-: not counted, or not seen.",
     ]
     for each in found:
-        factor = 2 if each.tool.unit == "FLOP" else 1
+        factor = 2 if each.counter.unit == "FLOP" else 1
         seen = sum(each.items.get(name, 0) for name in ("convolution", "matrix product")) / factor
         if each.total is not None and macs and seen < 0.999 * macs:
-            notes.append(f"{each.tool.name} does not see {100 * (1 - seen / macs):.1f} % of the multiply-accumulates.")
+            notes.append(
+                f"{each.counter.name} does not see {100 * (1 - seen / macs):.1f} % of the multiply-accumulates."
+            )
         elif each.total is not None and macs and seen > 1.05 * macs:
-            notes.append(f"{each.tool.name} sees {seen / macs:.2f} times the multiply-accumulates that there are.")
-    notes += [f"{each.tool.name}: not known for {', '.join(each.unknown)}." for each in found if each.unknown]
-    return notes + [f"{each.tool.name}: {each.tool.source}." for each in found]
+            notes.append(f"{each.counter.name} sees {seen / macs:.2f} times the multiply-accumulates that there are.")
+    notes += [f"{each.counter.name}: not known for {', '.join(each.unknown)}." for each in found if each.unknown]
+    return notes + [f"{each.counter.name}: {each.counter.source}." for each in found]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
 
 if TYPE_CHECKING:
-    from costmodel.flicker import Flicker, Flickering
+    from costmodel.video.flicker import Flicker, Flickering
 
 READING = (
     "reading: flickers where two frames differ (inequality). Eqs. (12) to (14) print NAND, by which a perfect, static "

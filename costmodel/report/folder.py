@@ -13,20 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from importlib.metadata import version
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import costmodel
-from costmodel.describe.errors import InvalidInput
+from costmodel.errors import InvalidInput
 from costmodel.published import lstm_icnet as published
-from costmodel.report import claims, drawing, figures
+from costmodel.report import claims, figures
 from costmodel.report import sweep as sweeps
-from costmodel.report.page import Figure, Section, page
+from costmodel.report.figures import style as drawing
+from costmodel.report.layout.page import Figure, Section, page
 
 if TYPE_CHECKING:
     from costmodel.price.sweep import Sweep
-    from costmodel.profiles import How, Profile
+    from costmodel.profiles.records import Profile, Settings
     from costmodel.report.table import Table, TableRow
 
 MANIFEST = "report.json"
@@ -41,7 +42,7 @@ class Drawing:
     name: str
     caption: str
     draw: Callable[..., Any]
-    way: "tuple[str, How] | None" = None
+    way: "tuple[str, Settings] | None" = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Report:
                 partial(figures.overview, plain),
             )
         ]
-        for metric in (name for name in figures.metrics(plain) if name.endswith("iou")):
+        for metric in (name for name in figures.networks.metrics(plain) if name.endswith("iou")):
             what = f"Published quality against {unit}, and the Pareto front: what nothing else beats in both."
             if metric == "cityscapes-miou":
                 what += f" {published.ERRATA['miou'].place} {published.ERRATA['miou'].text}"
@@ -100,7 +101,7 @@ class Report:
                 draw = partial(figures.overview, self.table, way=way)
                 found.append(Drawing(f"overview-{called(*way)}", what, draw, way))
         for name, profile in self.profiles.items():
-            for how in dict.fromkeys(t.how for _, t in figures.speedups(self.sweep, profile) if t.how):
+            for how in dict.fromkeys(t.how for _, t in figures.cells.speedups(self.sweep, profile) if t.how):
                 what = "Speed-up of single cells, promised and measured; on the line the promise is kept."
                 draw = partial(figures.promise, self.sweep, profile, how=how)
                 found.append(Drawing(f"promise-{called(name, how)}", what, draw, (name, how)))
@@ -110,7 +111,7 @@ class Report:
     def page(self, drawn: Mapping[str, str]) -> str:
         """One page with everything; ``drawn``: inline figures by name."""
 
-        def shown(*ways: "tuple[str, How] | None", but: str = "", only: str = "") -> list[Figure]:
+        def shown(*ways: "tuple[str, Settings] | None", but: str = "", only: str = "") -> list[Figure]:
             return [
                 Figure(d.name, d.caption, drawn[d.name])
                 for d in self.drawings
@@ -145,7 +146,7 @@ class Report:
         )
 
     def _sources(self) -> list[str]:
-        lines = [f"Written on {datetime.now(UTC).date()} by costmodel {costmodel.__version__}."]
+        lines = [f"Written on {datetime.now(UTC).date()} by costmodel {version('costmodel')}."]
         for name, profile in self.profiles.items():
             host = profile.host
             facts = [host.cpu, host.gpu and host.gpu.name, host.os, host.torch and f"torch {host.torch}"]
@@ -171,7 +172,7 @@ class Report:
                 (folder / f"{name}.{suffix}").write_text(text.rstrip("\n") + "\n", encoding="utf-8")
         (folder / "index.html").write_text(self.page(drawn) + "\n", encoding="utf-8")
         files_written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        manifest = {"costmodel": costmodel.__version__, "command": self.command, "files": [*files_written, MANIFEST]}
+        manifest = {"costmodel": version("costmodel"), "command": self.command, "files": [*files_written, MANIFEST]}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -180,7 +181,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
 
 
-def called(name: str, how: "How") -> str:
+def called(name: str, how: "Settings") -> str:
     """A profile and a way to run, without what is as usual."""
     return f"{name} {how.title.removesuffix(', state carried') if how.dtype else f'{how.device} {how.title}'}"
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, find_network
+from costmodel.describe.catalogue import NETWORKS, find_network
 from costmodel.describe.networks.erfnet import VARIANTS
-from costmodel.price.training import Training, gradual
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
+from costmodel.errors import InvalidInput
+from costmodel.price.gradual import Training, gradual
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
 from costmodel.report.table import Table, table
 
 

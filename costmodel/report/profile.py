@@ -1,26 +1,27 @@
 """Profiles to read: the runs of one, a list of many, and two compared run by run."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe.errors import InvalidInput
-from costmodel.measure import estimate
-from costmodel.measure.estimate import FEWEST, Estimate
-from costmodel.profiles import SIDES, Clock, How, Profile, Run, Subject, load
+from costmodel.errors import InvalidInput
+from costmodel.profiles.compare import Change, changes, significant
+from costmodel.profiles.estimate import FEWEST, Estimate
+from costmodel.profiles.files import load
+from costmodel.profiles.records import Clock, Profile, Run, Settings, Subject
+from costmodel.profiles.timing import from_run
 from costmodel.report import claims
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
-from costmodel.report.timing import cells, from_run, notes, value
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.report.times import cells, notes, value
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 # ---- one profile -----------------------------------------------------------------------------------------------------
 
 
-def text(profile: Profile, name: str, keys: "Collection[tuple[Subject, How, Clock]]", form: str) -> str:
+def text(profile: Profile, name: str, keys: "Collection[tuple[Subject, Settings, Clock]]", form: str) -> str:
     """Runs of a profile, by key, as a sheet for every way to run; or as ``json``, ``csv``."""
     find_format(form)
     runs = [run for run in profile.runs if run.key in keys]
@@ -33,37 +34,6 @@ def text(profile: Profile, name: str, keys: "Collection[tuple[Subject, How, Cloc
         return render_csv([_flat(profile, name, run) for run in runs])
     ways = dict.fromkeys((run.how, run.clock) for run in runs)
     return render([_sheet(profile, name, [r for r in runs if (r.how, r.clock) == way]) for way in ways], form)
-
-
-def estimates(profile: Profile) -> "pd.DataFrame":
-    """A pandas frame, a row a run: what was timed and how, the median in seconds, the percentage of the standard cell,
-    the 95 % interval and the verdict of each. The names of sizes are those of ``sweep(...).frame()``, to merge with.
-
-    >>> import costmodel
-    >>> frame = costmodel.estimates(costmodel.read_profile("paper"))
-    >>> frame[frame.device == "cuda"][["subject", "median_s", "pct"]].round(2).iloc[2]
-    subject     spatial-LSTM-ICNet v2 3x3 1024x2048
-    median_s                                   0.07
-    pct                                      104.83
-    Name: 15, dtype: object
-    """
-    import pandas as pd
-
-    rows = []
-    for run in profile.runs:
-        timing = from_run(profile, "", run)
-        row = run.columns() | {"machine": timing.machine, "date": " ".join(timing.dates), "median_s": timing.median_s}
-        row["pct"] = timing.pct
-        for estimated, unit, factor in ((timing.seconds, "s", 1), (timing.ratio, "pct", 100)):
-            low, high = (estimated.interval if estimated else None) or (None, None)
-            row[f"{unit}_low"] = None if low is None else factor * low
-            row[f"{unit}_high"] = None if high is None else factor * high
-            row[f"{unit}_verdict"] = estimated.verdict if estimated else None
-        rows.append(row)
-    judged = [f"{unit}_{part}" for unit in ("s", "pct") for part in ("low", "high", "verdict")]
-    frame = pd.DataFrame(rows, columns=[*Run.column_names(), "machine", "date", "median_s", "pct", *judged])
-    sizes = [name for names in SIDES.values() for name in names]
-    return frame.astype(dict.fromkeys(sizes, "Int64"))  # whole numbers, or missing
 
 
 def _record(profile: Profile, name: str, run: Run) -> dict[str, Any]:
@@ -166,62 +136,6 @@ def _summary(name: str, path: Path) -> dict[str, Any]:
     date = host.date.date().isoformat() if host.date else None
     facts = {"date": date, "torch": host.torch, "source": host.source}
     return record | {"machine": machines, "runs": len(profile.runs)} | facts
-
-
-# ---- two -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Change:
-    """A run that two profiles have. ``ratio``: its time in the second relative to the first; ``relative``: the same of
-    its times relative to the standard cell (None: there is none)."""
-
-    run: Run
-    before: Estimate
-    after: Estimate
-    ratio: Estimate
-    relative: Estimate | None
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "subject": self.run.subject.title,
-            "how": self.run.how.title,
-            "before_s": self.before.value,
-            "before_verdict": self.before.verdict,
-            "after_s": self.after.value,
-            "after_verdict": self.after.verdict,
-            **_ratio("ratio", self.ratio),
-            **_ratio("relative", self.relative),
-        }
-
-
-def _ratio(name: str, ratio: Estimate | None) -> dict[str, Any]:
-    return {
-        name: ratio and ratio.value,
-        f"{name}_interval": ratio and ratio.interval and list(ratio.interval),
-        f"{name}_significant": significant(ratio),
-    }
-
-
-def significant(ratio: Estimate | None) -> bool | None:
-    """Whether the interval of a ratio leaves out 1; None where too few processes, or no ratio, can tell."""
-    if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
-        return None
-    return not ratio.interval[0] <= 1 <= ratio.interval[1]
-
-
-def changes(first: Profile, second: Profile) -> list[Change]:
-    """Every run that both have, in the second one's order."""
-    found = []
-    for run in second.runs:
-        if (old := first.by_key.get(run.key)) is None:
-            continue
-        standard = (run.subject.standard, run.how, run.clock)
-        relative = None
-        if standard != run.key and standard in first.by_key and standard in second.by_key:
-            relative = estimate.relative_change((run, second.by_key[standard]), (old, first.by_key[standard]))
-        found.append(Change(run, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
-    return found
 
 
 def diff(

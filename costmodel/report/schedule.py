@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe import key_frames
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.ops import Map
-from costmodel.describe.work import Cost, Event
-from costmodel.price.schedule import FORMULAS, MODES, Schedule, Stages, dff, dff_propagate, schedule
-from costmodel.published import low_latency as published
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
+from costmodel.errors import InvalidInput
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.report.low_latency import comparisons, published_record
+from costmodel.report.times import number
+from costmodel.video.schedule import FORMULAS, MODES, Schedule, Stages
 
 if TYPE_CHECKING:
-    from costmodel.price.simulation import Simulation
-    from costmodel.profiles import How, Profile, Run
+    from costmodel.profiles.records import Profile, Run, Settings
+    from costmodel.video.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -110,12 +108,6 @@ def _interval(schedule: Schedule) -> str:
     return number(schedule.interval, 2) + ("" if len(schedule.gaps) == 1 else " (mean)")
 
 
-def number(value: float, digits: int = 4) -> str:
-    """Without trailing zeros; what so many digits would make 0, with its first ones."""
-    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
-    return f"{value:.{digits}g}" if value and float(text) == 0 else text
-
-
 def _parallel(schedules: Sequence[Schedule]) -> list[str]:
     if not schedules:
         return []
@@ -208,14 +200,14 @@ def stages_from(
 ) -> tuple[Stages, list[str]]:
     """Low and high of a described network, which has the parts ``model-low`` and ``model-key``, by the medians of a
     profile, in the first way that both were timed in; and what to say about them."""
-    from costmodel.describe.networks import NETWORKS, key_frame_parts
-    from costmodel.report.timing import from_run
+    from costmodel.describe.catalogue import NETWORKS, key_frame_parts
+    from costmodel.profiles.timing import from_run
 
     parts = key_frame_parts(model)
     if parts is None:
         known = ", ".join(filter(key_frame_parts, NETWORKS))
         raise InvalidInput(f"{model!r} has no parts for key frames: one of {known}")
-    found: dict[tuple[How, object], dict[str, Run]] = {}
+    found: dict[tuple[Settings, object], dict[str, Run]] = {}
     for run in profile.runs:
         if run.subject.network in parts:
             alike = run.subject.size, run.subject.classes
@@ -236,133 +228,3 @@ def stages_from(
         doubt = "" if verdict == "stable" else f"; {verdict}, see costmodel profiles {name}"
         notes.append(f"{stage}: {both[part].title} (profile {name}, {timing.machine}{doubt}).")
     return stages, notes
-
-
-# ---- published -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A time of a frame, in ms: as ``printed``, and as ``computed`` from what is stated (None: not the one, or not the
-    other). ``obtained``: stated or derived; ``source``: a key of `costmodel.published.low_latency.SOURCES`."""
-
-    method: str
-    quantity: str
-    printed: float | None
-    computed: float | None
-    obtained: str
-    source: str
-
-
-def times() -> list[Printed]:
-    """What is printed, beside what its own constants give."""
-    stages = Stages(published.LOW, published.HIGH, published.PROPAGATE, published.SELECT)
-    fixed, adaptive, parallel = (
-        schedule(stages, mode, published.INTERVAL) for mode in ("fixed", "adaptive", "parallel")
-    )
-    every = schedule(stages, "every")
-    found = [
-        Printed("whole network", "average, maximum", published.FULL, every.average_ms, "stated", "adaptive"),
-        Printed("high part", "time", published.HIGH, None, "stated", "adaptive"),
-        Printed("propagation", "time", published.PROPAGATE, None, "stated", "adaptive"),
-        Printed("low part", "time", None, published.LOW, "derived", "adaptive"),
-        Printed("scheduler", "time", None, published.SELECT, "derived", "adaptive"),
-        Printed("fixed", "average", None, fixed.average_ms, "derived", "adaptive"),
-        Printed("fixed", "maximum", None, fixed.maximum_ms, "derived", "adaptive"),
-        Printed(
-            "adaptive, sequential", "average", published.SEQUENTIAL_AVERAGE, adaptive.average_ms, "stated", "adaptive"
-        ),
-        Printed("adaptive, sequential", "maximum", None, adaptive.maximum_ms, "derived", "adaptive"),
-        Printed("adaptive, parallel", "latency", published.PARALLEL_LATENCY, parallel.average_ms, "stated", "adaptive"),
-    ]
-    for run in published.FLOW_RUNS:
-        propagate = dff_propagate(run.full, run.average, run.length)
-        again, name = dff(run.full, propagate, run.length), f"DFF, {run.machine}"
-        found += [
-            Printed(name, "every frame", run.full, None, "stated", "dff"),
-            Printed(name, "average", run.average, again.average, "stated", "dff"),
-            Printed(name, "maximum", None, again.maximum, "derived", "dff"),
-            Printed(name, "propagation", None, propagate, "derived", "dff"),
-        ]
-    return found
-
-
-def components() -> dict[str, Cost]:
-    """What the adaptive network adds to its backbone, for the published frame."""
-    low, high = (_features(channels) for channels in (published.LOW_CHANNELS, published.HIGH_CHANNELS))
-    return {
-        "scheduler": key_frames.scheduler(low),
-        "kernel predictor": key_frames.kernel_predictor(low),
-        "spatially variant convolution": key_frames.variant_conv(high),
-    }
-
-
-def _features(channels: int) -> Map:
-    rows, columns = (side // published.STRIDE for side in published.SIZE)
-    return Map(channels, rows, columns)
-
-
-def published_record() -> dict[str, Any]:
-    """All of it, as JSON."""
-    names = ("method", "average", "maximum")
-    untimed = published.WITHOUT_TIMES.items()
-    return {
-        "times": [asdict(each) for each in times()],
-        "methods": [dict(zip(names, formulas, strict=True)) | {"source": key} for key, formulas in untimed],
-        "accuracies": [asdict(each) for each in published.ACCURACIES],
-        "components": [
-            {"part": name, "macs": cost.work[Event.MAC], "params": cost.parameters}
-            for name, cost in components().items()
-        ],
-        "sources": dict(published.SOURCES),
-    }
-
-
-def comparisons() -> list[Sheet]:
-    """All of it, to read."""
-    return [_times(), _methods(), _accuracies(), _components()]
-
-
-def _times() -> Sheet:
-    found = times()
-    rows = [
-        [each.method, each.quantity]
-        + ["" if value is None else number(value) for value in (each.printed, each.computed)]
-        + [each.obtained, each.source]
-        for each in found
-    ]
-    lengths = ", ".join(dict.fromkeys(str(run.length) for run in published.FLOW_RUNS))
-    said = [
-        f"ms. computed: by the formulas, from what is stated: low = {published.FULL} - {published.HIGH}, scheduler = "
-        f"{published.FRONT} - {published.LOW} - {published.PROPAGATE}; a key frame every {published.INTERVAL} frames.",
-        "adaptive: the printed average is of sequential, the printed latency of parallel: a network has one.",
-        f"DFF, l = {lengths}: average (c_full + (l - 1)*c_prop)/l, solved for c_prop; maximum c_full.",
-        *(f"{key}: {published.SOURCES[key]}." for key in dict.fromkeys(each.source for each in found)),
-    ]
-    columns = ["method", "quantity", "printed", "computed", "obtained", "source"]
-    labels = [*columns[:2], "printed ms", "computed ms", *columns[4:]]
-    return Sheet("Published times of a frame", columns, "llrrll", rows, said, keys=2, labels=labels)
-
-
-def _methods() -> Sheet:
-    rows = [[name, average, maximum, key] for key, (name, average, maximum) in published.WITHOUT_TIMES.items()]
-    said = [f"{key}: {published.SOURCES[key]}." for key in published.WITHOUT_TIMES]
-    title = "Methods without published times of their parts"
-    return Sheet(title, ["method", "average", "maximum", "source"], "llll", rows, said)
-
-
-def _accuracies() -> Sheet:
-    rows = [[each.method, number(each.miou), each.source] for each in published.ACCURACIES]
-    said = [f"stated there, a key frame every {published.INTERVAL} frames, Cityscapes."]
-    return Sheet("Published quality", ["method", "mIoU %", "source"], "lrl", rows, said)
-
-
-def _components() -> Sheet:
-    body = [[name, f"{cost.work[Event.MAC]:,}", f"{cost.parameters:,}"] for name, cost in components().items()]
-    said = [
-        f"inferred from the description of the method, for a {'x'.join(map(str, published.SIZE))} frame at stride "
-        f"{published.STRIDE}, {published.LOW_CHANNELS} low and {published.HIGH_CHANNELS} high channels, the reduced "
-        "map of the key frame kept; convolutions alone.",
-        f"the kernels are a tensor of {key_frames.kernels(_features(published.HIGH_CHANNELS)).elements:,} elements.",
-    ]
-    return Sheet("Components of the adaptive network", ["part", "MACs", "params"], "lrr", body, said)

@@ -4,22 +4,23 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.cells import CONV_LSTM
-from costmodel.describe.errors import InvalidInput
+from costmodel.errors import InvalidInput
 from costmodel.price.sweep import Row, Sweep
+from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report import claims
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
-from costmodel.report.timing import Timing, cells, flat, notes, timings
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.report.times import cells, notes
 
 if TYPE_CHECKING:
-    from costmodel.profiles import How, Profile, Subject
+    from costmodel.profiles.records import Profile, Settings, Subject
 
 MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
 
 
 def subject(sweep: Sweep, row: Row) -> "Subject":
     """What is timed for a row: one step of the cell."""
-    from costmodel.profiles import Subject
+    from costmodel.profiles.records import Subject
 
     (cell,) = (cell for cell in sweep.cells if cell.name == row.cell)
     return Subject.of_cell(cell, kernel=row.kernel, channels=row.channels, size=row.size)
@@ -29,7 +30,7 @@ def text(
     sweep: Sweep,
     form: str,
     profiles: "Mapping[str, Profile] | None" = None,
-    keep: "Callable[[How], bool]" = lambda how: True,
+    keep: "Callable[[Settings], bool]" = lambda how: True,
 ) -> str:
     """The sweep as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``, with what profiles say about its
     points, as far as ``keep`` wants it."""
@@ -57,8 +58,8 @@ def costs(sweep: Sweep) -> Sheet:
 
 
 def times(
-    sweep: Sweep, profiles: "Mapping[str, Profile]", keep: "Callable[[How], bool]" = lambda how: True
-) -> "dict[tuple[str, How], Sheet]":
+    sweep: Sweep, profiles: "Mapping[str, Profile]", keep: "Callable[[Settings], bool]" = lambda how: True
+) -> "dict[tuple[str, Settings], Sheet]":
     """A sheet for every profile and way to run."""
     rows = list(sweep.rows())
     return _time_sheets(sweep, rows, [_timings(sweep, row, profiles, keep) for row in rows], profiles)
@@ -69,7 +70,9 @@ def _recurrences(sweep: Sweep) -> dict[str, str]:
     return {cell.name: cell.recurrence.name for cell in sweep.cells if cell.recurrence is not CONV_LSTM}
 
 
-def _timings(sweep: Sweep, row: Row, profiles: "Mapping[str, Profile]", keep: "Callable[[How], bool]") -> list[Timing]:
+def _timings(
+    sweep: Sweep, row: Row, profiles: "Mapping[str, Profile]", keep: "Callable[[Settings], bool]"
+) -> list[Timing]:
     if not profiles:
         return []
     about = subject(sweep, row)
@@ -167,7 +170,7 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
 
 def _time_sheets(
     sweep: Sweep, rows: list[Row], times: list[list[Timing]], profiles: "Mapping[str, Profile]"
-) -> "dict[tuple[str, How], Sheet]":
+) -> "dict[tuple[str, Settings], Sheet]":
     ways = {(t.profile, t.how): t.machine for found in times for t in found}
     sheets = {}
     for (name, how), machine in ways.items():

@@ -4,24 +4,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe.catalogue import Entry, entries
+from costmodel.describe.catalogue import NETWORKS, describe_network, find_networks
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
-from costmodel.describe.errors import InvalidInput
-from costmodel.describe.networks import NETWORKS, describe_network, find_networks
 from costmodel.describe.ops import Pair
-from costmodel.describe.size import Size, as_size, int_pair
+from costmodel.describe.selection import Entry, entries
+from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.published import PrintedTable, erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
-from costmodel.report.render import find_format, render, render_csv, render_json
-from costmodel.report.sheet import Sheet
-from costmodel.report.timing import Timing, cells, flat, milliseconds, notes, timings
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+from costmodel.report.times import cells, milliseconds, notes
+from costmodel.work.size import Size, as_size, int_pair
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from costmodel.profiles import How, Profile, Subject
+    from costmodel.profiles.records import Profile, Settings, Subject
 
 
 # By the network that the others of a table extend.
@@ -126,11 +127,11 @@ class Table:
 
     def subject(self, row: TableRow) -> "Subject":
         """What is timed for a row: the network without its training heads."""
-        from costmodel.profiles import Subject
+        from costmodel.profiles.records import Subject
 
         return Subject.of_network(row.entry, self.kernel)
 
-    def timed(self, name: str, profile: "Profile", keep: "Callable[[How], bool]" = lambda how: True) -> "Table":
+    def timed(self, name: str, profile: "Profile", keep: "Callable[[Settings], bool]" = lambda how: True) -> "Table":
         """The same table with what a profile says about its rows, as far as ``keep`` wants it."""
 
         def merged(row: TableRow) -> tuple[Timing, ...]:
@@ -229,12 +230,12 @@ class Table:
         usual = {name: value for row in self.rows for name, value in NETWORKS[row.entry.model].options.items()}
         return ", ".join(f"{name} {value}" for name, value in self.options.items() if value != usual[name])
 
-    def times(self) -> "dict[tuple[str, How], Sheet]":
+    def times(self) -> "dict[tuple[str, Settings], Sheet]":
         """A sheet for every profile and way to run."""
         ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
         return {(name, how): self._time(name, how, machine) for (name, how), machine in ways.items() if how}
 
-    def _time(self, profile: str, how: "How", machine: str) -> Sheet:
+    def _time(self, profile: str, how: "Settings", machine: str) -> Sheet:
         printed = how.dtype is not None and any(
             t.clock == "published" and t.device == how.device for row in self.rows for t in row.timings
         )

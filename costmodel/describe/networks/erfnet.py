@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from costmodel.describe.cells import Cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Concat, Conv, Map, Norm, Pair, Pool, Shuffle, TransposedConv
 from costmodel.describe.program import Value, relu
-from costmodel.describe.size import Size
-from costmodel.describe.work import Event, Work
+from costmodel.errors import InvalidInput
+from costmodel.work.events import Event, Work
+from costmodel.work.size import Size
 
 EPS = 1e-3  # of every batch norm
 DILATIONS = {9: 2, 10: 4, 11: 8, 12: 16, 13: 2, 14: 4, 15: 8, 16: 16}  # by layer

@@ -7,11 +7,11 @@ recurrent cell may sit, the description calls ``site(name, value)``, which retur
 from collections.abc import Callable, Mapping
 
 from costmodel.describe.cells import Cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.ops import Conv, Norm, Pair, Pool, Resize
 from costmodel.describe.program import Trace, Value, relu
 from costmodel.describe.training_graph import initialise, moving_averages, padded_grid
-from costmodel.describe.work import Event
+from costmodel.errors import InvalidInput
+from costmodel.work.events import Event
 
 # Where a recurrent cell may stand: after which layer, see `icnet`.
 SITES = ("low", "medium", "high", "final")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from costmodel.describe.cells import Cell
-from costmodel.describe.errors import InvalidInput
 from costmodel.describe.networks.icnet import SITES, icnet, normalise, rectify
 from costmodel.describe.ops import Pair
 from costmodel.describe.program import Value
+from costmodel.errors import InvalidInput
 
 
 def lstm_icnet(

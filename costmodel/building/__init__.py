@@ -1,0 +1,1 @@
+"""Descriptions as torch modules, and held against them. Needs torch."""

@@ -1,0 +1,191 @@
+"""Description against reality: the same events, parameters and outputs, and the same totals as two foreign counters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from costmodel.building.module import Streaming, build, check_memory
+from costmodel.building.reference import REFERENCES
+from costmodel.counting.observe import observe
+from costmodel.describe.program import Program
+from costmodel.errors import InvalidInput
+from costmodel.price.conventions import FVCORE, TORCH
+from costmodel.work.events import Event, Work
+
+PARTS = (Event.MAC, Event.NORM, Event.RESIZE)  # of what descriptions are made of, what fvcore counts
+
+# Eq. (1) twice in float32 with sums in another order: a few units in the last place of numbers near 1.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison: the described value, the one seen elsewhere, and in words how they differ ("" if they agree)."""
+
+    what: str
+    described: Any
+    seen: Any
+    difference: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.difference
+
+
+@dataclass(frozen=True)
+class Check:
+    """All comparisons for one subject."""
+
+    subject: str
+    program: Program
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+    @property
+    def fvcore_parts(self) -> dict[str, int]:
+        """What fvcore's total consists of, by kind of event and price: why it is not half of FlopCounterMode's."""
+        work = self.program.work.running
+        return {f"{FVCORE.prices[event]} x {event.value}": FVCORE.prices[event] * work[event] for event in PARTS}
+
+
+def check(program: Program, subject: str = "") -> Check:
+    """Build the module of a description and compare the two; ``subject`` names it in reports.
+
+    Events, launches and FlopCounterMode run on meta tensors; fvcore and the outputs on real ones, so this takes the
+    time of about three frames.
+
+    >>> import costmodel
+    >>> costmodel.check(costmodel.cell("sep", kernel=5, channels=8, size=(6, 9))).ok
+    True
+    """
+    if not isinstance(program, Program):
+        raise InvalidInput(f"check takes a description, not {program!r}")
+    with torch.device("meta"):
+        ghost = build(program).eval()
+    check_memory([program])
+    with torch.random.fork_rng(devices=[]):  # a mismatch repeats, and the caller's random numbers stay
+        torch.manual_seed(0)
+        module = build(program).eval()
+    with torch.inference_mode(False):  # which would hide what the counters look for
+        return compare(program, ghost, module, subject or program.name)
+
+
+def compare(program: Program, ghost: Streaming, module: Streaming, subject: str) -> Check:
+    """As `check`, for given modules: ``ghost`` on the meta device and a real one."""
+    frame = torch.empty(1, *ghost.frame_shape, device="meta")
+    arguments = (frame, ghost.zeros(frame))
+    seen = observe(ghost, *arguments)
+    described = program.work.running
+    parameters = sum(p.numel() for p in module.parameters())
+    findings = [
+        Finding("events", described, seen.cost.work, _event_differences(described, seen.cost.work)),
+        Finding(
+            "unknown ops",
+            {},
+            dict(seen.uncounted),
+            ", ".join(f"{n} x {op}" for op, n in seen.uncounted.items()),
+        ),
+        _number("launches", program.cost.launches, seen.cost.launches),
+        _number("parameters", program.parameters, parameters),
+        _number("FlopCounterMode", TORCH.flops(described), flop_counter_count(ghost, *arguments)),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(1, *module.frame_shape, generator=generator)
+    state = tuple(torch.randn(s.shape, generator=generator) for s in module.zeros(real))
+    findings.append(_number("fvcore", FVCORE.flops(described), fvcore_count(module, real, *([state] if state else []))))
+    errors = list(_output_errors(program, module, real, state))
+    if errors:
+        worst = max(errors)
+        ok = worst <= TOLERANCE  # NaN is not
+        findings.append(
+            Finding(
+                "outputs",
+                0.0,
+                worst,
+                "" if ok else f"largest deviation from the cell by hand {worst:.1e} > {TOLERANCE:.0e}",
+            )
+        )
+    return Check(subject, program, tuple(findings))
+
+
+def _number(what: str, described: int, seen: int) -> Finding:
+    return Finding(
+        what,
+        described,
+        seen,
+        "" if described == seen else f"described {described:,}, seen {seen:,} ({seen - described:+,})",
+    )
+
+
+def _event_differences(described: Work, seen: Work) -> str:
+    return "; ".join(
+        f"{event.value}: described {described[event]:,}, seen {seen[event]:,} ({seen[event] - described[event]:+,})"
+        for event in Event
+        if described[event] != seen[event]
+    )
+
+
+def _output_errors(
+    program: Program, module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]
+) -> Iterator[float]:
+    """The largest deviation of each cell inside from its equations by hand, on the values that reach it.
+
+    Recurrences of the user's own have no reference: for them there is nothing to yield.
+    """
+    inputs = {step.name: step.inputs[0].name for step in program.steps}
+    states = {state.before.name: state.after.name for state in program.states}
+    values: dict[str, torch.Tensor] = {}
+    for cell, recurrence in program.recurrences:
+        if recurrence not in REFERENCES:
+            continue
+        values = values or _record(module, frame, state)
+        prefix = f"{cell}." if cell else ""
+        x = next(inputs[step.name] for step in program.steps if step.name.startswith(f"{prefix}x"))
+        before = [name for name in states if name.rpartition(".")[0] == cell]
+        with torch.no_grad():
+            expected = REFERENCES[recurrence](
+                module.body.get_submodule(cell), *(values[name.replace(".", "_")] for name in (x, *before))
+            )
+        after = [values[states[name].replace(".", "_")] for name in before]
+        yield max(float((a - e).abs().max()) for a, e in zip(after, expected, strict=True))
+
+
+def _record(module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    """Every intermediate value of one frame, by name."""
+    values: dict[str, torch.Tensor] = {}
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if isinstance(result, torch.Tensor):
+                values[n.name] = result
+            return result
+
+    with torch.no_grad():
+        Recorder(module.body, garbage_collect_values=False).run(frame, *state)
+    return values
+
+
+def fvcore_count(module: torch.nn.Module, *args: Any) -> int:
+    """What ``fvcore.nn.FlopCountAnalysis`` prints (MACs, called flops). It needs real tensors: meta ones fail there."""
+    from fvcore.nn import FlopCountAnalysis
+
+    with torch.no_grad():
+        analysis = FlopCountAnalysis(module, args)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        return int(analysis.total())
+
+
+def flop_counter_count(module: torch.nn.Module, *args: Any) -> int:
+    """What ``torch.utils.flop_counter.FlopCounterMode`` prints (FLOPs, two per MAC)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*args)
+    return int(counter.get_total_flops())

@@ -1,0 +1,263 @@
+"""What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
+
+Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors. Letters
+in the place of sizes give closed forms: the same run on symbolic sizes, compared with numbers at several sizes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from costmodel.counting.call import run
+from costmodel.counting.observe import Operation
+from costmodel.counting.shapes import letters_of, meta_tensor, shape_of
+from costmodel.errors import InvalidInput
+from costmodel.price.conventions import Convention, find_convention
+from costmodel.work.cost import NOTHING, Cost
+from costmodel.work.events import Event, Work
+from costmodel.work.size import Size, as_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONVOLUTIONS = (
+    *(torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d),
+    *(torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d),
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one call of a module did, operation by operation.
+
+    ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
+    ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
+    ``held``: bytes of parameters, buffers and inputs (-1: not followed, of a real run). ``saved``: bytes that the
+    forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
+    many calls are counted together. ``kernels``: the parameters that are weights of convolution modules.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    modules: Mapping[str, str]
+    own_parameters: Mapping[str, int]
+    letters: tuple[str, ...] = ()
+    condition: str = ""
+    held: int = 0
+    saved: Mapping[str, int] = field(default_factory=dict)
+    frames: int = 1
+    kernels: int = 0
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Events, parameters, bytes read and written, kernels started."""
+        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params, kernels=self.kernels)
+
+    @property
+    def work(self) -> Work:
+        return self.cost.work
+
+    @property
+    def params(self) -> int:
+        """Parameters, shared ones once."""
+        return sum(self.own_parameters.values())
+
+    @property
+    def macs(self) -> Size:
+        """Multiply-accumulates."""
+        return self.work[Event.MAC]
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
+        the fullest moment. Without workspaces of kernels and what an allocator rounds up."""
+        return self._peak(lambda each: each.live)
+
+    @property
+    def cpu_peak_memory(self) -> int:
+        """Bytes that the call needs at once on a CPU: `peak_memory` with the copies that oneDNN's convolutions make of
+        contiguous maps, in blocks of 16 channels, as with AVX-512 and two threads or more; one thread makes fewer."""
+        return self._peak(lambda each: each.live + each.workspace)
+
+    def _peak(self, at: Callable[[Operation], int]) -> int:
+        if self.letters or self.held < 0:
+            raise InvalidInput("peak memory is followed without values and in numbers: neither with letters nor real")
+        return self.held + max(map(at, self.operations), default=0)
+
+    @property
+    def forward(self) -> "Count":
+        """The forward pass alone."""
+        return self._only(backward=False)
+
+    @property
+    def backward(self) -> "Count":
+        """The backward pass alone; without operations where none was asked for."""
+        return self._only(backward=True)
+
+    def _only(self, backward: bool) -> "Count":
+        return replace(self, operations=tuple(each for each in self.operations if each.backward is backward))
+
+    def flops(self, convention: "str | Convention" = "torch") -> Size:
+        """The price of the work under a convention; its `unit` may be MACs."""
+        return find_convention(convention).flops(self.work)
+
+    @property
+    def uncounted(self) -> Counter[str]:
+        """Operations without a rule, with the shapes of their inputs, and how often each came: they are not counted."""
+        return Counter(
+            f"{each.op}({', '.join('x'.join(map(str, shape)) or 'scalar' for shape in each.inputs)})"
+            for each in self.operations
+            if not each.priced
+        )
+
+    def formula(self, convention: "str | Convention" = "torch") -> dict[str, str]:
+        """Closed forms in Python syntax, in the letters of the inputs: of FLOPs (or the unit of the convention),
+        multiply-accumulates, parameters, bytes read and written."""
+        from costmodel.price.symbols import simplified_text
+
+        if not self.letters:
+            raise InvalidInput("no letters in the inputs: a formula is in those, such as 1x3xHxW")
+        price = find_convention(convention)
+        sizes = {f"{price.unit}s": self.flops(price), "MACs": self.macs, "parameters": self.params}
+        sizes |= {"bytes read": self.cost.reads, "bytes written": self.cost.writes}
+        return {name: simplified_text(size) for name, size in sizes.items()}
+
+    def of(self, path: str) -> tuple[Operation, ...]:
+        """The operations of a module and of those in it; all for ""."""
+        inside = f"{path}."
+        return tuple(o for o in self.operations if not path or o.path == path or o.path.startswith(inside))
+
+    def cut(self, depth: int | None = None) -> dict[str, tuple[Operation, ...]]:
+        """Operations by the path of the module whose code called them, at most ``depth`` names deep, in order."""
+        found: dict[str, list[Operation]] = {}
+        for each in self.operations:
+            path = each.path if depth is None else ".".join(each.path.split(".")[:depth]) if each.path else ""
+            found.setdefault(path if depth != 0 else "", []).append(each)
+        return {path: tuple(operations) for path, operations in found.items()}
+
+    def frame(self, convention: "str | Convention" = "torch") -> "pd.DataFrame":
+        """A pandas frame, a row an operation, in order: module, operation, shapes, FLOPs, MACs, bytes."""
+        import pandas as pd
+
+        price = find_convention(convention)
+        rows = [
+            {
+                "module": each.path,
+                "class": self.modules.get(each.path, ""),
+                "operation": each.op,
+                "inputs": each.inputs,
+                "output": each.output,
+                "flops": price.flops(each.cost.work),
+                "macs": each.cost.work[Event.MAC],
+                "reads": each.cost.reads,
+                "writes": each.cost.writes,
+                "live": each.live,
+                "priced": each.priced,
+                "backward": each.backward,
+            }
+            for each in self.operations
+        ]
+        columns = [
+            "module",
+            "class",
+            "operation",
+            "inputs",
+            "output",
+            "flops",
+            "macs",
+            "reads",
+            "writes",
+            "live",
+            "priced",
+        ]
+        frame = pd.DataFrame(rows, columns=[*columns, "backward"])
+        frame.attrs.update(convention=price.name, unit=price.unit, inputs=self.inputs)
+        return frame
+
+
+def count(
+    module: Any, /, *inputs: Any, real: bool = False, backward: bool = False, frames: int = 1, **kwargs: Any
+) -> Count:
+    """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
+
+    ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for
+    closed forms: ``"1x3xHxW"``. ``real`` runs on real tensors, for modules whose path depends on values. ``backward``
+    adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module so often, each call after
+    the first with the state that the last one left: the last of its outputs, given after the inputs (all outputs of a
+    cell such as `torch.nn.LSTMCell`). `InvalidInput` where the module refuses its inputs or needs values.
+
+    >>> import costmodel, torch
+    >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
+    >>> counted.params, counted.macs, counted.flops("torch"), counted.flops("paper")
+    (36, 64, 128, 136)
+    >>> costmodel.count(torch.nn.Linear(8, 4), "Nx8").formula()["FLOPs"]
+    '64*N'
+    """
+    net = _callable(module)
+    how: dict[str, Any] = {"backward": backward, "frames": as_size("frames", frames)}
+    letters = [side for each in inputs if isinstance(each, str) for side in letters_of(each)]
+    if letters:
+        if real:
+            raise InvalidInput("letters have no values: give sizes for --real")
+        from costmodel.counting.symbolic import count_symbolic
+
+        return count_symbolic(net, inputs, tuple(dict.fromkeys(letters)), kwargs, how)
+    given = tuple(meta_tensor(each) if isinstance(each, str) else each for each in inputs)
+    shapes = tuple(each if isinstance(each, str) else shape_of(each) for each in inputs)
+    if not tree_leaves((given, kwargs)):
+        raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
+    names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
+    if real and isinstance(net, torch.nn.Module) and any(each.is_meta for each in [*net.parameters(), *net.buffers()]):
+        raise InvalidInput(f"real: {type(net).__name__} is on the meta device, without values: make it on a device")
+    paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
+    saved: dict[str, int] = {}
+    operations = run(net, given, kwargs, paths, real=real, saved=saved, **how)
+    state = [*net.parameters(), *net.buffers()] if isinstance(net, torch.nn.Module) else []
+    held = _stored([*state, *(each for each in tree_leaves((given, kwargs)) if isinstance(each, torch.Tensor))])
+    held = -1 if real else held
+    return replace(_counted(net, shapes, operations, names), held=held, saved=saved, frames=frames)
+
+
+def _stored(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of tensors, those that share a storage once."""
+    storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def _counted(net: Any, shapes: tuple[str, ...], operations: Sequence[Operation], names: Mapping[str, Any]) -> Count:
+    seen: set[int] = set()
+    own: dict[str, int] = {}
+    for path, each in names.items():
+        fresh = [p for p in each.parameters(recurse=False) if id(p) not in seen]
+        seen |= {id(p) for p in fresh}
+        own[path] = sum(p.numel() for p in fresh)
+    convolutions = [each.weight for each in names.values() if isinstance(each, CONVOLUTIONS)]
+    kernels = sum({id(weight): weight.numel() for weight in convolutions}.values())
+    classes = {path: type(each).__name__ for path, each in names.items()}
+    name = type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function")
+    return Count(name, shapes, tuple(operations), classes, own, kernels=kernels)
+
+
+def _callable(module: Any) -> Any:
+    """What runs: a compiled module's original, an exported program's module."""
+    if isinstance(module, torch.export.ExportedProgram):
+        return module.module()
+    original = getattr(module, "_orig_mod", module)
+    if isinstance(original, torch.nn.DataParallel):
+        original = original.module
+    if isinstance(original, torch.nn.Module):
+        if any(isinstance(p, torch.nn.parameter.UninitializedParameter) for p in original.parameters()):
+            raise InvalidInput(
+                f"{type(original).__name__} has lazy layers, whose sizes the first real call decides: run it once"
+            )
+        if isinstance(original, torch.jit.ScriptModule):
+            raise InvalidInput("a scripted module hides its operations: give the module that it was made from")
+    if not callable(original):
+        raise InvalidInput(f"{type(module).__name__} {module!r:.60} cannot be called: give a module or a function")
+    return original

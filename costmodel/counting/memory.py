@@ -1,0 +1,32 @@
+"""What each operation of torch's dispatcher does, as events.
+
+A rule takes the result and the operation's own arguments and returns the events; None where it does not know this
+use. Operations are found by their name in ``aten``, in place or not; what torch calls pointwise and has no rule of its
+own is counted as such. What no rule knows is listed by whoever observes, never left out in silence.
+"""
+
+from typing import Any
+
+import torch
+
+BLOCK = 16  # channels of a block, in oneDNN's layout for AVX-512
+FEWEST = 5  # channels below which the input stays as it is
+
+
+def channels_last(x: Any) -> bool:
+    """Whether it is a map whose channels are next to each other."""
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def workspace(result: Any, x: Any, weight: Any, *rest: Any) -> int:
+    """Bytes that oneDNN's convolution on a CPU needs besides its result: it copies contiguous maps, the weights and the
+    result into blocks of channels; the result comes back when the other copies are gone."""
+    if x.dim() < 4 or not x.is_contiguous() or channels_last(weight) or x.shape[1] < FEWEST:
+        return 0
+
+    def blocked(each: Any) -> int:
+        channels = int(each.shape[1])
+        return int(each.numel()) // channels * -(-channels // BLOCK) * BLOCK * int(each.element_size())
+
+    whole, out = blocked(result), int(result.numel() * result.element_size())
+    return max(blocked(x) + int(weight.numel() * weight.element_size()) + whole - out, whole)

@@ -1,0 +1,181 @@
+"""What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
+
+Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors. Letters
+in the place of sizes give closed forms: the same run on symbolic sizes, compared with numbers at several sizes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from costmodel.counting.call import run
+from costmodel.counting.count import Count, _counted, count
+from costmodel.counting.shapes import letters_of, meta_tensor, shape_of, with_sizes
+from costmodel.errors import InvalidInput
+from costmodel.work.cost import Cost
+from costmodel.work.events import Event, Work
+
+if TYPE_CHECKING:
+    from costmodel.price.symbols import Guard
+
+
+# Sizes that stand for letters while torch traces: some modules need sides that can be halved several times.
+STEP = 64
+PROBES = (1, 2, 3, 7, 30, 4099)  # where a formula is tried besides
+LARGEST = 4099  # up to where it is asked whether guards hold
+MOST_TURNS = 12
+MOST_NAMED = 5
+_UNTRACEABLE = re.compile("SymInt|concrete integers")
+
+
+def count_symbolic(
+    net: Any, inputs: tuple[Any, ...], letters: tuple[str, ...], kwargs: Mapping[str, Any], how: Mapping[str, Any]
+) -> Count:
+    """Run on symbolic sizes, and compare with runs on numbers."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    from costmodel.price.symbols import Guard, in_user_symbols
+
+    hints = _usual(letters)
+    sizes = ShapeEnv(duck_shape=False)
+    mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
+    named: dict[str, str] = {}
+    given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(inputs))
+    names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
+    paths = {id(each): path for path, each in reversed(names.items())}
+    try:
+        operations = run(net, given, kwargs, paths, real=False, mode=mode, **how)
+    except InvalidInput as error:
+        if _UNTRACEABLE.search(str(error.__cause__)):
+            reason = f"torch cannot trace {type(net).__name__} with letters for sizes"
+            raise InvalidInput(f"no closed form: {reason}; give numbers") from error
+        told = re.sub(r"\bs\d+\b", lambda found: named.get(found[0], found[0]), str(error))
+        traced = ", ".join(f"{name} = {size}" for name, size in hints.items())
+        raise InvalidInput(f"{told} (traced at {traced})") from error
+
+    fixed = {str(symbol) for symbol, found in sizes.replacements.items() if found.is_number}
+    if repeats := [name for symbol, name in named.items() if symbol in fixed]:
+        raise InvalidInput(
+            f"no closed form in {', '.join(dict.fromkeys(repeats))}: it decides what runs, such as how often a loop "
+            "over time is repeated; give a number for it"
+        )
+
+    def plain(size: Any) -> Any:
+        return in_user_symbols(size.node.expr if isinstance(size, torch.SymInt) else int(size), named)
+
+    def shape(sizes: tuple[Any, ...]) -> Any:
+        return tuple(plain(size) for size in sizes)
+
+    found = [
+        replace(
+            each,
+            cost=Cost(
+                Work({event: plain(size) for event, size in each.cost.work.items()}),
+                reads=plain(each.cost.reads),
+                writes=plain(each.cost.writes),
+                launches=each.cost.launches,
+            ),
+            inputs=tuple(map(shape, each.inputs)),
+            output=shape(each.output),
+        )
+        for each in operations
+    ]
+    shapes = tuple(each if isinstance(each, str) else shape_of(each) for each in inputs)
+    counted = replace(_counted(net, shapes, found, names), letters=letters)
+    counted = replace(counted, frames=how["frames"])
+    granted = {str(each.expr): each.expr for each in sizes.guards}
+    guards = [Guard(expr, named) for expr in granted.values() if expr.free_symbols]
+    return replace(counted, condition=_condition(counted, net, inputs, kwargs, how, guards))
+
+
+def _usual(letters: Sequence[str]) -> dict[str, int]:
+    """Sizes for the letters to trace with."""
+    return {name: STEP * (3 + place) for place, name in enumerate(letters)}
+
+
+def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, str], place: int) -> Any:
+    """A shape with letters as a tensor of symbolic sizes; ``named`` learns which of torch's symbols is which letter."""
+    from torch._dynamo.source import ConstantSource
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
+
+    if not isinstance(given, str):
+        return given
+    sides = given.partition(":")[0].split("x")
+    tensor = meta_tensor(with_sizes(given, hints))
+    if not letters_of(given):
+        return tensor
+    dynamic = [DimDynamic.DYNAMIC if side in hints else DimDynamic.STATIC for side in sides]
+    context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
+    made = mode.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"input{place}"))
+    for side, size in zip(sides, made.shape, strict=True):
+        if side in hints:
+            named[size.node.expr.name] = side
+    return made
+
+
+def _condition(
+    counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], how: Mapping[str, Any], guards: "Sequence[Guard]"
+) -> str:
+    """Compare with integer counts at several sizes, odd, small and large ones, and on both sides of what torch took
+    for granted; what has to hold for the sizes, or nothing."""
+    from costmodel.price.symbols import at
+
+    letters = counted.letters
+
+    def diagonal(first: int, step: int) -> dict[str, int]:
+        return {name: first + step * place for place, name in enumerate(letters)}
+
+    def agrees(sizes: Mapping[str, int]) -> bool:
+        given = [with_sizes(each, sizes) if isinstance(each, str) else each for each in inputs]
+        try:
+            exact = count(net, *given, **how, **kwargs)
+        except InvalidInput:  # the module refuses such sizes
+            return False
+        return all(at(counted.work[event], sizes) == exact.work[event] for event in Event) and (
+            at(counted.cost.reads, sizes),
+            at(counted.cost.writes, sizes),
+        ) == (exact.cost.reads, exact.cost.writes)
+
+    usual = [diagonal(STEP * factor, STEP) for factor in (2, 3, 5)]
+    others = [diagonal(2 * STEP + 13, 6), *(diagonal(size, 0) for size in PROBES), *_turns(letters, guards)]
+    bad = [sizes for sizes in [*usual, *others] if not agrees(sizes)]
+    if not bad:
+        return ""
+    good = [sizes for sizes in [*usual, *others] if sizes not in bad]
+    needed = [guard for guard in guards if all(map(guard, good)) and not all(map(guard, bad))]
+    single = all(len(guard.letters) == 1 for guard in needed)
+    if single and good and all(any(not guard(sizes) for guard in needed) for sizes in bad):
+        words = [_where(name, letters, needed) for name in letters if any(name in guard.letters for guard in needed)]
+        if all(words):
+            return "sizes with " + " and ".join(words)
+    if wrong := [sizes for sizes in usual if sizes in bad]:
+        told = ", ".join(f"{name} = {size}" for name, size in wrong[0].items())
+        raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
+    if others[0] in bad:
+        return f"{' and '.join(letters)} multiples of {STEP}, as far as tried"
+    told = "; ".join(", ".join(f"{name} = {size}" for name, size in sizes.items()) for sizes in bad[:MOST_NAMED])
+    return f"some sizes alone, which are not known: it is wrong at {told}{'; ...' if bad[MOST_NAMED:] else ''}"
+
+
+def _where(name: str, letters: Sequence[str], guards: "Sequence[Guard]") -> str:
+    from costmodel.price.symbols import where
+
+    usual = _usual(letters)
+    return where(name, [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)])
+
+
+def _turns(letters: Sequence[str], guards: "Sequence[Guard]") -> list[dict[str, int]]:
+    """Sizes on both sides of where a guard begins or ceases to hold; of guards with few such places first."""
+    usual, found = _usual(letters), []
+    for name in letters:
+        for guard in guards:
+            if name in guard.letters:
+                holds = [guard({**usual, name: size}) for size in range(1, LARGEST + 1)]
+                turns = [size for size in range(1, LARGEST) if holds[size] != holds[size - 1]]
+                found += [(len(turns), name, side) for turn in turns[:2] for side in (turn, turn + 1)]
+    places = dict.fromkeys((name, size) for _, name, size in sorted(found))
+    return [{**usual, name: size} for name, size in list(places)[:MOST_TURNS]]

@@ -1,0 +1,94 @@
+"""What tables are about: every chosen network of the catalogue with every chosen cell, under the paper's names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from costmodel.describe.catalogue import NETWORKS, describe_network, find_network, find_networks
+from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
+from costmodel.describe.program import Program
+from costmodel.errors import InvalidInput
+from costmodel.work.size import int_pair
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A described network and how it came about: with which cells, for frames of which size, for how many classes."""
+
+    model: str
+    cell: Cell | None
+    sites: Mapping[str, Cell]
+    program: Program
+    size: tuple[int, int]
+    classes: int
+
+    @property
+    def approach(self) -> str:
+        own = {site: kind.name for site, kind in self.sites.items()}
+        return approach(self.model, *self._cell(), own)
+
+    @property
+    def base(self) -> str:
+        """What percentages are of: the same network with standard cells, or the one that a variant is of."""
+        network = NETWORKS.get(self.model)
+        if network is not None and network.family and network.base:
+            return approach(network.base, None)
+        name, recurrence = self._cell()
+        return approach(self.model, name and "standard", recurrence)
+
+    def _cell(self) -> tuple[str | None, str]:
+        return (self.cell.name, self.cell.recurrence.name) if self.cell else (None, CONV_LSTM.name)
+
+
+def approach(
+    model: str | None, cell: str | None, recurrence: str = CONV_LSTM.name, sites: Mapping[str, str] | None = None
+) -> str:
+    """The paper's name of a row: the cell unless it is standard, the network; in brackets, what the paper has not.
+
+    Without a network, of a single cell: ``sep cell``.
+    """
+    if model is None:
+        name = f"{cell} cell"
+    else:
+        name = NETWORKS[model].approach if model in NETWORKS else model
+        name = name if cell in (None, "standard") else f"{cell}-{name}"
+    asides = [] if recurrence == CONV_LSTM.name else [recurrence]
+    asides += [f"{site} {kind}" for site, kind in (sites or {}).items()]
+    return f"{name} ({', '.join(asides)})" if asides else name
+
+
+def entries(
+    models: "str | Iterable[str] | None" = None,
+    cells: "str | Cell | Iterable[str | Cell] | None" = None,
+    *,
+    sites: "Mapping[str, str | Cell] | None" = None,
+    recurrence: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
+) -> dict[str, Entry]:
+    """The rows by approach, in the paper's order; a network that others extend comes with them. ``options`` go to the
+    networks that have them."""
+    wanted = find_networks(models)
+    known = {site: None for model in wanted for site in find_network(model).sites}
+    for site in sites or {}:
+        if site not in known:
+            raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
+    chosen = find_cells(cells, recurrence)
+    others = {site: find_cell(kind, recurrence) for site, kind in (sites or {}).items()}
+    rows = []
+    for model, network in NETWORKS.items():
+        if model not in {*wanted, *(NETWORKS[other].base for other in wanted)}:
+            continue
+        own = {name: value for name, value in options.items() if name in network.options} | settings
+        own["size"] = int_pair("size", network.size if own.get("size") is None else own["size"])
+        own["classes"] = network.classes if own.get("classes") is None else own["classes"]
+        where = own["size"], own["classes"]
+        if not network.sites:
+            rows.append(Entry(model, None, {}, describe_network(model, **own), *where))
+            continue
+        for cell in chosen:
+            at = {site: kind for site, kind in others.items() if site in network.sites and kind != cell}
+            program = describe_network(model, cell=dict.fromkeys(network.sites, cell) | at, **own)
+            rows.append(Entry(model, cell, at, program, *where))
+    return {row.approach: row for row in rows}

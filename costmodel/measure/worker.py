@@ -1,0 +1,136 @@
+"""Timing under the contract: fresh child processes, subjects in turns, raw samples kept as they come.
+
+A *group* is the subjects whose ratios matter: their processes are alive together and take turns (A B C, A B C, ...), so
+that drift of the machine hits all of them alike. A *block* is one such set of fresh processes, from start to end; every
+group gets several blocks, spread over the whole run.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from typing import Any, Protocol
+
+from costmodel.errors import InvalidInput
+from costmodel.measure.host import ENVIRONMENT, NOT_INHERITED, cores
+from costmodel.measure.jobs import Job, JobFailed
+
+
+class OutOfTime(Exception):
+    """The budget ended while a block was getting ready."""
+
+
+class Worker(Protocol):
+    """A process that times one job."""
+
+    def started(self, seconds: float | None) -> None:
+        """Wait until it has loaded what it needs. `OutOfTime` after ``seconds``."""
+
+    def ready(self, seconds: float | None) -> dict[str, Any]:
+        """Build the subject and warm up; facts about it. `OutOfTime` after ``seconds``."""
+
+    def turn(self) -> float:
+        """One more sample, in seconds per call."""
+
+    def finish(self) -> dict[str, Any]:
+        """Facts about the timed calls; the process ends."""
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+
+
+class ChildWorker:
+    """A fresh Python process with the pinned environment; see `costmodel.measure.child`."""
+
+    def __init__(self, job: Job, verify: bool) -> None:
+        self.job = job
+        self.pipe, theirs = Pipe()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        threads = job.how.threads or len(cores())
+        environment["OMP_NUM_THREADS"] = str(threads)
+        environment |= {} if verify else ENVIRONMENT
+        cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
+        with theirs, _pinned(cpus):
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "costmodel.measure.child", str(theirs.fileno())],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=self.log,
+                start_new_session=True,  # Ctrl-C is for the runner, which then asks for what there is
+            )
+        self.task = (job.program, job.how, cpus, verify)
+
+    def started(self, seconds: float | None) -> None:
+        self._receive(seconds)
+
+    def ready(self, seconds: float | None) -> dict[str, Any]:
+        self._send(self.task)
+        facts: dict[str, Any] = self._receive(seconds)
+        return facts
+
+    def turn(self) -> float:
+        self._send("turn")
+        return float(self._receive())
+
+    def finish(self) -> dict[str, Any]:
+        self._send("finish")
+        answer = self._receive()
+        while not isinstance(answer, dict):  # the sample of a turn that was interrupted
+            answer = self._receive()
+        self.process.wait()
+        return answer
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # with what it may have started to compile
+        self.process.wait()
+        self.pipe.close()
+        self.log.close()
+
+    def _send(self, message: Any) -> None:
+        try:
+            self.pipe.send(message)
+        except OSError:
+            self._fail()
+
+    def _receive(self, seconds: float | None = None) -> Any:
+        try:
+            if not self.pipe.poll(seconds):
+                raise OutOfTime
+            answer = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._fail()
+        if isinstance(answer, InvalidInput):
+            raise JobFailed(self.job, str(answer))
+        return answer
+
+    def _fail(self) -> None:
+        code = self.process.wait()
+        self.log.seek(0)
+        last = self.log.read().decode(errors="replace").strip().splitlines()[-1:]
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        memory = "; it may have run out of memory" if code == -9 else ""
+        said = f": {last[0]}" if last else ""
+        raise JobFailed(self.job, f"its process {how}{memory}{said}")
+
+
+@contextmanager
+def _pinned(cpus: Sequence[int] | None) -> Iterator[None]:
+    """What is started inside may use these CPUs alone."""
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

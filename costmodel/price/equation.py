@@ -1,0 +1,206 @@
+"""Closed forms: the cost of a cell as a formula, derived by tracing its description with symbols for sizes.
+
+Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds what it prints, to be compared with.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import sympy
+
+from costmodel.describe.cells import Cell, describe_cell, find_cell
+from costmodel.describe.ops import Conv, Pair
+from costmodel.describe.program import Program
+from costmodel.errors import InvalidInput
+from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.symbols import (
+    Dx,
+    Dy,
+    Expr,
+    I,
+    Kx,
+    Ky,
+    O,
+    closed,
+    fraction,
+    leading_term,
+    ordered,
+    product,
+    shortest,
+    square,
+    text,
+)
+from costmodel.work.events import Event
+from costmodel.work.size import Size, int_pair
+
+
+def symbolic_program(cell: Cell) -> Program:
+    """One time step in the paper's letters; with I = O where the cell needs that."""
+    try:
+        return describe_cell(cell, kernel=(Kx, Ky), channels=(I, O), size=(Dx, Dy))
+    except InvalidInput:
+        return describe_cell(cell, kernel=(Kx, Ky), channels=O, size=(Dx, Dy))
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of Table I at I = O: ``total`` operations (convolutions; else per output element) and their price."""
+
+    operation: str
+    total: Expr
+    price: int
+    flops: Expr
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The cost per position of a cell relative to the standard one, at I = O, without what is counted once.
+
+    ``exact``: eqs. (5), (8), (11). ``leading``: its leading term for large I. ``convolutions``: without the pointwise
+    work, which is the paper's approximation. For depth it is not the leading term: the pointwise work stays a fixed
+    part of the cell (37 beside 16 Kx Ky), however large I is.
+    """
+
+    exact: Expr
+    leading: Expr
+    convolutions: Expr
+
+
+@dataclass(frozen=True)
+class RatioValue:
+    """A ratio at given sizes: exact, and as the convolutions alone promise (the paper's approximation)."""
+
+    exact: Fraction
+    approximation: Fraction
+
+    @property
+    def error(self) -> Fraction:
+        """Approximation minus exact."""
+        return self.approximation - self.exact
+
+
+class Equation:
+    """The cost of one time step of a cell, as a formula under a convention, for odd kernels.
+
+    ``general`` holds for any I and O; ``equal`` is its value at I = O in the form that the paper prints (a factor per
+    output element in I, times ``O Dx Dy``); ``square`` is that at Kx = Ky; ``once`` is what a convention counts
+    once and not per position (random initialisers; 0 for most); ``items`` are the rows of Table I; ``ratio`` is
+    relative to the standard cell. All are sympy expressions.
+    """
+
+    def __init__(self, cell: Cell, convention: Convention) -> None:
+        self.cell = cell
+        self.convention = convention
+        self.program = symbolic_program(cell)
+        total = closed(convention.flops(self.program.work))
+        self.once = ordered(total.subs({Dx: 0, Dy: 0}))
+        self.position = sympy.expand((total - total.subs({Dx: 0, Dy: 0})) / (Dx * Dy))
+
+    @property
+    def general(self) -> Expr:
+        """Per time step, for any I and O; for I = O only where the cell needs that (it then has no I)."""
+        convolutions = sympy.factor(self.convention.prices[Event.MAC] * self.macs)
+        tail = self.position - sympy.expand(convolutions)
+        shared = all(sympy.fraction(sympy.cancel(part / O))[1] == 1 for part in (convolutions, tail))
+        common = O if shared else sympy.Integer(1)
+        inner = [sympy.factor(sympy.cancel(part / common)) for part in (convolutions, tail) if part != 0]
+        return product(sympy.Add(*inner, evaluate=False) if len(inner) > 1 else sum(inner), common, Dx, Dy)
+
+    @property
+    def macs(self) -> Expr:
+        """Multiply-accumulates per position."""
+        return closed(self.program.work[Event.MAC] / (Dx * Dy))
+
+    @property
+    def element(self) -> Expr:
+        """The cost per output element at I = O, in I."""
+        return sympy.expand(sympy.expand(self.position / O).subs(O, I))
+
+    @property
+    def equal(self) -> Expr:
+        return product(ordered(self.element), O, Dx, Dy)
+
+    @property
+    def square(self) -> Expr:
+        """At I = O and Kx = Ky."""
+        return product(ordered(square(self.element)), O, Dx, Dy)
+
+    @property
+    def needs_equal(self) -> bool:
+        """Whether the cell exists for I = O only."""
+        return bool(self.program.inputs[0].map.channels == O)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        convolutions = sum(isinstance(step.op, Conv) for step in self.program.steps)
+        rows = []
+        for event, count in self.program.work.items():
+            if not (price := self.convention.prices[event]):
+                continue
+            each = closed(count / (O * Dx * Dy)).subs(O, I)
+            if event is Event.MAC:
+                rows.append(
+                    Item("convolution", sympy.Integer(convolutions), price, product(ordered(price * each), O, Dx, Dy))
+                )
+            elif each.has(Dx):  # not per position
+                rows.append(Item(event.value, ordered(closed(count)), price, ordered(closed(price * count))))
+            else:
+                rows.append(Item(event.value, each, price, product(price * each, O, Dx, Dy)))
+        return tuple(rows)
+
+    @property
+    def standard(self) -> "Equation":
+        """The standard cell with the same recurrence."""
+        return Equation(replace(find_cell("standard"), recurrence=self.cell.recurrence), self.convention)
+
+    def _standard_with_a_price(self) -> "Equation":
+        standard = self.standard
+        if standard.element == 0:
+            raise InvalidInput(f"convention {self.convention.name} prices nothing of a standard cell: no ratio to it")
+        return standard
+
+    @property
+    def ratio(self) -> Ratio:
+        standard = self._standard_with_a_price()
+        exact = sympy.cancel(self.element / standard.element)
+        convolutions = sympy.expand(self.macs.subs(O, I)) / sympy.expand(standard.macs.subs(O, I))
+        return Ratio(fraction(exact), leading_term(exact, I), shortest(convolutions))
+
+    def at(self, kernel: "Size | Pair" = 3, channels: "Size | Pair" = 128) -> RatioValue:
+        """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
+        describe_cell(self.cell, kernel=kernel, channels=channels, size=(1, 1))  # refuses what cannot be
+        values = dict(zip((Kx, Ky, I, O), (*int_pair("kernel", kernel), *int_pair("channels", channels)), strict=True))
+        if self.convention.prices[Event.MOVE] and not all(values[side] % 2 for side in (Kx, Ky)):
+            raise InvalidInput(f"formulas are for odd kernels where {self.convention.name} prices moved elements")
+        standard = self._standard_with_a_price()
+        return RatioValue(
+            Fraction(int(self.position.subs(values)), int(standard.position.subs(values))),
+            Fraction(int(self.macs.subs(values)), int(standard.macs.subs(values))),
+        )
+
+    @property
+    def terms(self) -> tuple[Expr, ...]:
+        """The cost per time step at I = O, and what is counted once if anything is."""
+        return (self.equal,) if self.once == 0 else (self.equal, ordered(sympy.expand(self.once.subs(O, I))))
+
+    def __str__(self) -> str:
+        return " + ".join(text(term) for term in self.terms)
+
+    def __repr__(self) -> str:
+        return f"<Equation {self.cell.name}, convention {self.convention.name}: {self}>"
+
+
+def equation(
+    cell: "str | Cell" = "standard", convention: "str | Convention" = "paper", *, recurrence: str | None = None
+) -> Equation:
+    """The cost of one time step of a cell as a formula.
+
+    >>> from costmodel import equation
+    >>> str(equation("sep"))
+    '(16*Kx*Ky + 16*I + 37)*O*Dx*Dy'
+    >>> equation("depth").ratio.convolutions
+    1/I
+    >>> equation("depth").at(kernel=3, channels=128).exact
+    Fraction(181, 18469)
+    """
+    return Equation(find_cell(cell, recurrence), find_convention(convention))

@@ -1,0 +1,174 @@
+"""Closed forms: the cost of a cell as a formula, derived by tracing its description with symbols for sizes.
+
+Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds what it prints, to be compared with.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy
+
+from costmodel.errors import InvalidInput
+from costmodel.work.size import Size
+
+Expr = Any  # sympy has no types
+
+# Kernel sides are odd, as everywhere in the paper: an even one adds a copy, which no convention prices.
+Kx, Ky = sympy.symbols("Kx Ky", integer=True, positive=True, odd=True)
+I, O, Dx, Dy = sympy.symbols("I O Dx Dy", integer=True, positive=True)
+LETTERS = (Kx, Ky, I, O, Dx, Dy)
+LATEX = {Kx: "K_x", Ky: "K_y", Dx: "D_x", Dy: "D_y"}
+
+
+def parse(text: str) -> Expr:
+    """A printed equation, in Python syntax and the letters above, as an expression."""
+    return sympy.sympify(text, locals={str(letter): letter for letter in LETTERS})
+
+
+def closed(expr: Expr) -> Expr:
+    """Expanded, without rounding: ``O // 2`` is O/2, for the channels that divide."""
+    return sympy.expand(sympy.sympify(expr).replace(sympy.floor, lambda argument: argument))
+
+
+def square(expr: Expr) -> Expr:
+    """The expression at Kx = Ky."""
+    return sympy.expand(expr.subs(Ky, Kx))
+
+
+def fraction(expr: Expr) -> Expr:
+    """A cancelled fraction, numerator and denominator in the paper's order."""
+    numerator, denominator = (ordered(part) for part in sympy.fraction(expr))
+    inverses = [sympy.Pow(factor, -1, evaluate=False) for factor in sympy.Mul.make_args(denominator) if factor != 1]
+    return product(numerator, *inverses)
+
+
+def leading_term(expr: Expr, letter: Expr) -> Expr:
+    """The leading term of a rational function for a large letter."""
+    numerator, denominator = (sympy.Poly(part, letter) for part in sympy.fraction(sympy.cancel(expr)))
+    power = letter ** (numerator.degree() - denominator.degree())
+    return shortest(numerator.LC() / denominator.LC() * power)
+
+
+def shortest(expr: Expr) -> Expr:
+    """The shortest of the expanded, the combined and the factored form; its terms short ones first."""
+    forms = (sympy.expand(sympy.cancel(expr)), sympy.cancel(expr), sympy.factor(expr))
+    form = min(forms, key=lambda form: len(str(form)))
+    if not form.is_Add:
+        return form
+    return sympy.Add(*sorted(form.args, key=lambda term: (len(str(term)), str(term))), evaluate=False)
+
+
+def ordered(polynomial: Expr) -> Expr:
+    """A polynomial printed in the paper's order: terms by falling degree, letters as in K_x K_y I O."""
+    letters = [letter for letter in LETTERS if polynomial.has(letter)]
+    if not letters:
+        return polynomial
+    numerator, denominator = sympy.fraction(sympy.together(polynomial))
+    if denominator.free_symbols:
+        return polynomial
+    terms = []
+    for powers, coefficient in sympy.Poly(numerator, *letters).terms(order="grlex"):
+        factors = [letter**power for letter, power in zip(letters, powers, strict=True) if power]
+        coefficient = coefficient / denominator
+        terms.append(sympy.Mul(*([coefficient] if coefficient != 1 or not factors else []), *factors, evaluate=False))
+    return sympy.Add(*terms, evaluate=False) if len(terms) > 1 else terms[0]
+
+
+def product(*factors: Expr) -> Expr:
+    """The product, its factors kept in this order."""
+    flat = [part for factor in factors for part in (factor.args if factor.is_Mul else (factor,)) if part != 1]
+    return sympy.Mul(*flat, evaluate=False) if len(flat) > 1 else sympy.Mul(*flat)
+
+
+def text(expr: Expr) -> str:
+    """The expression in Python syntax, in the order in which it was built."""
+    return str(sympy.sstr(expr, order="none"))
+
+
+def latex(expr: Expr) -> str:
+    """The expression as LaTeX, in the paper's letters."""
+    return str(sympy.latex(expr, symbol_names=LATEX, mul_symbol="dot", order="none"))
+
+
+# How torch spells what sympy has, too.
+_SPELLED: dict[str, Callable[..., Expr]] = {
+    "FloorDiv": lambda a, b: sympy.floor(a / b),
+    "CleanDiv": lambda a, b: sympy.floor(a / b),
+    "Mod": sympy.Mod,
+    "PythonMod": sympy.Mod,
+    "Max": sympy.Max,
+    "Min": sympy.Min,
+}
+
+
+def in_user_symbols(size: Any, letters: Mapping[str, str]) -> Size:
+    """A size that torch traced, in the letters of the user: ``letters`` by the name of torch's symbol.
+
+    Whole numbers stay. `InvalidInput` where it is no closed form of sums, products and floors.
+    """
+    if isinstance(size, int):
+        return size
+    found = _spelled(size, letters)
+    known = (sympy.Symbol, sympy.Number, sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min)
+    if odd := {type(part).__name__ for part in sympy.preorder_traversal(found) if not isinstance(part, known)}:
+        raise InvalidInput(f"no closed form: the sizes depend on the inputs through {', '.join(sorted(odd))}")
+    return int(found) if found.is_Integer else found
+
+
+def _spelled(expr: Any, letters: Mapping[str, str]) -> Expr:
+    found = expr.replace(
+        lambda e: type(e).__name__ in _SPELLED and not isinstance(e, sympy.Max | sympy.Min | sympy.Mod),
+        lambda e: _SPELLED[type(e).__name__](*e.args),
+    )
+    names = {symbol: letter(letters[symbol.name]) for symbol in found.free_symbols if symbol.name in letters}
+    return found.xreplace(names)
+
+
+class Guard:
+    """What torch took for granted about the sizes when it traced, such as ``H <= 500``; elsewhere the module may do
+    something else."""
+
+    def __init__(self, traced: Any, letters: Mapping[str, str]) -> None:
+        expr = _spelled(traced, letters)
+        self.letters = sorted(symbol.name for symbol in expr.free_symbols)
+        self._holds = sympy.lambdify([letter(name) for name in self.letters], expr, modules="math")
+
+    def __call__(self, sizes: Mapping[str, int]) -> bool:
+        try:
+            return bool(self._holds(*(sizes[name] for name in self.letters)))
+        except (ArithmeticError, NameError, TypeError):  # a division by zero; a function that only torch has
+            return False
+
+
+def where(name: str, holds: Sequence[bool]) -> str:
+    """In words, for which sizes (from 1 on) something holds; nothing where that takes more than a few words."""
+    inside = [size for size, held in enumerate(holds, 1) if held]
+    if not inside or all(holds):
+        return ""
+    first, last, step = inside[0], inside[-1], inside[1] - inside[0] if len(inside) > 1 else 1
+    if inside != list(range(first, last + 1, step)):
+        return ""
+    if step > 1:
+        multiples = first % step == 0 and last + step > len(holds)
+        return (f"{name} a multiple of {step}" + (f" from {first}" if first > step else "")) if multiples else ""
+    if last == len(holds):
+        return f"{name} >= {first}"
+    return f"{name} <= {last}" if first == 1 else f"{first} <= {name} <= {last}"
+
+
+def letter(name: str) -> sympy.Symbol:
+    """A size, by its name."""
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
+def at(size: Size, sizes: Mapping[str, int]) -> int:
+    """The number that an expression in letters has at given sizes."""
+    return size if isinstance(size, int) else int(size.subs({letter(name): n for name, n in sizes.items()}))
+
+
+def simplified_text(size: Size) -> str:
+    """An expression in Python syntax, common factors outside, in the shorter of two forms; a number with its digits."""
+    if isinstance(size, int):
+        return str(size)
+    forms = [sympy.factor_terms(size), sympy.factor_terms(sympy.expand(size))]
+    return min(map(text, forms), key=len)

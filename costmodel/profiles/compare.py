@@ -1,0 +1,67 @@
+"""Profiles to read: the runs of one, a list of many, and two compared run by run."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from costmodel.profiles import estimate
+from costmodel.profiles.estimate import FEWEST, Estimate
+from costmodel.profiles.records import Profile, Run
+
+if TYPE_CHECKING:
+    pass
+
+
+# ---- two -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """A run that two profiles have. ``ratio``: its time in the second relative to the first; ``relative``: the same of
+    its times relative to the standard cell (None: there is none)."""
+
+    run: Run
+    before: Estimate
+    after: Estimate
+    ratio: Estimate
+    relative: Estimate | None
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "subject": self.run.subject.title,
+            "how": self.run.how.title,
+            "before_s": self.before.value,
+            "before_verdict": self.before.verdict,
+            "after_s": self.after.value,
+            "after_verdict": self.after.verdict,
+            **_ratio("ratio", self.ratio),
+            **_ratio("relative", self.relative),
+        }
+
+
+def _ratio(name: str, ratio: Estimate | None) -> dict[str, Any]:
+    return {
+        name: ratio and ratio.value,
+        f"{name}_interval": ratio and ratio.interval and list(ratio.interval),
+        f"{name}_significant": significant(ratio),
+    }
+
+
+def significant(ratio: Estimate | None) -> bool | None:
+    """Whether the interval of a ratio leaves out 1; None where too few processes, or no ratio, can tell."""
+    if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
+        return None
+    return not ratio.interval[0] <= 1 <= ratio.interval[1]
+
+
+def changes(first: Profile, second: Profile) -> list[Change]:
+    """Every run that both have, in the second one's order."""
+    found = []
+    for run in second.runs:
+        if (old := first.by_key.get(run.key)) is None:
+            continue
+        standard = (run.subject.standard, run.how, run.clock)
+        relative = None
+        if standard != run.key and standard in first.by_key and standard in second.by_key:
+            relative = estimate.relative_change((run, second.by_key[standard]), (old, first.by_key[standard]))
+        found.append(Change(run, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
+    return found

@@ -1,0 +1,118 @@
+"""What samples say: medians over processes, how far they can be trusted, and when they cannot."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costmodel.profiles.records import Run
+
+RATIO_TOLERANCE = 0.03  # two measurements of a ratio on one machine shall agree this well
+TIME_TOLERANCE = 0.10  # seconds follow the drift of the whole machine
+FEWEST = 5  # processes: of fewer, not even their whole range holds the median in 95 of 100 cases (2 * 0.5 ** 5 is 6 %)
+RESAMPLES = 5000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median over processes with its 95 % bootstrap interval (None: one process).
+
+    ``verdict``: ``stable``; ``unstable``, where the interval is wider than the tolerance on a side, or there are fewer
+    than `FEWEST` processes; ``two modes``, where it is so because they fall into two groups: then ``modes`` has the
+    median and the number of processes of each. ``turns``: for a ratio, whether the two took turns.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    verdict: str
+    processes: int
+    modes: tuple[tuple[float, int], tuple[float, int]] | None = None
+    turns: bool = True
+
+
+def estimate(values: Sequence[float], tolerance: float) -> Estimate:
+    """From one value per process; the interval shall be within ``tolerance`` of the median on each side."""
+    return _judge(statistics.median(values), _resampled(values), len(values), tolerance, values)
+
+
+def _resampled(values: Sequence[float], seed: int = 0) -> NDArray[np.float64]:
+    """Medians of resampled values; the same for the same values and seed."""
+    draws = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values)))
+    return np.asarray(np.median(draws, axis=1))
+
+
+def _judge(
+    value: float, draws: NDArray[np.float64], processes: int, tolerance: float, values: Sequence[float] = ()
+) -> Estimate:
+    if processes == 1:
+        return Estimate(value, None, "unstable", processes)
+    low, high = (float(q) for q in np.quantile(draws, (0.025, 0.975)))
+    wide = max(high - value, value - low) > tolerance * value
+    modes = _two_modes(sorted(values), tolerance) if wide else None
+    verdict = "two modes" if modes else "unstable" if wide or processes < FEWEST else "stable"
+    return Estimate(value, (low, high), verdict, processes, modes)
+
+
+def _two_modes(values: Sequence[float], tolerance: float) -> "tuple[tuple[float, int], tuple[float, int]] | None":
+    """Two groups, each narrow beside the gap between them, which is wider than the tolerance."""
+    if len(values) < 3:
+        return None
+    gap, cut = max((b - a, n) for n, (a, b) in enumerate(itertools.pairwise(values), 1))
+    groups = [(statistics.median(group), len(group), group[-1] - group[0]) for group in (values[:cut], values[cut:])]
+    narrow = all(spread <= min(gap / 2, 3 * tolerance * middle) for middle, _, spread in groups)
+    if not narrow or gap <= tolerance * statistics.median(values):
+        return None
+    (low, few, _), (high, many, _) = groups
+    return (low, few), (high, many)
+
+
+def time(run: Run) -> Estimate:
+    """Seconds per call."""
+    return estimate(_medians(run), TIME_TOLERANCE)
+
+
+def ratio(run: Run, base: Run) -> Estimate:
+    """Time of one run relative to another's: taken within rounds, of the processes that took turns.
+
+    Where none did, of the medians, with the spreads of both; then the drift between the two is in it.
+    """
+    if run == base:
+        return Estimate(1.0, (1.0, 1.0), "stable", len(run.processes))
+    paired = _paired(run, base)
+    if paired:
+        return estimate(paired, RATIO_TOLERANCE)
+    return replace(quotient(_medians(run), _medians(base)), turns=False)
+
+
+def change(after: Run, before: Run) -> Estimate:
+    """Time of a run relative to the same run in another profile."""
+    return quotient(_medians(after), _medians(before))
+
+
+def relative_change(after: tuple[Run, Run], before: tuple[Run, Run]) -> Estimate:
+    """The same for the time relative to the standard cell (each a pair: the run, the standard one)."""
+    shares = [_paired(*pair) or [ratio(*pair).value] for pair in (after, before)]
+    return quotient(*shares)
+
+
+def quotient(above: Sequence[float], below: Sequence[float]) -> Estimate:
+    """The median of some values relative to that of others, independent of them."""
+    value = statistics.median(above) / statistics.median(below)
+    return _judge(value, _resampled(above, 1) / _resampled(below, 2), min(len(above), len(below)), RATIO_TOLERANCE)
+
+
+def _medians(run: Run) -> list[float]:
+    return [statistics.median(process.seconds) for process in run.processes]
+
+
+def _paired(run: Run, base: Run) -> list[float]:
+    """Ratios within rounds, a median for each pair of processes that took turns."""
+    turns = {process.started: process for process in base.processes if process.started is not None}
+    return [
+        statistics.median(a / b for a, b in zip(process.seconds, turns[process.started].seconds, strict=False))
+        for process in run.processes
+        if process.started in turns
+    ]

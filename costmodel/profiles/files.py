@@ -1,0 +1,133 @@
+"""The file format of ``profiles/``: one machine, what was timed on it and how, and every raw sample.
+
+JSON, one run a line, so that a re-measurement is a one-line diff. Nothing derived is stored. Files are validated when
+they are read, replaced as a whole when they are written, and locked while they grow.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from costmodel.errors import InvalidInput
+from costmodel.profiles.records import FORMAT, Profile
+
+if TYPE_CHECKING:
+    pass
+SHIPPED = Path(__file__).parents[1] / "recorded"  # in a wheel; in a checkout they are in profiles/
+
+
+def load(path: Path) -> Profile:
+    """Read and validate; `InvalidInput` names the file, the run and the field."""
+    if path.exists() and not path.is_file():
+        raise InvalidInput(f"{path}: not a file that holds a profile")
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors may put a mark in front
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
+    try:
+        return Profile.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {_in_words(error, text)}") from None
+
+
+def _in_words(error: ValidationError, text: str) -> str:
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        if problem["loc"] == ("format",) and isinstance(problem["input"], int):
+            return f"format {problem['input']}, and this version of costmodel reads format {FORMAT}: update costmodel"
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return f"damaged or cut short, not JSON: {first['ctx']['error']}"
+    place = ""
+    for part in first["loc"]:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}"
+    what = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict | list) or first["type"] == "missing" else f", not {first['input']!r}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{_run_in_words(first['loc'], text)}{place.lstrip('.') or 'runs'}: {what}{given}{more}"
+
+
+def _run_in_words(place: Sequence[int | str], text: str) -> str:
+    """Which run a place is in, by its line, where runs stand one a line."""
+    if len(place) < 2 or place[0] != "runs":
+        return ""
+    line = next((n for n, line in enumerate(text.splitlines(), 1) if line.startswith('"runs": [')), None)
+    return f"run {int(place[1]) + 1}{f' (line {line + 1 + int(place[1])})' if line else ''}: "
+
+
+def folders() -> list[Path]:
+    """Where profiles are looked for by name: ``profiles/`` here, then those that come with costmodel."""
+    own = Path(__file__).parents[2] / "profiles"
+    here = Path(os.path.realpath("profiles"))  # also of links that lead to themselves
+    return list(dict.fromkeys([here, SHIPPED if SHIPPED.is_dir() else own]))
+
+
+def available() -> dict[str, Path]:
+    """Profiles by name."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+            found.setdefault(path.stem, path)
+    return found
+
+
+def locate(name: str) -> Path:
+    """The file of a profile, given its path or its name."""
+    if name.endswith(".json") or os.sep in name:
+        return Path(name)
+    found = available()
+    if name not in found:
+        raise InvalidInput(f"no profile {name!r}: there are {', '.join(found) or 'none'}; or give the path of a file")
+    return found[name]
+
+
+def read(name: str) -> Profile:
+    """A recorded profile, by its name or the path of its file.
+
+    >>> import costmodel
+    >>> paper = costmodel.read_profile("paper")
+    >>> paper.host.name("cuda"), len(paper.runs)
+    ('NVIDIA TITAN X', 26)
+    """
+    return load(locate(name))
+
+
+def destination(name: str) -> Path:
+    """Where a new profile goes: a path as it is, a name to ``profiles/NAME.json`` here."""
+    if not name or name.endswith(("/", os.sep)) or Path(name).is_dir():
+        raise InvalidInput(f"{name!r} is no name of a profile: expected NAME or a path such as profiles/NAME.json")
+    path = Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
+    return path.resolve() if path.is_symlink() else path  # the file is replaced, not what points to it
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a profile for writing; a second writer is refused."""
+    from filelock import FileLock, Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):  # can a new file be put there?
+            pass
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from None
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InvalidInput(f"{path} cannot be written: it is read-only")
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InvalidInput(f"{path}: another process is writing to it") from None
+    try:
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed while it saved
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,361 @@
+"""The file format of ``profiles/``: one machine, what was timed on it and how, and every raw sample.
+
+JSON, one run a line, so that a re-measurement is a one-line diff. Nothing derived is stored. Files are validated when
+they are read, replaced as a whole when they are written, and locked while they grow.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import PositiveInt as Count
+
+from costmodel.describe.catalogue import NETWORKS
+from costmodel.describe.cells import Cell
+from costmodel.describe.selection import Entry, approach
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT: Literal[1] = 1
+Sides = tuple[int, int]
+Side = tuple[Count, Count]
+Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]  # a line, without what would steer a terminal
+Clock = Literal["wall", "cuda-events", "published"]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Subject(_Data):
+    """What was timed: one frame of a network without its training heads, or one step of a single cell.
+
+    Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: cells other than ``cell`` there.
+    """
+
+    network: Text | None = None
+    cell: Text | None = None
+    sites: tuple[tuple[Text, Text], ...] = ()
+    recurrence: Text = "convlstm"
+    kernel: Side | None = None
+    channels: Side | None = None
+    classes: Count | None = None
+    size: Side
+
+    @classmethod
+    def of_network(cls, entry: Entry, kernel: Sides) -> "Subject":
+        """A row of a table."""
+        sites = tuple((site, cell.name) for site, cell in entry.sites.items())
+        if entry.cell is None:
+            return cls(network=entry.model, classes=entry.classes, size=entry.size)
+        name, recurrence = entry.cell.name, entry.cell.recurrence.name
+        return cls(
+            network=entry.model,
+            cell=name,
+            sites=sites,
+            recurrence=recurrence,
+            kernel=kernel,
+            classes=entry.classes,
+            size=entry.size,
+        )
+
+    @classmethod
+    def of_cell(cls, cell: Cell, *, kernel: Sides, channels: Sides, size: Sides) -> "Subject":
+        """One step of a cell."""
+        return cls(cell=cell.name, recurrence=cell.recurrence.name, kernel=kernel, channels=channels, size=size)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if self.network is None and self.cell is None:
+            raise ValueError("neither a network nor a cell")
+        if (self.cell is None) != (self.kernel is None):
+            raise ValueError("a kernel goes with a cell")
+        if (self.network is None) != (self.channels is not None):
+            raise ValueError("channels are of a single cell")
+        if self.network is None and self.sites:
+            raise ValueError("sites are of a network")
+        if (self.network is None) != (self.classes is None):
+            raise ValueError("classes are of a network")
+        return self
+
+    @property
+    def name(self) -> str:
+        """As tables call it: ``depth-LSTM-ICNet v6``, ``sep cell``."""
+        return approach(self.network, self.cell, self.recurrence, dict(self.sites))
+
+    @property
+    def title(self) -> str:
+        """The name and the sizes, and the classes where they are not those that the network was published with."""
+        channels = self.channels and dict.fromkeys(self.channels)  # I = O is one number
+        sizes = ["x".join(map(str, sides)) for sides in (self.kernel, channels, self.size) if sides]
+        usual = NETWORKS[self.network].classes if self.network in NETWORKS else 19
+        classes = [f"{self.classes} classes"] if self.classes not in (None, usual) else []
+        return " ".join([self.name, *sizes, *classes])
+
+    @property
+    def standard(self) -> "Subject":
+        """What percentages refer to: the same with standard cells; the network that a variant is of; else itself."""
+        if self.cell is not None:
+            return self.model_copy(update={"cell": "standard", "sites": ()})
+        network = NETWORKS.get(self.network or "")
+        variant = network is not None and network.family and network.base
+        return self.model_copy(update={"network": network.base}) if network and variant else self
+
+
+class Settings(_Data):
+    """How it was run. What a machine or a publication leaves open is None.
+
+    ``frames``: 1 streams, the state carried from call to call; T > 1 recomputes a window of T frames from zeros for
+    every output. ``threads``: CPU threads of torch. ``tf32``, ``cuda_graph``, ``flush`` (of the L2 cache before every
+    call): CUDA alone.
+    """
+
+    device: Literal["cpu", "cuda"]
+    dtype: Literal["float32", "float64", "bfloat16", "float16"] | None = None
+    memory_format: Literal["contiguous", "channels_last"] | None = None
+    implementation: Literal["eager", "compiled"] | None = None
+    threads: Count | None = None
+    tf32: bool | None = None
+    cuda_graph: bool | None = None
+    flush: bool | None = None
+    batch: Count = 1
+    frames: Count = 1
+
+    @model_validator(mode="after")
+    def _fits_the_device(self) -> Self:
+        if self.device == "cpu" and (self.tf32, self.cuda_graph, self.flush) != (None, None, None):
+            raise ValueError("tf32, cuda_graph and flush are for cuda")
+        if self.device == "cuda" and self.threads is not None:
+            raise ValueError("threads are for cpu")
+        if len({self.dtype is None, self.memory_format is None, self.implementation is None}) > 1:
+            raise ValueError("dtype, memory_format and implementation are known together")
+        return self
+
+    def unit_of(self, one: str) -> str:
+        """What a call gives: ``one`` (a frame, a step), an output of a window of them, or a batch."""
+        return "batch" if self.batch > 1 else "output" if self.frames > 1 else one
+
+    @property
+    def title(self) -> str:
+        """In words, without what is as usual."""
+        if self.dtype is None:  # of a publication
+            return "as published"
+        parts: list[str] = [part for part in (self.dtype, self.memory_format, self.implementation) if part]
+        if self.threads is not None:
+            parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        parts += ["TF32" if self.tf32 else "no TF32"] if self.tf32 is not None and self.dtype == "float32" else []
+        parts += ["CUDA graph"] if self.cuda_graph else []
+        parts += ["L2 not flushed"] if self.flush is False else []
+        parts += [f"batch {self.batch}"] if self.batch > 1 else []
+        parts.append(f"window of {self.frames} frames recomputed" if self.frames > 1 else "state carried")
+        return ", ".join(parts)
+
+
+class GpuState(_Data):
+    """What NVML says of a GPU at a moment: clocks in MHz, watts, degrees Celsius, why it holds back. None: not told."""
+
+    sm_mhz: NonNegativeInt | None = None
+    memory_mhz: NonNegativeInt | None = None
+    power_w: float | None = None
+    temperature_c: int | None = None
+    throttle: tuple[Text, ...] | None = None
+
+
+class Process(_Data):
+    """What one fresh child process measured.
+
+    ``started`` is shared by the processes whose calls took turns: the n-th ``seconds`` of each belong to one round.
+    Each is a mean over ``calls`` calls, back to back. ``deviation``: of its output from the reference, relative to the
+    largest value there. ``minor_faults`` and ``system_seconds``: during the timed calls. ``peak_memory``: bytes, of the
+    process; ``peak_gpu_memory``: of torch's allocator.
+    """
+
+    started: AwareDatetime | None = None
+    calls: Count = 1
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    warmup_seconds: tuple[Seconds, ...] = ()
+    deviation: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    peak_memory: NonNegativeInt | None = None
+    peak_gpu_memory: NonNegativeInt | None = None
+    minor_faults: NonNegativeInt | None = None
+    system_seconds: Annotated[float, Field(ge=0)] | None = None
+    affinity: tuple[NonNegativeInt, ...] | None = None
+    gpu_before: GpuState | None = None
+    gpu_after: GpuState | None = None
+
+
+class Run(_Data):
+    """All processes that timed one subject in one way."""
+
+    subject: Subject
+    how: Settings
+    clock: Clock
+    processes: Annotated[tuple[Process, ...], Field(min_length=1)]
+
+    @property
+    def key(self) -> tuple[Subject, Settings, Clock]:
+        return self.subject, self.how, self.clock
+
+    @model_validator(mode="after")
+    def _is_by_its_clock(self) -> Self:
+        if (self.clock == "published") != (self.how.dtype is None):
+            raise ValueError("a way to run that leaves the dtype open belongs to a published time, and to nothing else")
+        if self.clock != "published" and (self.clock == "wall") != (self.how.device == "cpu"):
+            raise ValueError(
+                f"the clock of {self.how.device} is {'wall' if self.how.device == 'cpu' else 'cuda-events'}"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        return f"{self.subject.title}, {self.how.title}"
+
+    @staticmethod
+    def column_names() -> list[str]:
+        """The keys of `columns`."""
+        sizes = [name for names in SIDES.values() for name in names]
+        return [*_ABOUT, *sizes, *Settings.model_fields, "clock"]
+
+    def columns(self) -> dict[str, Any]:
+        """What was timed, how and by which clock, as columns of a frame; sizes under the names that sweeps use."""
+        about = self.subject
+        sites = ",".join(f"{site}={cell}" for site, cell in about.sites)
+        values = [about.title, about.network, about.cell, sites, about.recurrence, about.classes]
+        for field in SIDES:
+            values += getattr(about, field) or (None, None)
+        return dict(zip(self.column_names(), [*values, *dict(self.how).values(), self.clock], strict=True))
+
+
+_ABOUT = ("subject", "network", "cell", "sites", "recurrence", "classes")
+SIDES = {
+    "kernel": ("kernel_x", "kernel_y"),
+    "channels": ("in_channels", "out_channels"),
+    "size": ("rows", "columns"),
+}
+
+
+class Gpu(_Data):
+    """A GPU and what drives it; memory in bytes."""
+
+    name: Text
+    memory: Count | None = None
+    driver: Text | None = None
+    cuda: Text | None = None
+    cudnn: Text | None = None
+
+
+class Host(_Data):
+    """The machine and the software; memory in bytes. ``environment``: what was set for the child processes."""
+
+    cpu: Text
+    cores: Count | None = None
+    memory: Count | None = None
+    os: Text | None = None
+    python: Text | None = None
+    torch: Text | None = None
+    costmodel: Text | None = None
+    commit: Text | None = None
+    cudnn_benchmark: bool | None = None
+    environment: dict[Text, Text] = {}
+    gpu: Gpu | None = None
+    date: AwareDatetime | None = None
+    source: Text | None = None
+
+    def name(self, device: str) -> str:
+        return self.gpu.name if device == "cuda" and self.gpu else self.cpu
+
+    def merged(self, other: "Host") -> "Host":
+        """``other``, with what only this one knows: the GPU, if nothing is timed on it now."""
+        known = {key: getattr(self, key) for key in type(self).model_fields if getattr(other, key) is None}
+        return other.model_copy(update=known)
+
+    def differences(self, other: "Host") -> list[str]:
+        """In which respects runs of the two must not stand in one file; what one of them leaves open is none."""
+        mine, theirs = (h.model_dump(exclude={"date", "commit", "costmodel", "source"}) for h in (self, other))
+        return [
+            f"{key} {theirs[key]!r}, here {mine[key]!r}"
+            for key in mine
+            if mine[key] != theirs[key] and None not in (mine[key], theirs[key])
+        ]
+
+
+class Profile(_Data):
+    """A profile file. Immutable: `with_run` gives a new one."""
+
+    format: Literal[1] = FORMAT
+    host: Host
+    runs: tuple[Run, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_run_once(self) -> Self:
+        seen = set()
+        for run in self.runs:
+            if run.key in seen:
+                raise ValueError(f"{run.title} is there twice")
+            seen.add(run.key)
+            if run.how.device == "cuda" and self.host.gpu is None:
+                raise ValueError(f"{run.title} was timed on a GPU, but the host has none")
+        return self
+
+    @cached_property
+    def by_key(self) -> dict[tuple[Subject, Settings, Clock], Run]:
+        return {run.key: run for run in self.runs}
+
+    def with_run(self, run: Run) -> "Profile":
+        """This profile with ``run`` in the place of the one with the same subject, way and clock, or at the end."""
+        runs = self.by_key | {run.key: run}
+        return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs.values()))
+
+    def only(self, keep: Callable[[Settings], bool]) -> "Profile":
+        """This profile with the runs in the ways that ``keep`` wants."""
+        runs = tuple(run for run in self.runs if keep(run.how))
+        return Profile.model_construct(format=self.format, host=self.host, runs=runs)
+
+    def frame(self) -> "pd.DataFrame":
+        """A pandas frame of the raw samples, a row each: what was timed and how, number of the process and of the
+        round in it, seconds per call. ``attrs`` carries the machine."""
+        import pandas as pd
+
+        samples = [
+            run.columns() | {"process": number, "started": process.started, "round": round_, "seconds": seconds}
+            for run in self.runs
+            for number, process in enumerate(run.processes)
+            for round_, seconds in enumerate(process.seconds)
+        ]
+        frame = pd.DataFrame(samples, columns=[*Run.column_names(), "process", "started", "round", "seconds"])
+        frame.attrs.update(machine=self.host.cpu, gpu=self.host.gpu and self.host.gpu.name)
+        return frame
+
+    def text(self) -> str:
+        """The file: one run a line."""
+        lines = [run.model_dump_json(exclude_defaults=True) for run in self.runs]
+        host = self.host.model_dump_json(exclude_defaults=True)
+        runs = "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+        return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {runs}\n}}\n'
+
+    def save(self, path: Path) -> None:
+        """Replace the file as a whole: at every moment there is the old one or the new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.text())
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,8 @@
+"""Figures: each function draws what one kind of result says into matplotlib axes, and returns them."""
+
+from costmodel.report.figures.cells import kernels, promise
+from costmodel.report.figures.networks import layers, overview, quality, time
+from costmodel.report.figures.style import STYLE
+from costmodel.report.figures.video import flicker, timeline
+
+__all__ = ["STYLE", "flicker", "kernels", "layers", "overview", "promise", "quality", "time", "timeline"]

@@ -1,0 +1,285 @@
+"""Figures: each function draws what one kind of result says into matplotlib axes, and returns them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from costmodel.describe.program import Program
+from costmodel.errors import InvalidInput
+from costmodel.price.conventions import Convention, find_convention
+from costmodel.profiles.recording import recording
+from costmodel.profiles.timing import Timing
+from costmodel.published import erfnet
+from costmodel.published import lstm_icnet as published
+from costmodel.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    SOFT,
+    label,
+    legend,
+    mark,
+    milliseconds,
+    new_axes,
+    restricted,
+    sign,
+    solid,
+    unit,
+)
+from costmodel.report.figures.style import styles as styles_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from costmodel.profiles.records import Settings
+    from costmodel.report.table import Table, TableRow
+
+    Way: TypeAlias = tuple[str, Settings]
+COSTS = ("flops", "params", "time")
+METRICS = {**published.QUALITY, **erfnet.QUALITY}
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def overview(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
+    """Parameters, FLOPs and time of every row, relative to the first one, as in the paper's Fig. 1.
+
+    ``way``: the profile and way to run whose times are shown, a key of ``table.times()``; by default the first measured
+    one, else the published GPU times, as in the paper; none where the first row was not timed.
+    """
+    ax = new_axes(ax)
+    base, times = table.rows[0], _times(table, way, needed=way is not None)
+    whole = times.get(base.approach) if len(times) > 1 else None
+    if way is not None and whole is None:
+        raise InvalidInput(f"{base.approach}, which the others are relative to, or they were not timed in this way")
+    unit = f"{table.convention.unit}s"
+    series: list[tuple[str, list[tuple[float, bool] | None]]] = [
+        ("parameters", [(row.params / base.params, True) for row in table.rows]),
+        (unit, [(row.flops / base.flops, True) for row in table.rows]),
+    ]
+    if whole is not None:
+        found = [times.get(row.approach) for row in table.rows]
+        pairs = [(t.median_s / whole.median_s, solid(t) and solid(whole)) if t else None for t in found]
+        series.append(("time", pairs))
+    places = range(len(table.rows))[::-1]
+    looks = {name: look for (name, _), look in zip(series, zip(COLOURS, MARKERS, strict=False), strict=False)}
+    for name, points in series:
+        for place, point in zip(places, points, strict=True):
+            if point is not None:
+                ax.plot(point[0], place, ls="", clip_on=False, **mark(looks[name], point[1]))
+    names = [row.approach for row in table.rows]
+    names = names if max(map(len, names)) <= 22 else [_short(name) for name in names]
+    ax.set_yticks(list(places), names)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y")
+    ax.set_xlabel(f"relative to {base.approach}")
+    ax.xaxis.set_major_formatter("{x:g}x")
+    ax.set_xlim(left=min(0.9, *ax.get_xlim()))
+    legend(ax, looks)
+    hollow = any(point is not None and not point[1] for _, points in series for point in points)
+    frame = f"{'x'.join(map(str, table.size))} frame"
+    said = [f"{frame}, {unit}: convention {table.convention.name}", *(_about(table, times) if whole else [])]
+    wrap = 48 if max(map(len, names)) <= 24 else 36  # the names of the rows take half of the width
+    return sign(ax, *said, times=list(times.values()) if whole else (), hollow=hollow, wrap=wrap)
+
+
+def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
+    """Time against the FLOPs of a frame, with 95 % intervals; the dotted line is time in proportion to FLOPs, from the
+    first row on. ``way``: a key of ``table.times()``; by default the first measured one, else the published GPU times.
+    """
+    ax = new_axes(ax)
+    times = _times(table, way)
+    shown = [row for row in table.rows if row.approach in times]
+    style = styles_of(row.cell for row in shown)
+    variants: list[tuple[str, tuple[float, float]]] = []
+    for base, rows in _by_network(shown).items():
+        points = [(row.flops / 1e9, 1e3 * times[row.approach].median_s) for row in rows]
+        if len(rows) > 1 and rows[0].cell is None:  # they differ in more than a cell: each has its name
+            variants += zip((row.approach for row in rows), points, strict=True)
+            continue
+        points.sort()
+        ax.plot(*zip(*points, strict=True), color=SOFT, zorder=1)
+        ax.annotate(_short(base), points[-1], xytext=(5, 0), textcoords="offset points", va="center")
+    for row in shown:
+        timing = times[row.approach]
+        x, y = row.flops / 1e9, 1e3 * timing.median_s
+        low, high = timing.interval_s or (timing.median_s, timing.median_s)
+        ends = [[max(0.0, y - 1e3 * low)], [max(0.0, 1e3 * high - y)]]
+        ax.errorbar(x, y, yerr=ends, elinewidth=0.6, **mark(style[row.cell], solid(timing)))
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
+    first = shown[0]
+    if first.flops:
+        rate = 1e3 * times[first.approach].median_s / (first.flops / 1e9)
+        right, top = ax.get_xlim()[1], ax.get_ylim()[1]
+        end = min(right, top / rate)
+        ax.plot([0, end], [0, rate * end], ":", color=SOFT, zorder=0)
+        # Halfway to the first point, which is the cheapest one: there is room.
+        where: dict[str, Any] = {"textcoords": "offset points", "va": "top"}
+        text, half = f"in proportion to {table.convention.unit}s", (first.flops / 2e9, rate * first.flops / 2e9)
+        ax.annotate(text, half, xytext=(4, 0), **where)
+        ax.set(xlim=(0, right * 1.08), ylim=(0, top))
+    ax.set_xlabel(unit(table.convention, table.size))
+    ax.set_ylabel(milliseconds(times))
+    legend(ax, style)
+    sign(ax, *_about(table, times), times=list(times.values()), hollow=not all(map(solid, times.values())))
+    label(ax, variants)
+    return ax
+
+
+def quality(
+    table: "Table",
+    metric: str | None = None,
+    cost: str = "flops",
+    *,
+    ax: "Axes | None" = None,
+    way: "Way | None" = None,
+) -> "Axes":
+    """Published quality of the papers' networks (Tables II and III) against their cost, and the Pareto front: what no
+    other network beats in both.
+
+    ``metric``: a key of `METRICS`, by default the first that is about these networks; ``cost``: ``flops``, ``params``
+    or ``time`` (see `time` for ``way``). Quality is known for the papers' settings alone.
+    """
+    if metric is None:
+        metric = next(iter(metrics(table)), next(iter(METRICS)))
+    if metric not in METRICS:
+        raise InvalidInput(f"unknown metric {metric!r}: one of {', '.join(METRICS)}")
+    if cost not in COSTS:
+        raise InvalidInput(f"unknown cost {cost!r}: one of {', '.join(COSTS)}")
+    column = METRICS[metric]
+    times = _times(table, way) if cost == "time" else {}
+    known = [row for row in table.rows if row.paper and row.approach in column.values]
+    shown = [row for row in known if row.approach in times or cost != "time"]
+    if not shown:
+        printed = table.rows[0].printed
+        raise InvalidInput(
+            f"the {column.label} of these networks is not published: {printed.place} is of the paper's settings "
+            f"({'x'.join(map(str, printed.size))}, kernel {printed.kernel[0]}, {printed.classes} classes, "
+            f"{'with' if printed.heads else 'without'} heads), without peepholes; {column.label} ({metric}) is of "
+            f"{', '.join(list(column.values)[:3])}, ..."
+        )
+    ax = new_axes(ax)
+    points: dict[str, tuple[float, float]] = {}
+    for row in shown:
+        x = 1e3 * times[row.approach].median_s if times else row.flops / 1e9 if cost == "flops" else row.params / 1e6
+        points[row.approach] = x, column.values[row.approach]
+    style = styles_of(row.cell for row in shown)
+    best = pareto(list(points.values()), column.more_is_better)
+    ax.plot(*zip(*best, strict=True), color=SOFT, drawstyle="steps-post", zorder=1)
+    for row in shown:
+        filled = solid(times[row.approach]) if times else True
+        ax.plot(*points[row.approach], ls="", **mark(style[row.cell], filled))
+    ax.margins(0.12, 0.1)
+    if not column.more_is_better:
+        ax.invert_yaxis()
+    labels = {"flops": unit(table.convention, table.size), "params": "million parameters"}
+    ax.set_xlabel(labels[cost] if cost in labels else milliseconds(times))
+    ax.set_ylabel(f"{column.label} in {column.unit}" + ("" if column.more_is_better else "\nless is better"))
+    legend(ax, style)
+    told = [f"{column.label}: {column.place} of the paper; line: Pareto front", _lacking(table, len(shown))]
+    sign(ax, *told, times=list(times.values()), hollow=not all(map(solid, times.values())))
+    corners = [corner for a, b in pairwise(best) for corner in (a, (b[0], a[1]), b)]
+    label(ax, [(_short(row.approach), points[row.approach]) for row in shown], lines=corners)
+    return ax
+
+
+def metrics(table: "Table") -> list[str]:
+    """The published qualities of a table's networks."""
+    return [name for name, each in METRICS.items() if any(r.paper and r.approach in each.values for r in table.rows)]
+
+
+def pareto(points: Sequence[tuple[float, float]], more_is_better: bool) -> list[tuple[float, float]]:
+    """The points that no other one beats in both: less of the first, and more (or less) of the second.
+
+    >>> pareto([(1, 60), (2, 59), (3, 62), (3, 61)], more_is_better=True)
+    [(1, 60), (3, 62)]
+    """
+    sign = 1 if more_is_better else -1
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not best or sign * y > sign * best[-1][1]:
+            best.append((x, y))
+    return best
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+def layers(
+    program: Program,
+    convention: "str | Convention" = "tf-profiler",
+    most: int = 12,
+    *,
+    name: str = "",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """FLOPs of the ``most`` expensive layers of a network and of all others together; recurrent layers in colour.
+    ``name``: what to call it, by default the name of the program, which does not tell its cells."""
+    ax = new_axes(ax)
+    price = find_convention(convention)
+    costs = {layer: price.flops(cost.work) for layer, cost in program.layers.items()}
+    total = sum(costs.values())
+    if not total:
+        raise InvalidInput(f"convention {price.name} prices nothing of {program.name}")
+    ranked = sorted(costs, key=lambda layer: -costs[layer])
+    bars = [(layer, costs[layer]) for layer in ranked[:most]]
+    if rest := ranked[most:]:
+        bars.append((f"{len(rest)} others", sum(costs[layer] for layer in rest)))
+    recurrent = {name.split(".", 1)[0] for name, _ in program.recurrences}
+    places = range(len(bars))[::-1]
+    colours = [COLOURS[1] if name in recurrent else COLOURS[0] for name, _ in bars]
+    ax.barh(list(places), [flops / 1e9 for _, flops in bars], color=colours, height=0.7)
+    for place, (_, flops) in zip(places, bars, strict=True):
+        text = f"{100 * flops / total:.1f} %"
+        ax.annotate(text, (flops / 1e9, place), xytext=(2, 0), textcoords="offset points", va="center")
+    ax.set_yticks(list(places), [f"{name} (recurrent)" if name in recurrent else name for name, _ in bars])
+    ax.tick_params(axis="y", length=0)
+    ax.margins(x=0.14)
+    ax.set_xlim(left=0)
+    ax.set_xlabel(unit(price))
+    frame = "x".join(map(str, (program.inputs[0].map.rows, program.inputs[0].map.columns)))
+    return sign(ax, f"{name or program.name}, {frame}: {total / 1e9:.2f} G{price.unit}s", wrap=56)
+
+
+# ---- what several of them say ----------------------------------------------------------------------------------------
+
+
+def _times(table: "Table", way: "Way | None", needed: bool = True) -> dict[str, Timing]:
+    """By approach: the times of a profile and way to run; by default the first measured ones, else the published ones
+    of the GPU."""
+    every = [(row.approach, timing) for row in table.rows for timing in row.timings]
+    if way is None:
+        way = next(((t.profile, t.how) for _, t in every if t.seconds and t.how), None)
+    if way is not None:
+        found = {approach: timing for approach, timing in every if (timing.profile, timing.how) == way}
+    else:
+        found = {a: timing for a, timing in every if timing.clock == "published" and timing.device == "cuda"}
+    if needed and not found:
+        wanted = [table.subject(row) for row in table.rows]
+        command = recording(wanted, restricted(way and way[1]))
+        raise InvalidInput(f"there are times of none of these rows; to record them: {command}")
+    return found
+
+
+def _about(table: "Table", times: dict[str, Timing]) -> list[str]:
+    """What times and counts of a table differ in: networks are timed without their heads; not every row is timed."""
+    heads = f"{table.convention.unit}s with training heads, times without" if table.heads else ""
+    counted = f"{table.convention.unit}s with {table.otherwise}, times as described" if table.otherwise else ""
+    return [heads, counted, _lacking(table, len(times))]
+
+
+def _lacking(table: "Table", shown: int) -> str:
+    return f"{shown} of {len(table)} networks: there is nothing about the others" if shown < len(table) else ""
+
+
+def _short(approach: str) -> str:
+    """``depth-LSTM-ICNet v6`` as ``depth v6``: the family is in the title of what it stands in."""
+    return approach.replace("-LSTM-ICNet", "").replace("LSTM-ICNet ", "")
+
+
+def _by_network(rows: "Sequence[TableRow]") -> "dict[str, list[TableRow]]":
+    """Rows of the same network, under the name of the one with standard cells."""
+    found: dict[str, list[TableRow]] = {}
+    for row in rows:
+        found.setdefault(row.base, []).append(row)
+    return found

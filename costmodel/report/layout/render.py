@@ -1,0 +1,157 @@
+"""One layout for every table: titles, cells that are already strings, notes; in every format."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from costmodel.errors import InvalidInput
+from costmodel.report.layout.sheet import Sheet
+
+FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
+WIDEST_NOTE = 100  # columns; longer lines are hard to read
+ROWS_A_PAGE = 45  # of a paper
+# Columns that say something about the one to their left, and stay with it.
+ATTACHED = ("%", "95 %", "dev.", "error")
+
+
+def render(sheets: Iterable[Sheet], form: str) -> str:
+    """Sheets as ``text`` (as wide as the terminal, 80 columns elsewhere), ``markdown``, ``latex`` or ``html``."""
+    sheets = list(sheets)
+    if form == "html":
+        from importlib.metadata import version
+
+        from costmodel.report.layout.page import Section, page
+
+        return page(sheets[0].title, [Section(sheets=sheets)], footer=[f"costmodel {version('costmodel')}"])
+    return "\n\n".join({"text": _text, "markdown": _markdown, "latex": _latex}[form](sheet) for sheet in sheets)
+
+
+def _tabulate(sheet: Sheet, form: str, columns: Sequence[int] | None = None) -> str:
+    """The body of a table, of some of its columns."""
+    import tabulate as module
+
+    chosen = range(len(sheet.columns)) if columns is None else columns
+    sides = ["left" if sheet.align[n] == "l" else "right" for n in chosen]
+    padding = module.MIN_PADDING
+    module.MIN_PADDING = 0  # its columns would be two wider than they need, and 80 are soon full
+    try:
+        body: str = module.tabulate(
+            [[row[n] for n in chosen] for row in sheet.rows],
+            [sheet.columns[n] for n in chosen],
+            tablefmt=form,
+            colalign=sides,
+            headersalign=sides,
+            disable_numparse=True,
+        )
+    finally:
+        module.MIN_PADDING = padding
+    return body
+
+
+def _text(sheet: Sheet) -> str:
+    width = shutil.get_terminal_size().columns
+    notes = [_wrap(note, width, indent="  ") for note in sheet.notes]
+    bodies = [_tabulate(sheet, "simple", columns) for columns in _blocks(sheet, width)]
+    return "\n".join([_wrap(sheet.title, width), "", "\n\n".join(bodies), *([""] if notes else []), *notes])
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    return textwrap.fill(text, min(width, WIDEST_NOTE), subsequent_indent=indent, break_long_words=False)
+
+
+def _blocks(sheet: Sheet, width: int) -> list[list[int]]:
+    """The columns, in as many blocks as it takes to fit the width; each begins with the keys."""
+    sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
+
+    def fits(columns: list[int]) -> bool:
+        return sum(sizes[n] + 2 for n in columns) - 2 <= width
+
+    keys = list(range(sheet.keys))
+    groups: list[list[int]] = []
+    for n in range(sheet.keys, len(sizes)):
+        if groups and sheet.columns[n] in ATTACHED and fits([*keys, *groups[-1], n]):
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    blocks = [keys]
+    for group in groups:
+        if blocks[-1] != keys and not fits([*blocks[-1], *group]):
+            blocks.append(keys)
+        blocks[-1] = [*blocks[-1], *group]
+    return blocks
+
+
+def _markdown(sheet: Sheet) -> str:
+    rows = [[_md(cell) for cell in row] for row in [sheet.columns, *sheet.rows]]
+    body = _tabulate(replace(sheet, columns=rows[0], rows=rows[1:]), "github")
+    parts = [f"**{_md(sheet.title)}**", body, "\n".join(f"- {_md(note)}" for note in sheet.notes)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _md(text: str) -> str:
+    """Plain text for Markdown; an underscore inside a word is one anyway."""
+    return re.sub(r"([\\`*<|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def _latex(sheet: Sheet) -> str:
+    """Floats over both columns of a paper, as many as the rows take; they need the package booktabs."""
+    parts = [sheet.rows[n : n + ROWS_A_PAGE] for n in range(0, len(sheet.rows), ROWS_A_PAGE)] or [[]]
+    floats = [_float(replace(sheet, rows=rows), n, n == len(parts)) for n, rows in enumerate(parts, 1)]
+    # pdflatex knows no more without further packages.
+    return "\n\n".join(floats).encode("latin-1", "replace").decode("latin-1")
+
+
+def _float(sheet: Sheet, number: int, last: bool) -> str:
+    notes = [
+        r"\par\smallskip\begin{minipage}{0.8\textwidth}\raggedright",
+        *(f"{_tex(note)}\\par" for note in sheet.notes),
+        r"\end{minipage}",
+    ]
+    more = "" if number == 1 else " (continued)"
+    name = re.sub(r"[^a-z0-9]+", "-", sheet.title.lower()).strip("-")
+    lines = [
+        r"\begin{table*}",
+        r"\centering\footnotesize",
+        f"\\caption{{{_tex(sheet.title)}{more}.}}",
+        f"\\label{{tab:{name}{'' if number == 1 else f'-{number}'}}}",
+        r"\smallskip",
+        _tabulate(sheet, "latex_booktabs"),
+        *(notes if sheet.notes and last else []),
+        r"\end{table*}",
+    ]
+    return "\n".join(lines)
+
+
+def _tex(text: str) -> str:
+    """Plain text for LaTeX."""
+    from tabulate import LATEX_ESCAPE_RULES
+
+    rules = LATEX_ESCAPE_RULES | {"|": r"\textbar{}"}
+    escaped = "".join(rules.get(character, character) for character in text)
+    escaped = escaped.replace("--", "-{}-")  # of an option, not a dash
+    return re.sub(r'"([^"]*)"', r"``\1''", escaped)
+
+
+def render_csv(records: Sequence[dict[str, Any]]) -> str:
+    """Records as CSV with a header: a column for every key that one of them has."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue().rstrip("\n")
+
+
+def render_json(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def find_format(name: str) -> str:
+    if name not in FORMATS:
+        raise InvalidInput(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
+    return name

@@ -1,0 +1,88 @@
+"""Times as reports carry them: which machine, which clock, the median and how far it can be trusted."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from costmodel.profiles.timing import CLOCKS, Timing
+
+if TYPE_CHECKING:
+    from costmodel.profiles.estimate import Estimate
+
+
+def value(estimate: "Estimate", unit: str = "ms") -> str:
+    """An estimate as one cell of a table: the value where it is stable, else the verdict."""
+    return _shown(estimate, unit)[0]
+
+
+def milliseconds(seconds: float, digits: int = 4) -> str:
+    """Significant digits, trailing zeros kept: ``68.60``, ``1388``."""
+    text = f"{1e3 * seconds:#.{digits}g}".rstrip(".")
+    return f"{1e3 * seconds:.0f}" if "e+" in text else text
+
+
+def cells(timing: "Timing | None") -> list[str]:
+    """Milliseconds, their interval, the percentage of the standard cell and its interval, as cells of a table."""
+    if timing is None:
+        return [""] * 4
+    if timing.seconds is None:  # published: no samples
+        return [milliseconds(timing.median_s), "", "" if timing.pct is None else f"{timing.pct:.2f}", ""]
+    return [*_shown(timing.seconds, "ms"), *percentage(timing.ratio)]
+
+
+def percentage(ratio: "Estimate | None") -> list[str]:
+    """A ratio in per cent and its interval, as cells of a table."""
+    return _shown(ratio, "%")
+
+
+def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
+    """A value and its interval, in ``ms`` or ``%``.
+
+    What is not stable is not printed as if it were a result: the word and the range, or both modes.
+    """
+    if estimate is None:
+        return ["", ""]
+
+    def number(value: float, fewer: int = 1) -> str:
+        return milliseconds(value, 4 - fewer) if unit == "ms" else f"{100 * value:.{2 - fewer}f}"
+
+    if estimate.modes:
+        return [estimate.verdict, " / ".join(number(value) for value, _ in estimate.modes)]
+    low, high = estimate.interval or (estimate.value, estimate.value)
+    value = number(estimate.value, fewer=0) if estimate.verdict == "stable" else estimate.verdict
+    return [value, number(low) if low == high else f"{number(low)}-{number(high)}"]
+
+
+VERDICTS = {
+    "two modes": "two modes: the processes fall into two groups; the median of each is given. More --processes tell "
+    "how often each comes.",
+    "unstable": "unstable: the interval is wider than 10 % (time) or 3 % (percentage) on a side, or of fewer than 5 "
+    "processes. Remedy: more --processes (--resume keeps those that are there), or a quieter machine.",
+}
+
+
+def verdicts(estimates: "Iterable[Estimate]") -> list[str]:
+    """What the verdicts that occur mean."""
+    occurring = {estimate.verdict for estimate in estimates}
+    return [note for verdict, note in VERDICTS.items() if verdict in occurring]
+
+
+def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
+    """What the columns of measured times mean; ``of``: what percentages are relative to."""
+    clock = CLOCKS[timings[0].clock] if timings else ""
+    if all(timing.clock == "published" for timing in timings):
+        return [f"ms: {clock}; %: of {of}."]
+    estimates = [e for timing in timings for e in (timing.seconds, timing.ratio) if e]
+    lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds."]
+    lines += verdicts(estimates)
+    if not all(e.turns for e in estimates):
+        lines.append("Some percentages are of runs that did not take turns: the drift between the two is in them.")
+    held = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
+    lines += [f"The GPU was held back by: {', '.join(held)}."] if held else []
+    days = sorted({date for timing in timings for date in timing.dates})
+    return [*lines, f"Timed on {days[0]}{f' to {days[-1]}' if days[1:] else ''}."] if days else lines
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Without trailing zeros; what so many digits would make 0, with its first ones."""
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    return f"{value:.{digits}g}" if value and float(text) == 0 else text

@@ -1,0 +1,1 @@
+"""What happens over time: key-frame schedules and flicker."""

@@ -1,0 +1,1 @@
+"""What is counted: events, costs, sizes. Standard library only."""

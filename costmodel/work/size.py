@@ -1,0 +1,76 @@
+"""The arithmetic that a cost asks of a size.
+
+A size (a channel count, a kernel side, a map side) is a Python int, a numpy array of ints or a sympy expression. The
+same description answers one network, a grid of a million points and a closed formula because it asks of a size only
+``+``, ``*``, ``%`` and the two questions below. Neither numpy nor sympy is imported for that.
+"""
+
+import operator
+from typing import Any, TypeAlias
+
+from costmodel.errors import InvalidInput
+
+Size: TypeAlias = Any
+
+
+def same(a: Size, b: Size) -> bool:
+    """Whether two sizes are equal: at every point of a grid, or as expressions."""
+    equal = a == b
+    if equal is True or equal is False:
+        return equal
+    return bool(equal.all() if hasattr(equal, "all") else equal)
+
+
+def quotient(a: Size, b: Size, what: str) -> Size:
+    """``a / b`` where only an exact division makes sense; ``what`` names it in the refusal."""
+    if same(a, b):
+        return 1
+    if isinstance(a, int) or hasattr(a, "dtype"):
+        if not same(a % b, 0 * a):
+            raise InvalidInput(f"{what}: {a} is not a multiple of {b}")
+        return a // b
+    return a / b  # symbols
+
+
+def as_size(name: str, value: Any) -> Size:
+    """``value`` as a size: a Python int (numpy's scalars become one), an array of 64-bit ints, or an expression.
+
+    Refused: below 1, fractions, and narrower arrays, which would overflow in silence. An expression is taken as it is:
+    whoever makes a symbol declares it a positive integer.
+    """
+    if type(value) is int and value >= 1:  # nearly always
+        return value
+    if getattr(value, "shape", ()):
+        if value.dtype.kind != "i" or value.dtype.itemsize != 8:
+            raise InvalidInput(f"{name} must be an array of 64-bit integers, not of {value.dtype}")
+        if value.min() < 1:
+            raise InvalidInput(f"{name} must be at least 1, not {value.min()}")
+        return value
+    if getattr(value, "free_symbols", ()):
+        return value
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        whole = operator.index(value)
+    except TypeError:
+        raise InvalidInput(f"{name} must be a positive whole number, not {value!r}") from None
+    if whole < 1:
+        raise InvalidInput(f"{name} must be at least 1, not {whole}")
+    return whole
+
+
+def pair(name: str, value: Any) -> tuple[Size, Size]:
+    """``3`` is ``(3, 3)``; a pair is itself. Both sides are sizes."""
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise InvalidInput(f"{name} must be one size or two, not {value!r}")
+        return as_size(name, value[0]), as_size(name, value[1])
+    return as_size(name, value), as_size(name, value)
+
+
+def int_pair(name: str, value: Any) -> tuple[int, int]:
+    """As `pair`, where only numbers make sense; numpy's arrays of one or two become Python's numbers."""
+    first, second = pair(name, value.tolist() if hasattr(value, "tolist") else value)
+    if not (isinstance(first, int) and isinstance(second, int)):
+        raise InvalidInput(f"{name} must be whole numbers here, not {value!r}")
+    return first, second
