@@ -1,6 +1,7 @@
-"""`costmodel table --model v6` as a whole process, against the shortest fvcore script for the same five rows.
+"""`costmodel table --model v6` as a whole process, against the shortest fvcore script for the same five rows
+and against `import torch`.
 
-The two take turns, so that drift of the machine hits both; reported are medians and the ratio pair by pair.
+The three take turns, so that drift of the machine hits both; reported are medians and the ratio pair by pair.
 Run: .venv/bin/python benchmarks/table_start.py [rounds]
 """
 
@@ -32,12 +33,15 @@ def seconds(command: list[str]) -> float:
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds(TABLE)  # writes the byte code, which an installed package has
-    pairs = [(seconds(TABLE), seconds([sys.executable, "-c", FVCORE])) for _ in range(rounds)]
-    table, fvcore = (statistics.median(side) for side in zip(*pairs, strict=True))
-    ratio = statistics.median(b / a for a, b in pairs)
-    worst = max(a for a, _ in pairs)
+    commands = (TABLE, [sys.executable, "-c", FVCORE], [sys.executable, "-c", "import torch"])
+    turns = [tuple(map(seconds, commands)) for _ in range(rounds)]
+    table, fvcore, torch = (statistics.median(side) for side in zip(*turns, strict=True))
+    ratio = statistics.median(b / a for a, b, _ in turns)
+    part = statistics.median(a / c for a, _, c in turns)
+    worst = max(a for a, _, _ in turns)
     print(f"costmodel table --model v6   median {table:.3f} s, worst {worst:.3f} s (whole process, {rounds} rounds)")
     print(f"shortest fvcore script       median {fvcore:.2f} s")
+    print(f"import torch                 median {torch:.2f} s; the table takes {part:.3f} of it (at most 0.15 wanted)")
     print(f"ratio                        {ratio:.0f} times faster (at least 10 wanted; at most 0.25 s wanted)")
 
 

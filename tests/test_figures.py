@@ -332,7 +332,7 @@ def test_the_command_that_records_rows_records_them(subjects: list[Subject], way
         return None, 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.times, "time_jobs", kept)
+        patch.setattr("costmodel.cli.profile.time_jobs", kept)
         for command in recording(subjects, ways, "my own").split(" && "):
             patch.setattr(sys, "argv", shlex.split(command))
             assert cli.main() == 0

@@ -1,14 +1,14 @@
-"""The command line. Each command opens what it needs inside its body, so that a table never waits for torch."""
+"""The command line, a file a command. Each opens what it needs inside its body: a table never waits for torch."""
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from costmodel.cli import costs, flicker, modules, pictures, schedules, times  # noqa: F401  (importing them adds their commands)
-from costmodel.cli.app import Interrupted, app
+from costmodel.cli.app import COMMANDS, Interrupted, app
 from costmodel.errors import InvalidInput, MeasuringFailed
 
 
@@ -38,6 +38,7 @@ def main() -> int:
     try:
         if sys.stdout is None:  # closed: what is printed goes nowhere
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (for as long as the process lives)
+        add_commands(sys.argv[1:])
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()
     except InvalidInput as error:
@@ -62,6 +63,13 @@ def main() -> int:
             raise
         return fail("out of memory: use smaller sizes", 1)
     return int(code)
+
+
+def add_commands(arguments: list[str]) -> None:
+    """Import the file of the command that is called, which adds the command; for help and for errors, all files."""
+    called = [name for name in arguments[:1] if name in COMMANDS]
+    for name in called or COMMANDS:
+        import_module(f"costmodel.cli.{name}")
 
 
 def forget_output() -> None:

@@ -5,6 +5,14 @@ from typing import Any
 import typer
 import typer.core
 
+# In the order of the help; the file of a command has its name.
+COMMANDS = (
+    *("table", "sweep", "equation", "gradual", "check"),
+    *("flicker", "count", "explain"),
+    *("report", "plot", "schedule"),
+    *("profile", "profiles", "diff"),
+)
+
 
 class Interrupted(Exception):
     """Ctrl-C while a command ran, unless the command itself told what it kept."""
@@ -12,6 +20,9 @@ class Interrupted(Exception):
 
 class Commands(typer.core.TyperGroup):
     """All commands. Left alone, typer would make a silent exit code of Ctrl-C."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The command about what a network puts out: flicker."""
+"""The command ``flicker``: how much segmentations flicker."""
 
 import sys
 from functools import partial

@@ -1,4 +1,4 @@
-"""Commands about recorded times: profile, profiles, diff."""
+"""The command ``profile``: time networks and cells."""
 
 from typing import Annotated, Any
 
@@ -123,51 +123,3 @@ def profile(
         print(report.text(found, path.stem if path else "not saved", {job.key for job in jobs}, form))
     if code:
         raise typer.Exit(code)
-
-
-@app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
-def list_profiles(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", help="Show the runs of this one.", show_default=False)
-    ] = None,
-    form: Format = "text",
-) -> None:
-    """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
-    find_format(form)
-    from costmodel.profiles import files as profiles
-    from costmodel.report import profile as report
-
-    if name is None:
-        print(report.listing(profiles.available(), form))
-    else:
-        found = profiles.read(name)
-        print(report.text(found, name, found.by_key, form))
-
-
-@app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --relative"))
-def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="A profile: its name or file.", show_default=False)],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
-    fail_over: Annotated[
-        str | None,
-        typer.Option(metavar="PERCENT", help="Exit with 1 where B is significantly slower by more than that."),
-    ] = None,
-    relative: Annotated[
-        bool, typer.Option("--relative", help="Compare times relative to the standard cell: free of a machine's drift.")
-    ] = False,
-    form: Format = "text",
-) -> None:
-    """Compare two profiles run by run: ratio of the times, its interval, whether it is significant.
-
-    An interval says how far the processes of each profile spread, not how far the machine drifted in between: where
-    that matters, --relative compares percentages of the standard cell.
-    """
-    limit = None if fail_over is None else arguments.percentage(fail_over, "--fail-over")
-    from costmodel.profiles import files as profiles
-    from costmodel.report import profile as report
-
-    first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
-    shown, slower = report.diff(first, second, limit, relative, form)
-    print(shown)
-    if slower:
-        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Commands about any module: count, explain."""
+"""The command ``count``: what any module costs."""
 
 import sys
 from typing import Annotated
@@ -97,34 +97,3 @@ def _machine(text: str, option: str) -> Machine:
         raise InvalidInput(f"{option} {text!r}: expected GFLOP/s and GB/s, such as 120,20")
     peak, bandwidth = (arguments.number(part.strip(), option) for part in parts)
     return Machine(1e9 * peak, 1e9 * bandwidth)
-
-
-@app.command(
-    epilog=examples(
-        'explain torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
-        "explain mymodel:build --input 1x3x224x224 --format markdown",
-    )
-)
-def explain(
-    module: Factory,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64; repeat for several."),
-    ] = None,
-    kwargs: Keywords = None,
-    make: Making = None,
-    form: Format = "text",
-) -> None:
-    """Why tools disagree: what fvcore, FlopCounterMode, ptflops, thop, torchinfo, calflops and DeepSpeed print for a
-    module, by kind of operation."""
-    find_format(form)
-    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
-    if not inputs and not call:
-        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
-    from costmodel.counting.count import count as counting
-    from costmodel.counting.explain import readings
-    from costmodel.counting.load import load
-    from costmodel.report import explain as report
-
-    counted = counting(load(module, making).eval(), *(inputs or []), **call)
-    print(report.text(counted, *readings(counted), form))

@@ -1,4 +1,4 @@
-"""Commands about networks that run a part of themselves on some frames only: schedule."""
+"""The command ``schedule``: key-frame schedules."""
 
 from functools import partial
 from typing import Annotated, Any

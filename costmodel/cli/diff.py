@@ -1,0 +1,40 @@
+"""The command ``diff``: two profiles compared run by run."""
+
+from typing import Annotated
+
+import typer
+
+from costmodel.cli import parsers as arguments
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import (
+    Format,
+)
+
+
+@app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --relative"))
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A profile: its name or file.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
+    fail_over: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Exit with 1 where B is significantly slower by more than that."),
+    ] = None,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Compare times relative to the standard cell: free of a machine's drift.")
+    ] = False,
+    form: Format = "text",
+) -> None:
+    """Compare two profiles run by run: ratio of the times, its interval, whether it is significant.
+
+    An interval says how far the processes of each profile spread, not how far the machine drifted in between: where
+    that matters, --relative compares percentages of the standard cell.
+    """
+    limit = None if fail_over is None else arguments.percentage(fail_over, "--fail-over")
+    from costmodel.profiles import files as profiles
+    from costmodel.report import profile as report
+
+    first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
+    shown, slower = report.diff(first, second, limit, relative, form)
+    print(shown)
+    if slower:
+        raise typer.Exit(1)

@@ -1,0 +1,28 @@
+"""The command ``profiles``: the recorded profiles, or the runs of one."""
+
+from typing import Annotated
+
+import typer
+
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import Format
+from costmodel.report.layout.render import find_format
+
+
+@app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
+def list_profiles(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Show the runs of this one.", show_default=False)
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
+    find_format(form)
+    from costmodel.profiles import files as profiles
+    from costmodel.report import profile as report
+
+    if name is None:
+        print(report.listing(profiles.available(), form))
+    else:
+        found = profiles.read(name)
+        print(report.text(found, name, found.by_key, form))

@@ -1,0 +1,104 @@
+"""The command ``report``: a folder with tables, figures and a page."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from costmodel.cli import parsers as arguments
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import (
+    Cells,
+    Classes,
+    FrameSize,
+    Models,
+    NetworkConvention,
+    OnlyDtype,
+    OnlyImplementation,
+    OnlyMemoryFormat,
+    OnlyThreads,
+    Recurrence,
+    eighth,
+    readable,
+    recorded_times,
+)
+from costmodel.cli.timing import progress
+from costmodel.published import lstm_icnet as published
+
+
+@app.command(
+    epilog=examples(
+        "report",
+        "report --model v6 --profile amd-epyc-2-cores --out v6",
+        "report --implementation compiled --out report --force",
+        "report --size 512x1024 --cell standard,sep --kernel 3,5",
+    )
+)
+def report(
+    model: Models = None,
+    cell: Cells = None,
+    size: FrameSize = None,
+    kernel: Annotated[
+        str, typer.Option(metavar="K,KxK,...", help="Kernels of the sweep; the networks have the first.")
+    ] = "3,5,7",
+    channels: Annotated[
+        str, typer.Option(metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.")
+    ] = "128",
+    classes: Classes = None,
+    convention: NetworkConvention = None,
+    recurrence: Recurrence = "convlstm",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME|FILE",
+            help="Recorded times; repeat for several machines.  [default: all there are]",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: OnlyDtype = None,
+    memory_format: OnlyMemoryFormat = None,
+    implementation: OnlyImplementation = None,
+    threads: OnlyThreads = None,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to; it is written as a whole or not at all.")] = (
+        "report"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+) -> None:
+    """Write a folder with everything: Table IV and the sweep in all formats, figures, and one page, index.html.
+
+    All from descriptions and recorded profiles; nothing is measured.
+    """
+    from costmodel.report.folder import refuse_to_replace
+
+    refuse_to_replace(Path(out), force)
+    from costmodel.price.sweep import sweep as grid
+    from costmodel.profiles import files as profiles
+    from costmodel.report import sweep as sweeps
+    from costmodel.report.folder import Report, replacing
+    from costmodel.report.table import table as networks
+
+    cells, kernels = arguments.cells(cell, "--cell"), arguments.sizes(kernel, "--kernel")
+    widths, frame = arguments.sizes(channels, "--channels"), arguments.optional(arguments.rectangle, size, "--size")
+    around: dict[str, Any] = {"recurrence": recurrence}
+    own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.optional(arguments.whole, classes, "--classes")}
+    plain = networks(arguments.models(model, "--model"), cells, size=frame, convention=convention, **own, **around)
+    cells_only = "paper" if convention in (None, published.CONVENTION) else convention
+    sweep = grid(kernels, widths, [eighth(plain.size)], cells, convention=cells_only, **around)
+    if sweep.left_out:
+        print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
+    recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []
+    times = recorded_times(profile or recorded, dtype, memory_format, implementation, threads)
+    found = {name: each.only(times.keep) for name, each in times.found.items()}
+    about = [plain.subject(row) for row in plain.rows] + [sweeps.subject(sweep, row) for row in sweep.rows()]
+    if profile:
+        times.miss(about, fatal=True)
+    found = {name: each for name, each in found.items() if any(run.subject in about for run in each.runs)}
+    command = ["costmodel", *sys.argv[1:], *([] if force else ["--force"])]
+    command += [] if profile else [f"--profile={name}" for name in found]
+    whole = Report(plain, sweep, found, shlex.join(command))
+    with replacing(Path(out), force) as folder, progress(len(whole.drawings), "drawing") as bar:
+        whole.write(folder, tick=lambda what: bar.update())
+    print(f"{Path(out) / 'index.html'}")
