@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from costmodel.building import check as module
-from costmodel.building.check import check, compare
+from costmodel.building.check import Finding, check, compare
 from costmodel.building.module import Streaming, build
 from costmodel.counting.observe import observe
 from costmodel.describe.catalogue import NETWORKS, describe_network
@@ -203,3 +203,24 @@ def test_a_damaged_cell_of_another_recurrence_is_found(recurrence: str) -> None:
     module.body.recompile()
     failed = {f.what for f in compare(program, ghost, module, "damaged").findings if not f.ok}
     assert failed == {"outputs"}
+
+
+def test_the_repr_of_a_check_says_what_differs() -> None:
+    program = describe_network("v6", size=(101, 130), classes=7)
+    result = module.Check(
+        "mine", program, (Finding("events", 1, 1, ""), Finding("launches", 5, 6, "described 5, seen 6 (+1)"))
+    )
+    assert repr(result) == "<Check of mine: 1 of 2 comparisons agree; launches differ>"
+    assert list(map(repr, result.findings)) == [
+        "<Finding: events agree>",
+        "<Finding: launches differ: described 5, seen 6 (+1)>",
+    ]
+
+
+@pytest.mark.parametrize("take", [check, build])
+def test_a_refusal_does_not_print_the_whole_object(take: Callable[[object], object]) -> None:
+    deep = nn.Sequential(*[nn.Linear(2, 2) for _ in range(100)])
+    with pytest.raises(InvalidInput, match=r"takes a description.*Sequential") as refused:
+        take(deep)
+    assert len(str(refused.value)) <= 200
+    assert "\n" not in str(refused.value)

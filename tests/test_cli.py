@@ -104,7 +104,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("table --measure tpu", "--measure 'tpu': one of cpu, cuda"),
         ("table --measure cpu --rounds 0", "--rounds '0': expected a whole number from 1"),
         ("sweep --channels -5", "--channels '-5': expected whole numbers from 1"),
-        ("sweep --channels 96x128 --cell depth", "96 in cannot become 128 out"),
+        ("sweep --channels 96x128 --cell depth", "not 96 and 128"),
         ("sweep --kernel 99999999 --channels 99999", "more than a 64-bit integer holds"),
         ("sweep --kernel 99999999999999999999", "expected whole numbers from 1"),
         (
@@ -137,7 +137,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("profile --cells sep --tf32", "tf32, cuda_graph and flush are for cuda"),
         ("profile --cells sep --resume", "--resume needs --out"),
         ("profile --cells sep --out mine --resume --replace", "--resume or --replace, not both"),
-        ("profile --cells sep --out tests/", "'tests/' is no name of a profile"),
+        ("profile --cells sep --out tests/", "'tests/' is not a valid profile name"),
         ("profile --cells sep --classes 3", "--site and --classes are for networks"),
         ("profile --model v6 --channels 3", "--channels is for single cells"),
         ("profile --model v6 --size 8x8", "too small for ICNet: at least 97x97"),
@@ -152,7 +152,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("check --cell sep --size zzz", "--size 'zzz': expected ROWSxCOLUMNS"),
         ("check --cell sep --channels 100000", "would need at least"),
         ("sweep --kernel 3 --cell sep --measure cpu --size 100000x100000", "GB at these sizes; this machine has"),
-        ("equation depth --ratio --channels 96x128", "needs I = O"),
+        ("equation depth --ratio --channels 96x128", "(I = O), not 96 and 128"),
         ("equation --convention mine", "unknown convention"),
         ("check --model v6 --size 10x10", "at least 97x97"),
         ("check --kernel 0", "sizes start at 1"),
@@ -198,7 +198,7 @@ def test_sweep_json_is_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     )
     data = json.loads(out)
     assert code == 0
-    assert err == "costmodel: left out: a depth cell keeps its channels: 96 in cannot become 128 out (it needs I = O)\n"
+    assert err == 'costmodel: left out: cell "depth" needs as many output as input channels (I = O), not 96 and 128\n'
     assert list(data) == ["convention", "size", "rows"]
     assert (data["convention"], data["size"]) == ("paper", [32, 64])
     assert len(data["rows"]) == 2 * 2 * 3

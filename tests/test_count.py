@@ -16,9 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import costmodel
 from costmodel.counting.count import Count, count
+from costmodel.counting.explain import readings
 from costmodel.describe.catalogue import describe_network
 from costmodel.errors import InvalidInput
 from costmodel.report import count as report
+from costmodel.report import explain as explained
 from costmodel.work.events import Event, Work
 
 RESNET = ResNet50().eval()
@@ -226,7 +228,7 @@ class Picky(nn.Module):
 
 
 def test_what_depends_on_values_needs_some() -> None:
-    with pytest.raises(InvalidInput, match=r"Picky needs the values of its tensors.*--real"):
+    with pytest.raises(InvalidInput, match=r"Picky reads tensor values.*real=True"):
         count(Picky(), "2x3")
     assert count(Picky(), torch.ones(2, 3), real=True).work[Event.PRODUCT] == 6
 
@@ -289,7 +291,7 @@ def test_overloads_and_windows(function: Callable[..., Any], shapes: tuple[str, 
 
 def test_what_cannot_be_counted_is_said() -> None:
     packed = nn.utils.rnn.pack_padded_sequence(torch.randn(5, 3, 8), [5, 4, 2])
-    with pytest.raises(InvalidInput, match="needs the values"):
+    with pytest.raises(InvalidInput, match="reads tensor values"):
         count(nn.LSTM(8, 6), packed)
     assert count(nn.LSTM(8, 6), packed, real=True).macs == (5 + 4 + 2) * 4 * 6 * (8 + 6)
     with pytest.raises(InvalidInput, match="lazy layers"):
@@ -480,7 +482,7 @@ def test_frames_and_parts() -> None:
         ("torch.nn:ReLU", "no inputs: --input with a shape"),
         ("torch.nn:ReLU --input 1x-3", "input '1x-3': expected a shape"),
         ("torch.nn:ReLU --input 1x3:int65", "'int65' is no type of torch"),
-        ("torch.nn:ReLU --input HxW --real", "letters have no values"),
+        ("torch.nn:ReLU --input HxW --real", "letters have no values: give sizes with --real"),
         ("torch.nn:ReLU --input 1xx", "expected a shape"),
         ("torch.nn:ReLU --input lambda", "expected a shape"),
         ("torch.nn:ReLU --input 99999999999999999999x8", "more elements than a tensor can have"),
@@ -542,9 +544,9 @@ def test_the_backward_pass_knows_its_modules() -> None:
     assert counted.forward.cost.launches == count(net, "2x3").cost.launches
     back = {path: sum(each.cost.work[Event.MAC] for each in ops) for path, ops in counted.backward.cut().items()}
     assert back == {"2": 2 * 2 * 4 * 4, "1": 0, "0": 2 * 3 * 4}
-    rows = {row["module"]: row for row in json.loads(report.text(counted, "json"))["modules"]}
+    rows = {row["module"]: row for row in json.loads(report.document(counted).text("json"))["modules"]}
     assert (rows["2"]["forward_flops"], rows["2"]["backward_flops"]) == (2 * 32, 2 * 64)
-    assert "FLOPs backward" in report.text(counted, "text")
+    assert "FLOPs backward" in report.document(counted).text("text")
 
 
 class Checkpointed(nn.Module):
@@ -722,15 +724,15 @@ def test_what_bounds_each_part() -> None:
     net = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
     counted = count(net, "2x8")
     slow = costmodel.Machine(peak=10, bandwidth=100)
-    rows = {row["module"]: row for row in json.loads(report.text(counted, "json", machine=slow))["modules"]}
+    rows = {row["module"]: row for row in json.loads(report.document(counted, machine=slow).text("json"))["modules"]}
     assert (rows["0"]["roofline_ms"], rows["0"]["bound"]) == (1000 * 128 / 10, "compute")
     assert (rows["1"]["roofline_ms"], rows["1"]["bound"]) == (1000 * 64 / 100, "memory")
-    whole = json.loads(report.text(counted, "json", machine=slow))
+    whole = json.loads(report.document(counted, machine=slow).text("json"))
     assert (whole["roofline_ms"], whole["bound"]) == (pytest.approx(12_800 + 640), "compute")
     fast = costmodel.Machine(peak=100, bandwidth=100)
     assert fast.ridge == 1
-    assert json.loads(report.text(counted, "json", machine=fast))["roofline_ms"] == pytest.approx(2400 + 640)
-    assert "bound" not in json.loads(report.text(counted, "json"))
+    assert json.loads(report.document(counted, machine=fast).text("json"))["roofline_ms"] == pytest.approx(2400 + 640)
+    assert "bound" not in json.loads(report.document(counted).text("json"))
     assert fast.bound([]) == (0, None)
 
 
@@ -777,3 +779,39 @@ def test_fused_attention_and_its_backward_pass() -> None:
     counted = count(F.scaled_dot_product_attention, q, k, v, real=True, backward=True)
     assert any("flash_attention" in each.op for each in counted.backward.operations)
     assert (counted.forward.macs, counted.backward.macs) == (30 * 2 * 4, 30 * 5 * 4)
+
+
+def test_the_repr_of_a_count_has_its_name_and_totals() -> None:
+    counted = count(RESNET, "1x3x224x224")
+    totals = "1x3x224x224, 25.6M parameters, 4.09G multiply-accumulates"
+    number = len(counted.operations)
+    assert repr(counted) == f"<Count of ResNet50: {totals}, {number} operations; .frame() lists the operations>"
+    assert len(counted.frame()) == number
+    form = count(nn.Linear(8, 4), "Nx8")
+    assert repr(form) == (
+        "<Count of Linear: Nx8, 36 parameters, closed forms in N, 1 operation; .formula() has them>"  # 4 * 8 + 4
+    )
+    wide = count(lambda *maps: sum(maps), *["1x3x224x224"] * 500)
+    assert len(repr(wide)) <= 1000
+
+
+@pytest.mark.parametrize("given", [5, [RESNET], costmodel.network("v6")])
+def test_a_refusal_does_not_print_the_whole_object(given: object) -> None:
+    with pytest.raises(InvalidInput, match="count takes a module or a function") as refused:
+        count(given, "1x3")
+    assert len(str(refused.value)) <= 1000
+    assert "\n" not in str(refused.value)
+
+
+def test_one_flag_is_named_on_the_command_line_and_an_argument_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "count", "test_count:Picky", "--input", "2x3")
+    assert (code, err.strip().endswith("count it with --real")) == (2, True), err
+
+
+def test_what_has_no_rule_is_uncounted_in_frame_and_json() -> None:
+    fourier = count(lambda x: torch.fft.rfft(x).abs(), "3x4")
+    unknown = {"aten._fft_r2c.default(3x4)": 1}
+    assert list(fourier.frame().counted) == [False, True]
+    record = json.loads(report.document(fourier).text("json"))
+    assert (record["uncounted"], record["modules"][0]["uncounted"]) == (unknown, 1)
+    assert json.loads(explained.document(fourier, *readings(fourier)).text("json"))["uncounted"] == unknown

@@ -79,7 +79,7 @@ def test_ratios_are_taken_within_rounds() -> None:
     standard = run([1.0, 2.0, 4.0], [3.0, 6.0], cell="standard")
     half = run([0.5, 1.0, 2.0], [1.5, 3.0])
     seen = module.ratio(half, standard)
-    assert (seen.value, seen.interval, seen.turns) == (0.5, (0.5, 0.5), True)
+    assert (seen.value, seen.interval, seen.interleaved) == (0.5, (0.5, 0.5), True)
 
 
 def test_only_processes_that_took_turns_are_paired() -> None:
@@ -93,7 +93,7 @@ def test_without_turns_the_medians_are_compared_with_both_spreads() -> None:
     seen = module.ratio(other, standard)
     assert seen.value == 0.5
     assert seen.interval == pytest.approx((1.0 / 2.4, 1.2 / 2.0), rel=0.1)
-    assert not seen.turns
+    assert not seen.interleaved
 
 
 def test_changes_between_two_profiles() -> None:

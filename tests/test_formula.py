@@ -8,13 +8,16 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from costmodel import cli
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell, describe_cell
 from costmodel.describe.ops import Conv
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS, Convention
 from costmodel.price.equation import equation
+from costmodel.price.sweep import sweep
 from costmodel.price.symbols import Dx, Dy, I, Kx, Ky, O, latex, parse, square, text
 from costmodel.published import lstm_icnet as published
+from costmodel.report import equation as report
 from costmodel.report.equation import matches
 from costmodel.report.equation import printed as printed_for
 from costmodel.work.events import Event
@@ -179,7 +182,7 @@ def test_a_cell_that_halves_its_channels_has_a_formula() -> None:
 
 def test_a_cell_that_asks_of_symbols_what_they_do_not_know_is_refused() -> None:
     branching = Cell("branching", lambda i, o, kx, ky: (Conv(o, (kx if kx < 5 else 1, ky)),))
-    with pytest.raises(InvalidInput, match="cannot be told for symbols or whole grids"):
+    with pytest.raises(InvalidInput, match="cannot be evaluated on symbols or arrays"):
         equation(branching)
 
 
@@ -191,7 +194,7 @@ def test_even_kernels_have_no_formula_where_moves_cost() -> None:
 
 
 def test_a_ratio_that_cannot_be_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="needs I = O"):
+    with pytest.raises(InvalidInput, match=r"\(I = O\), not 96 and 128"):
         equation("depth").at(3, (96, 128))
 
 
@@ -222,3 +225,72 @@ def test_a_given_recurrence_holds_for_a_cell_of_ones_own() -> None:
 def test_latex() -> None:
     printed = r"\left(16 \cdot K_x \cdot K_y \cdot I + 37\right) \cdot O \cdot D_x \cdot D_y"
     assert latex(equation("standard").equal) == printed
+
+
+# ---- divisions that round --------------------------------------------------------------------------------------------
+
+BOTTLENECK = Cell("bottleneck", lambda I, O, Kx, Ky: (Conv(O // 4, (1, 1)), Conv(O // 4, (Kx, Ky)), Conv(O, (1, 1))))
+THIRD = Cell("third", lambda I, O, Kx, Ky: (Conv(-(-O // 3), (1, 1)), Conv(O, (Kx, Ky))))
+HALF = Cell("half", lambda I, O, Kx, Ky: (Conv((O + 1) // 2, (1, 1)), Conv(O, (Kx, Ky))))
+ROUNDED = Cell("rounded", lambda I, O, Kx, Ky: (Conv(O, (2 * (Kx // 2) + 1, Ky)),))
+
+
+@pytest.mark.parametrize("channels", [4, 6, 7, 8])
+@pytest.mark.parametrize("cell", [BOTTLENECK, THIRD, HALF, ROUNDED], ids=lambda cell: cell.name)
+def test_a_ratio_at_numbers_is_that_of_a_sweep(cell: Cell, channels: int) -> None:
+    (row,) = sweep([3], [channels], [(2, 3)], [cell]).rows()
+    at = equation(cell).at(3, channels)
+    assert float(at.exact) == pytest.approx(row.cost_ratio, rel=1e-15)
+    assert float(at.approximation) == pytest.approx(row.approximation, rel=1e-15)
+
+
+def test_a_bottleneck_at_6_channels_has_one_inside() -> None:
+    # 8 transitions of 6*1 + 1*1*9 + 1*6 = 21 products, 6*6*9 = 324 with one convolution, in FLOPs per position; the
+    # tail is 37*6: 16*21 + 222 = 558 of 16*324 + 222 = 5406.
+    assert equation(BOTTLENECK).at(3, 6).exact == Fraction(558, 5406)
+
+
+@pytest.mark.parametrize(
+    ("cell", "condition"),
+    [
+        (BOTTLENECK, "O a multiple of 4"),
+        (THIRD, "O a multiple of 3"),
+        (HALF, ""),  # the floor stays, for O/2 + 1/2 is no whole number where O is even
+        (ROUNDED, ""),  # the floor stays, for Kx is odd
+        ("standard", ""),
+        ("sep", ""),
+        ("grouped-4", ""),
+    ],
+)
+def test_a_formula_says_for_which_channels_it_holds(cell: "str | Cell", condition: str) -> None:
+    derived = equation(cell)
+    assert derived.condition == condition
+    assert ("floor" in str(derived)) is (cell in (HALF, ROUNDED))
+    texts = [report.cost(derived), report.ratio(derived, (3, 3), (8, 8)), report.as_latex(derived, True)]
+    assert all(("a multiple of" in text) is bool(condition) for text in texts)
+    assert report.record(derived, (3, 3), (8, 8)).get("condition", "") == condition
+
+
+@pytest.mark.parametrize(("cell", "step"), [(BOTTLENECK, 4), (THIRD, 3), (HALF, 1), (ROUNDED, 1)])
+def test_a_formula_is_exact_where_it_says_so(cell: Cell, step: int) -> None:
+    derived = equation(cell)
+    for row in sweep([3], list(range(step, 25, step)), [(2, 3)], [cell]).rows():
+        channels = row.channels[0]
+        assert derived.equal.doit().subs({Kx: 3, Ky: 3, I: channels, O: channels, Dx: 2, Dy: 3}) == row.flops
+
+
+def test_a_remainder_has_no_leading_term() -> None:
+    padded = Cell("padded", lambda I, O, Kx, Ky: (Conv(O + O % 4, (1, 1)), Conv(O, (Kx, Ky))))
+    with pytest.raises(InvalidInput, match="no leading term for large I"):
+        _ = equation(padded).ratio
+
+
+def test_the_command_evaluates_with_the_roundings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(CELLS, "bottleneck", BOTTLENECK.star)
+    monkeypatch.setattr("sys.argv", ["costmodel", "equation", "bottleneck", "--ratio", "--channels", "6"])
+    assert cli.main() == 0
+    out = capsys.readouterr().out
+    assert "10.32 % (93/901)" in out  # 558/5406
+    assert "O a multiple of 4" in out

@@ -8,7 +8,7 @@ from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
 from costmodel.building.module import build
-from costmodel.counting.observe import observe
+from costmodel.counting.observe import CountingMode, in_short, observe
 from costmodel.describe.catalogue import describe_network
 from costmodel.describe.ops import Norm, Pool
 from costmodel.work.events import Event, Work
@@ -151,3 +151,27 @@ def test_counting_twice_counts_the_same_and_leaves_nothing_behind() -> None:
     first, second = observe(module, x), observe(module, x)
     assert first == second
     assert not module._forward_hooks
+
+
+def test_a_pause_records_nothing_and_leaves_the_pass_as_it_was() -> None:
+    with CountingMode(meta=True) as mode:
+        mode.backward = True
+        with mode.paused():
+            torch.sigmoid(meta(3))
+        torch.tanh(meta(3))
+    assert [(each.op, each.backward) for each in mode.operations] == [("aten.tanh.default", True)]
+
+
+def test_the_repr_of_an_observation_has_its_totals() -> None:
+    # 30 x 40 outputs, 50 multiply-accumulates each
+    assert repr(observe(torch.mm, meta(30, 50), meta(50, 40))) == "<Observation: 60k multiply-accumulates, 1 operation>"
+    seen = repr(observe(torch.linalg.eigvals, meta(3, 3)))
+    assert seen == "<Observation: 0 multiply-accumulates, 1 operation, 1 of them uncounted>"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (1_500, "1.5k"), (999_499, "999k"), (999_500, "1M"), (4_089_184_256, "4.09G")],
+)
+def test_large_numbers_are_shown_in_short(number: int, text: str) -> None:
+    assert in_short(number) == text

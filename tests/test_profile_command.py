@@ -66,7 +66,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             super().__init__(job, verify)
             started.append(job.subject.title)
 
-    monkeypatch.setattr(measuring, "Runner", lambda keep, **settings: runner.Runner(keep, start=Listed, **settings))
+    monkeypatch.setattr(
+        measuring, "Runner", lambda keep, **settings: runner.Runner(keep, **settings | {"start": Listed})
+    )
     return started
 
 
@@ -135,7 +137,9 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_there(
                 raise runner.JobFailed(self.job, "it died")
             return super().ready(seconds)
 
-    monkeypatch.setattr(measuring, "Runner", lambda keep, **settings: runner.Runner(keep, start=Failing, **settings))
+    monkeypatch.setattr(
+        measuring, "Runner", lambda keep, **settings: runner.Runner(keep, **settings | {"start": Failing})
+    )
     out = tmp_path / "mine.json"
     code, printed, err = run(capsys, "profile", "--cells", "standard,depth,sep", *TINY, "--out", str(out))
     assert code == 1
@@ -292,7 +296,7 @@ def test_a_sweep_measures_what_no_profile_has(capsys: pytest.CaptureFixture[str]
     sweep = ["sweep", "--kernel", "3", "--channels", "4,4x6", "--size", "5x6", "--measure", "cpu", "--processes", "2"]
     code, out, err = run(capsys, *sweep, "--format", "json")
     rows = json.loads(out)["rows"]
-    assert (code, "left out: a depth cell" in err) == (0, True)
+    assert (code, 'left out: cell "depth"' in err) == (0, True)
     assert [row["timings"][0]["pct"] for row in rows] == [100.0] * 6  # the other three cells, twice
     code, out, _ = run(capsys, *sweep)
     assert "Time per step on" in out

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no such file"):
         load(tmp_path / "none.json")
     for special in (tmp_path, Path("/dev/zero")):
-        with pytest.raises(InvalidInput, match="not a file that holds a profile"):
+        with pytest.raises(InvalidInput, match="not a profile file"):
             load(special)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="cannot be read: not text"):
@@ -204,7 +205,7 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(InvalidInput, match=r"no profile 'yours': there are mine, .*paper; or give the path"):
         locate("yours")
     for name in ("", "profiles", "profiles/"):
-        with pytest.raises(InvalidInput, match="is no name of a profile"):
+        with pytest.raises(InvalidInput, match="is not a valid profile name"):
             destination(name)
 
 
@@ -240,3 +241,22 @@ def test_frames_of_samples_and_estimates() -> None:
     empty = Profile(host=paper.host)
     assert list(empty.frame().columns) == list(samples.columns)
     assert list(costmodel.estimates(empty).columns) == list(estimates.columns)
+
+
+def test_reprs_name_the_thing_and_stay_short() -> None:
+    assert repr(PROFILE) == str(PROFILE) == "<Profile: A CPU, 3 runs of 2 subjects>"  # sep in two ways, and depth
+    dated = PROFILE.model_copy(update={"host": HOST.model_copy(update={"date": datetime(2026, 11, 21, tzinfo=UTC)})})
+    assert repr(dated) == "<Profile: A CPU, 3 runs of 2 subjects, 2026-11-21>"
+    one = run()
+    assert repr(one) == str(one) == f"<Run: {one.title}: 2 samples from 1 process>"
+    assert repr(one.processes[0]) == "<Process: 2 samples, median 0.375 s>"  # (0.25 + 0.5) / 2
+    long = run("c" * 10_000, *[0.5] * 1000)
+    many = Profile(host=Host(cpu="A" * 10_000), runs=(long,))
+    assert max(len(repr(each)) for each in (many, long, *long.processes)) <= 1000
+    assert "ccc" in repr(long)
+
+
+def test_a_profile_is_read_by_a_path_too() -> None:
+    import costmodel
+
+    assert costmodel.read_profile(locate("paper").resolve()) == costmodel.read_profile("paper")

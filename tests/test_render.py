@@ -58,13 +58,13 @@ def test_text_fits_the_terminal_and_uses_it(what: str, columns: int, monkeypatch
     if what == "check":
         from costmodel.building.check import check
         from costmodel.describe.cells import describe_cell
-        from costmodel.report.check import text as checks
+        from costmodel.report.check import document
 
-        text = checks([check(describe_cell("sep", kernel=3, channels=8, size=(6, 9)), "sep cell")], "text")
+        text = document([check(describe_cell("sep", kernel=3, channels=8, size=(6, 9)), "sep cell")]).text()
     elif what == "table":
         text = table().timed("amd-epyc-2-cores", RECORDED).text()
     else:
-        text = sweeps.text(sweep(), "text", {"amd-epyc-2-cores": RECORDED})
+        text = sweeps.document(sweep(), {"amd-epyc-2-cores": RECORDED}).text()
     widest = max(map(len, text.splitlines()))
     assert widest <= columns
     assert text.isascii()
@@ -97,12 +97,12 @@ def test_every_format_has_every_number(form: str, monkeypatch: pytest.MonkeyPatc
 
 def test_several_map_sizes_are_told_apart() -> None:
     grid = sweep(3, 8, [(8, 8), (16, 16)], ["standard"])
-    text = sweeps.text(grid, "text")
+    text = sweeps.document(grid).text("text")
     assert [line.split()[:4] for line in text.splitlines()[4:6]] == [
         ["8x8", "3x3", "8", "standard"],
         ["16x16", "3x3", "8", "standard"],
     ]
-    assert [row["size"] for row in json.loads(sweeps.text(grid, "json"))["rows"]] == [[8, 8], [16, 16]]
+    assert [row["size"] for row in json.loads(sweeps.document(grid).text("json"))["rows"]] == [[8, 8], [16, 16]]
 
 
 def test_html_is_escaped() -> None:
@@ -134,7 +134,7 @@ def compiled(folder: Path, *files: str) -> str:
 def test_latex_compiles_in_a_two_column_paper_and_fits(tmp_path: Path) -> None:
     timed = table().timed("amd-epyc-2-cores", RECORDED).timed("paper", read("paper"))
     (tmp_path / "table.tex").write_text(timed.text("latex"))
-    (tmp_path / "sweep.tex").write_text(sweeps.text(sweep(), "latex", {"amd-epyc-2-cores": RECORDED}))
+    (tmp_path / "sweep.tex").write_text(sweeps.document(sweep(), {"amd-epyc-2-cores": RECORDED}).text("latex"))
     log = compiled(tmp_path, "table.tex", "sweep.tex")
     assert "Overfull" not in log
     assert "Float too large" not in log
@@ -142,7 +142,7 @@ def test_latex_compiles_in_a_two_column_paper_and_fits(tmp_path: Path) -> None:
 
 def test_long_tables_are_continued_in_latex(tmp_path: Path) -> None:
     grid = sweep(range(1, 14), [16, 32])  # 104 rows: 45 + 45 + 14
-    text = sweeps.text(grid, "latex")
+    text = sweeps.document(grid).text("latex")
     assert [text.count(r"\begin{table*}"), text.count("(continued)"), text.count("convention paper")] == [3, 2, 1]
     (tmp_path / "sweep.tex").write_text(text)
     log = compiled(tmp_path, "sweep.tex")

@@ -1,5 +1,6 @@
 """The measuring contract, with processes and a clock of our own: turns, budgets, interruptions, resuming."""
 
+import inspect
 import os
 import signal
 import threading
@@ -8,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import torch
 
+import costmodel
 from costmodel.errors import InvalidInput
 from costmodel.measure.jobs import Job, JobFailed, check_possible, groups
 from costmodel.measure.profile import choose, settings_grid
@@ -323,3 +326,26 @@ def test_memory_of_a_frame_is_what_is_alive_at_its_fullest_step(sizes: tuple[tup
     assert maps == int(maps)
     # x, h, c; three gates done; of the last one both products of the convolutions and their sum.
     assert maps == 3 + 3 + 3
+
+
+def test_public_functions_name_their_arguments() -> None:
+    """But for those that pass them on: to a module, to a function, to the description of a network."""
+    open_ended = set()
+    for name in costmodel.__all__:
+        face = getattr(costmodel, name)
+        if inspect.isfunction(face):
+            kinds = [parameter.kind for parameter in inspect.signature(face).parameters.values()]
+            open_ended |= {name} if inspect.Parameter.VAR_KEYWORD in kinds else set()
+    assert open_ended == {"count", "network", "observe"}
+
+
+def test_profile_has_the_settings_of_the_grid_and_refuses_others() -> None:
+    grid, whole = (inspect.signature(function).parameters for function in (settings_grid, costmodel.profile))
+    assert {name: whole[name].default for name in grid} == {name: grid[name].default for name in grid}
+    assert {name: whole[name].annotation for name in grid} == {name: grid[name].annotation for name in grid}
+    with pytest.raises(TypeError, match=r"profile\(\) got an unexpected keyword argument 'memroy_format'"):
+        costmodel.profile(cells=["sep"], memroy_format="contiguous")
+    net = torch.nn.Sequential(*[torch.nn.Linear(2, 2) for _ in range(100)])
+    with pytest.raises(InvalidInput, match="unknown model Sequential") as refused:
+        costmodel.profile([net])
+    assert len(str(refused.value)) <= 300

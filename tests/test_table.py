@@ -5,13 +5,19 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from references import EXACT, PRINTED
 
+from costmodel import cli
+from costmodel.describe.catalogue import NETWORKS, Network, describe_network
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell
+from costmodel.describe.networks.icnet import classify, unit
 from costmodel.describe.ops import Conv
+from costmodel.describe.program import Value
 from costmodel.errors import InvalidInput
 from costmodel.profiles.files import load, locate
 from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
@@ -284,3 +290,111 @@ def test_the_papers_own_profile_shows_its_times_once() -> None:
     text = timed.text()
     assert "Time per 1024x2048 frame on NVIDIA TITAN X (profile paper): as published" in text
     assert timed.record()["claims"] == []
+
+
+# ---- a network of one's own ------------------------------------------------------------------------------------------
+
+
+def unet(
+    frame: Value, cells: dict[str, Cell], *, kernel: tuple[int, int], classes: int, heads: bool
+) -> tuple[Value, ...]:
+    x = unit(frame, "stem", 4, 3, stride=2, same=True)
+    with x.trace.scope("bottleneck"):
+        x = cells["bottleneck"](x, 6, kernel)
+    return (classify(x, "scores", classes),)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        NETWORKS, "unet", Network("U-Net", unet, ("bottleneck",), size=(16, 24), classes=5, heads=False)
+    )
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["costmodel", *arguments])
+    return cli.main()
+
+
+NOT_OF_IT = ("Table IV", "Fig. 1", "training heads", "1024x2048", "19 classes")
+
+
+@pytest.mark.usefixtures("own")
+def test_an_own_network_keeps_its_defaults() -> None:
+    counted = table(["unet"], ["standard"])
+    (row,) = counted.rows
+    described = describe_network("unet")
+    # stem 3*3*3*4 + 2*4 (norm), cell 4*(3*3*(4 + 6)*6 + 6), scores 6*5 + 5
+    assert row.params == described.parameters == 116 + 2184 + 35
+    assert row.flops == counted.convention.flops(described.work)
+    assert (counted.size, counted.classes, counted.heads) == ((16, 24), 5, False)
+    assert (counted.convention.name, row.paper) == ("tf-profiler", None)
+    for form in ("text", "markdown", "latex", "html", "csv", "json"):
+        assert not [word for word in NOT_OF_IT if word in counted.text(form)]
+
+
+@pytest.mark.usefixtures("own")
+def test_settings_that_are_given_still_count() -> None:
+    counted = table(["unet"], ["standard"], size=(32, 48), classes=7)
+    assert counted.rows[0].params == describe_network("unet", size=(32, 48), classes=7).parameters
+    assert (counted.size, counted.classes) == ((32, 48), 7)
+
+
+@pytest.mark.usefixtures("own")
+def test_an_own_network_beside_a_published_one() -> None:
+    with pytest.raises(InvalidInput, match="published with another size each: give one"):
+        table(["unet", "v6"])
+    both = table(["unet", "v6"], ["standard"], size=(1024, 2048), classes=19, heads=True)
+    paper = {row.approach: row.paper is not None for row in both.rows}
+    assert paper == {"ICNet": True, "LSTM-ICNet v6": True, "U-Net": False}
+    assert "with training heads" in both.text()
+
+
+def test_a_variant_of_a_printed_network_with_other_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller = replace(NETWORKS["v2"], approach="Smaller", size=(256, 512))
+    monkeypatch.setitem(NETWORKS, "smaller", smaller)
+    assert table(["smaller"]).size == (256, 512)
+    assert [row.paper for row in table(["smaller"], ["standard"]).rows] == [None, None]
+
+
+def test_own_heads_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def headed(frame: Value, cells: dict[str, Cell], *, heads: bool, **around: Any) -> tuple[Value, ...]:
+        (scores,) = unet(frame, cells, heads=heads, **around)
+        return (scores, classify(frame, "head", 5)) if heads else (scores,)
+
+    for describe, told in ((headed, True), (unet, False)):
+        monkeypatch.setitem(NETWORKS, "unet", Network("U-Net", describe, ("bottleneck",), size=(16, 24)))
+        assert ("with training heads" in table(["unet"], ["standard"]).text()) is told
+
+
+@pytest.mark.usefixtures("own")
+def test_the_commands_about_an_own_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "table", "--model", "unet", "--cell", "standard") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Cost of one 16x24 frame, kernel 3x3, 5 classes\n")
+    assert "2335" in out
+    for kind in ("overview", "layers"):
+        assert command(monkeypatch, "plot", kind, "--model", "unet", "--cell", "standard", "--out", f"{kind}.svg") == 0
+    assert "16x24 frame" in Path("overview.svg").read_text()
+    assert command(monkeypatch, "plot", "quality", "--model", "unet", "--cell", "standard") == 2
+    assert "of these networks is not published; " in capsys.readouterr().err
+    assert command(monkeypatch, "report", "--model", "unet", "--cell", "standard,sep", "--kernel", "3") == 0
+    report = Path("report")
+    written = {path.name for path in report.iterdir()}
+    assert "table.csv" in written
+    assert "table_iv.csv" not in written
+    page = " ".join((report / "index.html").read_text().split())
+    assert "Frames of 16x24 pixels, kernel 3x3, 5 classes. " in page
+    assert not [word for word in NOT_OF_IT if word in page]
+    assert json.loads((report / "table.json").read_text())["rows"][0]["params"] == 2335
+    # The cells of the network: 4 channels in, 6 out, on maps of half the frame.
+    assert {(row["in_channels"], row["out_channels"], row["rows"], row["columns"]) for row in sweep_rows(report)} == {
+        ("4", "6", "8", "12")
+    }
+
+
+def sweep_rows(report: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((report / "sweep.csv").read_text().splitlines()))

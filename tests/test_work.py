@@ -1,10 +1,12 @@
 """The algebra of work and prices."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodel.describe.ops import Map
+from costmodel.describe.ops import Activation, Combine, Map, Pool
 from costmodel.describe.program import Trace
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS, Convention, find_convention
@@ -59,12 +61,12 @@ def test_names_of_conventions_are_not_confused() -> None:
 @pytest.mark.parametrize("event", [Event.SIGMOID, Event.MOVE, Event.GRID_MAC])
 def test_a_ratio_to_nothing_is_refused(event: Event) -> None:
     odd = Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 0) | {event: 1})
-    with pytest.raises(InvalidInput, match="prices nothing of"):
+    with pytest.raises(InvalidInput, match=r"prices nothing of|a cost of 0"):
         table("icnet", convention=odd) if event is Event.SIGMOID else sweep(3, 8, (9, 9), convention=odd)
     if event is not Event.SIGMOID:
-        with pytest.raises(InvalidInput, match="prices nothing of a standard cell"):
+        with pytest.raises(InvalidInput, match="gives a standard cell a cost of 0"):
             equation("sep", odd).at(3, 8)
-        with pytest.raises(InvalidInput, match="prices nothing of a standard cell"):
+        with pytest.raises(InvalidInput, match="gives a standard cell a cost of 0"):
             equation("sep", odd).ratio  # noqa: B018  (the access is the test)
 
 
@@ -105,3 +107,18 @@ def test_elementwise_steps_need_equal_maps() -> None:
         a + b
     with pytest.raises(InvalidInput, match="state a is 2x3x4, its successor b is 2x3x5"):
         trace.carry(a, b)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Pool(Event.TANH, (2, 2), (2, 2)), "a pooling is MAX_POOL or AVERAGE_POOL, not TANH"),
+        (lambda: Activation(Event.MAC), "an activation is SIGMOID, TANH or RELU, not MAC"),
+        (lambda: Combine(Event.MAC), "two maps combine by ADDITION or PRODUCT, not MAC"),
+        (lambda: Activation("tanh"), "an activation is SIGMOID, TANH or RELU, not 'tanh'"),
+    ],
+)
+def test_an_operation_of_another_event_names_it(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        make()
+    assert str(refused.value) == message

@@ -1,4 +1,5 @@
-"""Description against reality: the same events, parameters and outputs, and the same totals as two foreign counters."""
+"""Description against reality: the same events, parameters and outputs, and the same totals as two third-party
+counters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from costmodel.building.module import Streaming, build, check_memory
 from costmodel.building.reference import REFERENCES
 from costmodel.counting.observe import observe
 from costmodel.describe.program import Program
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import FVCORE, TORCH
 from costmodel.work.events import Event, Work
 
@@ -34,6 +35,9 @@ class Finding:
     def ok(self) -> bool:
         return not self.difference
 
+    def __repr__(self) -> str:
+        return f"<Finding: {self.what} {'agree' if self.ok else f'differ: {self.difference:.300}'}>"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -46,6 +50,12 @@ class Check:
     @property
     def ok(self) -> bool:
         return all(finding.ok for finding in self.findings)
+
+    def __repr__(self) -> str:
+        wrong = [finding.what for finding in self.findings if not finding.ok]
+        agree = len(self.findings) - len(wrong)
+        differ = f"; {', '.join(wrong)} differ" if wrong else ""
+        return f"<Check of {self.subject:.200}: {agree} of {len(self.findings)} comparisons agree{differ}>"
 
     @property
     def fvcore_parts(self) -> dict[str, int]:
@@ -65,7 +75,7 @@ def check(program: Program, subject: str = "") -> Check:
     True
     """
     if not isinstance(program, Program):
-        raise InvalidInput(f"check takes a description, not {program!r}")
+        raise InvalidInput(f"check takes a description, not {in_words(program)}")
     with torch.device("meta"):
         ghost = build(program).eval()
     check_memory([program])

@@ -61,7 +61,7 @@ class GradualConv2d(nn.Conv2d):
 
 
 def _settings(conv: nn.Conv2d) -> dict[str, Any]:
-    """What a convolution is made with, but for its groups."""
+    """The arguments of a convolution, but for its groups."""
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
     return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
 

@@ -24,7 +24,7 @@ from costmodel.describe.ops import (
     TransposedConv,
 )
 from costmodel.describe.program import Program, Step
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, in_words
 from costmodel.work.events import Event
 
 Tensors: TypeAlias = tuple[torch.Tensor, ...]
@@ -90,6 +90,11 @@ class Streaming(nn.Module):
             for channels, rows, columns in self.state_shapes
         ]
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.frame_shape))
+        parameters = sum(p.numel() for p in self.parameters())
+        return f"<Streaming module: {shape} frames, {parameters:,} parameters; .code is its forward pass>"
+
     @property
     def code(self) -> str:
         return str(self.body.code)
@@ -110,7 +115,8 @@ def build(program: Program) -> Streaming:
     608
     """
     if not isinstance(program, Program):
-        raise InvalidInput(f"build takes a description (costmodel.cell(...), costmodel.network(...)), not {program!r}")
+        takes = "build takes a description (costmodel.cell(...), costmodel.network(...))"
+        raise InvalidInput(f"{takes}, not {in_words(program)}")
     if len(program.inputs) != 1:
         raise InvalidInput(f"{program.name} has {len(program.inputs)} inputs; a streaming module has one")
     sizes = [n for value in program.inputs for n in (value.map.channels, value.map.rows, value.map.columns)]
@@ -120,7 +126,7 @@ def build(program: Program) -> Streaming:
 
 
 def _depends_on_size(op: Op) -> bool:
-    """Whether the code of an operation holds a number that follows from the size of the map."""
+    """True where the code of an operation holds a number that follows from the size of the map."""
     match op:
         case Resize() | Pool():
             return True
@@ -170,7 +176,7 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
     """Add the torch code of one step; its submodule or parameter goes to ``members`` under the step's name."""
     op, x = step.op, step.inputs[0].map
     name = step.name.replace(".", "_")
-    how: dict[str, Any]
+    settings: dict[str, Any]
     match op:
         case Conv():
             rows, columns = op.totals(x)
@@ -184,8 +190,8 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
             )
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
         case TransposedConv():
-            how = {"padding": op.padding, "output_padding": op.output_padding, "bias": op.bias}
-            members[step.name] = nn.ConvTranspose2d(x.channels, op.out_channels, op.kernel, op.stride, **how)
+            settings = {"padding": op.padding, "output_padding": op.output_padding, "bias": op.bias}
+            members[step.name] = nn.ConvTranspose2d(x.channels, op.out_channels, op.kernel, op.stride, **settings)
             return graph.create_node("call_module", step.name, tuple(inputs), name=name)
         case Concat():
             return graph.create_node("call_function", torch.cat, (inputs, 1), name=name)
@@ -204,8 +210,8 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
             weight = graph.create_node("get_attr", step.name, name=f"{name}_weight")
             return graph.create_node("call_function", operator.mul, (inputs[0], weight), name=name)
         case Resize():
-            how = {"size": (op.rows, op.columns), "mode": "bilinear", "align_corners": True}
-            return graph.create_node("call_function", F.interpolate, tuple(inputs), how, name=name)
+            settings = {"size": (op.rows, op.columns), "mode": "bilinear", "align_corners": True}
+            return graph.create_node("call_function", F.interpolate, tuple(inputs), settings, name=name)
         case Pool():
             return graph.create_node(
                 "call_function", _FUNCTIONS[op.function], (*inputs, op.window, op.stride, op.padding), name=name

@@ -1,6 +1,7 @@
 """The command line, a file a command. Each opens what it needs inside its body: a table never waits for torch."""
 
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -41,8 +42,8 @@ def main() -> int:
         add_commands(sys.argv[1:])
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()
-    except InvalidInput as error:
-        return fail(str(error), 2)
+    except InvalidInput as error:  # the library names the Python argument, such as real=True
+        return fail(re.sub(r"\b(\w+)=True\b", r"--\1", str(error)), 2)
     except MeasuringFailed as error:
         return fail(str(error), 1)
     except UsageError as error:

@@ -10,7 +10,6 @@ from costmodel.describe.catalogue import NETWORKS, find_networks
 from costmodel.describe.cells import CELLS
 from costmodel.errors import InvalidInput
 from costmodel.published import lstm_icnet as published
-from costmodel.report.layout.render import find_format
 
 if TYPE_CHECKING:
     from costmodel.describe.program import Program
@@ -43,8 +42,9 @@ def check(
     ] = None,
     cell: Cells = None,
     size: Annotated[
-        str | None,
+        arguments.Sides | None,
         typer.Option(
+            parser=arguments.at_door(arguments.rectangle),
             metavar="ROWSxCOLUMNS",
             help="Size of a frame; with --cell alone, of the feature map.  [default: what the networks were published "
             f"with; an eighth of {FRAME} for cells]",
@@ -72,10 +72,9 @@ def check(
     With --cell alone: the single cells. With --model: networks. With neither: cells of every kind and recurrence, and
     all networks.
     """
-    find_format(form)
     models = arguments.models(model, "--model")
     cells = arguments.cells(cell, "--cell")
-    sides, frame = arguments.square(kernel, "--kernel"), arguments.optional(arguments.rectangle, size, "--size")
+    sides, frame = arguments.square(kernel, "--kernel"), size
     sites = arguments.pairs(site, "--site")
     alone = models is None and cells is not None
     if alone and (sites or heads is not None or classes is not None):
@@ -98,7 +97,7 @@ def check(
             programs[approach(None, name, around)] = program
     if not alone:
         settings: dict[str, Any] = {"size": frame, "kernel": sides, "heads": heads}
-        settings["classes"] = arguments.optional(arguments.whole, classes, "--classes")
+        settings["classes"] = classes
         wanted = list(NETWORKS) if models is None else find_networks(models)
         found = entries(wanted, cells, sites=sites, recurrence=recurrence, **settings)
         programs |= {name: entry.program for name, entry in found.items() if entry.model in wanted}
@@ -111,6 +110,6 @@ def check(
         for name, program in programs.items():
             checks.append(compare(program, name))
             bar.update()
-    print(report.text(checks, form))
+    print(report.document(checks).text(form))
     if not all(c.ok for c in checks):
         raise typer.Exit(1)

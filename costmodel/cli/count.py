@@ -1,7 +1,7 @@
 """The command ``count``: what any module costs."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,6 @@ from costmodel.cli.options import Format, listed
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.price.machine import Machine
-from costmodel.report.layout.render import find_format
 
 Factory = Annotated[
     str,
@@ -19,8 +18,27 @@ Factory = Annotated[
         metavar="PACKAGE.MODULE:FACTORY", help="A function or class that makes a module.", show_default=False
     ),
 ]
-Keywords = Annotated[str | None, typer.Option("--kwargs", metavar="JSON", help="Keyword arguments of the call.")]
-Making = Annotated[str | None, typer.Option("--make", metavar="JSON", help="Keyword arguments of the factory.")]
+Keywords = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        "--kwargs", parser=arguments.at_door(arguments.keywords), metavar="JSON", help="Keyword arguments of the call."
+    ),
+]
+Making = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        "--make", parser=arguments.at_door(arguments.keywords), metavar="JSON", help="Keyword arguments of the factory."
+    ),
+]
+
+
+def _machine(text: str, option: str) -> Machine:
+    """``"120,20"``: GFLOP/s and GB/s."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise InvalidInput(f"{option} {text!r}: expected GFLOP/s and GB/s, such as 120,20")
+    peak, bandwidth = (arguments.number(part.strip(), option) for part in parts)
+    return Machine(1e9 * peak, 1e9 * bandwidth)
 
 
 @app.command(
@@ -45,20 +63,32 @@ def count(
     make: Making = None,
     convention: Annotated[str, typer.Option(metavar=listed(CONVENTIONS), help="What counts as a FLOP.")] = "torch",
     depth: Annotated[
-        str | None, typer.Option(metavar="N", help="Sum up parts that are deeper.  [default: all]", show_default=False)
+        int | None,
+        typer.Option(
+            parser=arguments.at_door(arguments.whole),
+            metavar="N",
+            help="Sum up parts that are deeper.  [default: all]",
+            show_default=False,
+        ),
     ] = None,
     sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
     frames: Annotated[
-        str, typer.Option(metavar="T", help="A clip: T calls of a recurrent module, the state carried along.")
-    ] = "1",
+        int,
+        typer.Option(
+            parser=arguments.at_door(arguments.whole),
+            metavar="T",
+            help="A clip: T calls of a recurrent module, the state carried along.",
+        ),
+    ] = 1,
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
     ] = False,
     machine: Annotated[
-        str | None,
+        Machine | None,
         typer.Option(
+            parser=arguments.at_door(_machine),
             metavar="GFLOP/S,GB/S",
             help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
         ),
@@ -70,30 +100,16 @@ def count(
 
     Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
     """
-    find_format(form)
-    deep = arguments.optional(arguments.whole, depth, "--depth")
-    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
-    if not inputs and not call:
+    if not inputs and not kwargs:
         raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
-    roof = arguments.optional(_machine, machine, "--machine")
     from costmodel.counting.count import count as counting
     from costmodel.counting.load import load
     from costmodel.report import count as report
 
-    net = load(module, making, meta=not real).train(train)
-    clip = arguments.whole(frames, "--frames")
-    counted = counting(net, *(inputs or []), real=real, backward=backward, frames=clip, **call)
-    print(report.text(counted, form, convention, deep, sort, roof))
+    net = load(module, make or {}, meta=not real).train(train)
+    counted = counting(net, *(inputs or []), real=real, backward=backward, frames=frames, **(kwargs or {}))
+    print(report.document(counted, convention, depth, sort, machine).text(form))
     for operation, number in counted.uncounted.items():
         print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)
     if strict and counted.uncounted:
         raise typer.Exit(1)
-
-
-def _machine(text: str, option: str) -> Machine:
-    """``"120,20"``: GFLOP/s and GB/s."""
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise InvalidInput(f"{option} {text!r}: expected GFLOP/s and GB/s, such as 120,20")
-    peak, bandwidth = (arguments.number(part.strip(), option) for part in parts)
-    return Machine(1e9 * peak, 1e9 * bandwidth)

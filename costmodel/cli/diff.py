@@ -16,8 +16,12 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A profile: its name or file.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
     fail_over: Annotated[
-        str | None,
-        typer.Option(metavar="PERCENT", help="Exit with 1 where B is significantly slower by more than that."),
+        float | None,
+        typer.Option(
+            parser=arguments.at_door(arguments.percentage),
+            metavar="PERCENT",
+            help="Exit with 1 where B is significantly slower by more than that.",
+        ),
     ] = None,
     relative: Annotated[
         bool, typer.Option("--relative", help="Compare times relative to the standard cell: free of a machine's drift.")
@@ -29,12 +33,11 @@ def diff(
     An interval says how far the processes of each profile spread, not how far the machine drifted in between: where
     that matters, --relative compares percentages of the standard cell.
     """
-    limit = None if fail_over is None else arguments.percentage(fail_over, "--fail-over")
     from costmodel.profiles import files as profiles
-    from costmodel.report import profile as report
+    from costmodel.report import diff as report
 
     first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
-    shown, slower = report.diff(first, second, limit, relative, form)
-    print(shown)
+    shown, slower = report.document(first, second, fail_over, relative)
+    print(shown.text(form))
     if slower:
         raise typer.Exit(1)

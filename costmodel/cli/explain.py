@@ -4,12 +4,10 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
 from costmodel.cli.count import Factory, Keywords, Making
 from costmodel.cli.options import Format
 from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import find_format
 
 
 @app.command(
@@ -30,14 +28,12 @@ def explain(
 ) -> None:
     """Why tools disagree: what fvcore, FlopCounterMode, ptflops, thop, torchinfo, calflops and DeepSpeed print for a
     module, by kind of operation."""
-    find_format(form)
-    call, making = arguments.keywords(kwargs, "--kwargs"), arguments.keywords(make, "--make")
-    if not inputs and not call:
+    if not inputs and not kwargs:
         raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
     from costmodel.counting.count import count as counting
     from costmodel.counting.explain import readings
     from costmodel.counting.load import load
     from costmodel.report import explain as report
 
-    counted = counting(load(module, making).eval(), *(inputs or []), **call)
-    print(report.text(counted, *readings(counted), form))
+    counted = counting(load(module, make or {}).eval(), *(inputs or []), **(kwargs or {}))
+    print(report.document(counted, *readings(counted)).text(form))

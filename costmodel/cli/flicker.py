@@ -12,7 +12,6 @@ from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, Plot, plotted
 from costmodel.cli.timing import progress
 from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import find_format
 
 
 @app.command(
@@ -29,7 +28,12 @@ def flicker(
     truth: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Their true labels, under the same names: mFP as well.")
     ] = None,
-    ignore: Annotated[str | None, typer.Option(metavar="LABEL", help="A label that is not compared.")] = None,
+    ignore: Annotated[
+        int | None,
+        typer.Option(
+            parser=arguments.at_door(arguments.whole, least=0), metavar="LABEL", help="A label that is not compared."
+        ),
+    ] = None,
     class_zero: Annotated[
         bool, typer.Option("--class-zero", help="Let mFP see errors of class 0, which eq. (13) makes 0.")
     ] = False,
@@ -40,9 +44,7 @@ def flicker(
 
     A label map is 8-bit or 16-bit grey or has a palette; its label is the value or index of a pixel.
     """
-    find_format(form)
     path = plotted(plot)
-    label = None if ignore is None else arguments.whole(ignore, "--ignore", least=0)
     if class_zero and truth is None:
         raise InvalidInput("--class-zero is about errors: it needs --truth")
     for option, folder in (("--pred", pred), ("--truth", truth)):
@@ -60,7 +62,7 @@ def flicker(
             f"costmodel: no single number counts the frames {ends}: taken as one video, gaps are not found",
             file=sys.stderr,
         )
-    metrics = Flicker(label, class_zero=class_zero)
+    metrics = Flicker(ignore, class_zero=class_zero)
     with progress(len(files), "comparing") as bar:
         for number, file in enumerate(files):
             labels, true = label_maps.read(file), None if truths is None else label_maps.read(truths[number])
@@ -69,7 +71,7 @@ def flicker(
             except InvalidInput as error:
                 raise InvalidInput(f"{file}: {error}") from None
             bar.update()
-    print(report.text(metrics, [file.stem for file in files], form))
+    print(report.document(metrics, [file.stem for file in files]).text(form))
     if path:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing
@@ -78,6 +80,6 @@ def flicker(
         true_last = None if truths is None else [label_maps.read(file) for file in truths[-figures.video.SHOWN :]]
         name = f"{files[-1].parent.name}/{files[-1].name}"
         drawing.save(
-            partial(figures.flicker, last, true_last, ignore=label, class_zero=class_zero, name=name),
+            partial(figures.flicker, last, true_last, ignore=ignore, class_zero=class_zero, name=name),
             path,
         )

@@ -1,6 +1,6 @@
 """The command ``gradual``: what training with gradual grouping costs."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,16 +31,29 @@ def gradual(
     model: Annotated[
         str, typer.Option(metavar="erfnet-DGn...", help="The grouped variant that the training ends with.")
     ] = "erfnet-DG2*",
-    images: Annotated[str, typer.Option(metavar="N", help="Images an epoch; Cityscapes has 2975.")] = "2975",
-    epochs: Annotated[
-        str | None,
+    images: Annotated[
+        int,
         typer.Option(
-            metavar="N", help="In which alpha falls from 1 to 0 in a line.  [default: 100]", show_default=False
+            parser=arguments.at_door(arguments.whole), metavar="N", help="Images an epoch; Cityscapes has 2975."
+        ),
+    ] = 2975,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            parser=arguments.at_door(arguments.whole),
+            metavar="N",
+            help="In which alpha falls from 1 to 0 in a line.  [default: 100]",
+            show_default=False,
         ),
     ] = None,
     fine: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="At alpha 0 afterwards; may be 0.  [default: 50]", show_default=False),
+        int | None,
+        typer.Option(
+            parser=arguments.at_door(arguments.whole, least=0),
+            metavar="N",
+            help="At alpha 0 afterwards; may be 0.  [default: 50]",
+            show_default=False,
+        ),
     ] = None,
     alphas: Annotated[
         str | None, typer.Option(metavar="FILE", help="Another alpha: a number from 1 to 0 for each epoch.")
@@ -60,11 +73,16 @@ def gradual(
     values = (
         [arguments.number(each, f"--alphas {alphas!r}:") for each in arguments.listed_in(alphas, "--alphas")]
         if alphas is not None
-        else linear(arguments.whole(epochs or "100", "--epochs"), arguments.whole(fine or "50", "--fine", least=0))
+        else linear(epochs or 100, 50 if fine is None else fine)
     )
-    settings: dict[str, Any] = {
-        "size": arguments.optional(arguments.rectangle, size, "--size"),
-        "classes": arguments.optional(arguments.whole, classes, "--classes"),
-        "decoder_blocks": arguments.optional(arguments.whole, decoder_blocks, "--decoder-blocks"),
-    }
-    print(report.text(model, values, arguments.whole(images, "--images"), form, convention=convention, **settings))
+    print(
+        report.document(
+            model,
+            values,
+            images,
+            convention=convention,
+            size=size,
+            classes=classes,
+            decoder_blocks=decoder_blocks,
+        ).text(form)
+    )

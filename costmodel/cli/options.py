@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from costmodel.cli.parsers import Sides, at_door, known_format, rectangle, whole
 from costmodel.cli.timing import DTYPES, IMPLEMENTATIONS, MEMORY_FORMATS, Times
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import RECURRENCES, cell_names
@@ -36,12 +37,18 @@ Cells = Annotated[
 ]
 Kernel = Annotated[str, typer.Option(metavar="K|KxK", help="Kernel of the cells, rows x columns.")]
 Classes = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Classes of the segmentation.  [default: 19; 20 for erfnet]", show_default=False),
+    int | None,
+    typer.Option(
+        parser=at_door(whole),
+        metavar="N",
+        help="Classes of the segmentation.  [default: 19; 20 for erfnet]",
+        show_default=False,
+    ),
 ]
 DecoderBlocks = Annotated[
-    str | None,
+    int | None,
     typer.Option(
+        parser=at_door(whole),
         metavar="1|2",
         help="Of erfnet: 1 as its paper counts (by default under its convention), 2 as it describes the network.",
         show_default=False,
@@ -59,7 +66,7 @@ NetworkConvention = Annotated[
 ConventionName = Annotated[
     str, typer.Option("--convention", metavar=listed(CONVENTIONS), help="What counts as a FLOP.")
 ]
-Format = Annotated[str, typer.Option("--format", metavar=listed(FORMATS), help="Output format.")]
+Format = Annotated[str, typer.Option("--format", parser=known_format, metavar=listed(FORMATS), help="Output format.")]
 Recurrence = Annotated[
     str, typer.Option(metavar=listed(RECURRENCES), help="The recurrence around the cells' convolutions.")
 ]
@@ -108,9 +115,12 @@ Sites = Annotated[
     typer.Option("--site", metavar="SITE=CELL", help="Another cell at one site (low, medium, high, final)."),
 ]
 FrameSize = Annotated[
-    str | None,
+    Sides | None,
     typer.Option(
-        metavar="ROWSxCOLUMNS", help="Size of a frame.  [default: 1024x2048; 512x1024 for erfnet]", show_default=False
+        parser=at_door(rectangle),
+        metavar="ROWSxCOLUMNS",
+        help="Size of a frame.  [default: 1024x2048; 512x1024 for erfnet]",
+        show_default=False,
     ),
 ]
 MapSize = Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Size of the feature map.")]

@@ -6,12 +6,53 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import typer
+
 from costmodel.describe.catalogue import NETWORKS, network_names
 from costmodel.describe.cells import CELLS, cell_names, is_cell
 from costmodel.errors import InvalidInput
+from costmodel.report.layout.render import find_format
 
 Read = TypeVar("Read")
 UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+class BadOption(typer.BadParameter):
+    """The value of an option is wrong. The message lacks the option."""
+
+    def format_message(self) -> str:
+        return f"{self.param.opts[0] if self.param else ''}{self.message}"
+
+
+class BadFormat(typer.BadParameter):
+    """No format has this name. The message is whole."""
+
+    def format_message(self) -> str:
+        return self.message
+
+
+class Sides(tuple[int, int]):
+    """Rows and columns. typer would want two arguments for an option of the type ``tuple[int, int]``."""
+
+
+def at_door(read: Callable[..., Read], **how: Any) -> Callable[[Any], Read]:
+    """``read`` as the parser of an option. A default that is not a text is a value already."""
+
+    def parse(given: Any) -> Any:
+        try:
+            return read(given, "", **how) if isinstance(given, str) else given
+        except InvalidInput as error:
+            raise BadOption(str(error)) from None
+
+    return parse
+
+
+def known_format(name: str) -> str:
+    """The name of a format of tables. The message about another name does not start with the option."""
+    try:
+        return find_format(name)
+    except InvalidInput as error:
+        raise BadFormat(str(error)) from None
 
 
 def sizes(text: str, option: str) -> list[tuple[int, int]]:
@@ -19,11 +60,11 @@ def sizes(text: str, option: str) -> list[tuple[int, int]]:
     return [_size(part, text, option) for part in text.split(",")]
 
 
-def rectangle(text: str, option: str) -> tuple[int, int]:
+def rectangle(text: str, option: str) -> Sides:
     """``"128x256"``: both sides must be there."""
     if len(text.split("x")) != 2:
         raise InvalidInput(f"{option} {text!r}: expected ROWSxCOLUMNS, such as 1024x2048")
-    return _size(text, text, option)
+    return Sides(_size(text, text, option))
 
 
 def whole(text: str, option: str, least: int = 1) -> int:
@@ -144,10 +185,8 @@ def percentage(text: str, option: str) -> float:
     return float(number) / 100
 
 
-def keywords(text: str | None, option: str) -> dict[str, Any]:
-    """A JSON object as keyword arguments; nothing given is none."""
-    if text is None:
-        return {}
+def keywords(text: str, option: str) -> dict[str, Any]:
+    """A JSON object as keyword arguments."""
     try:
         found = json.loads(text)
     except ValueError as error:

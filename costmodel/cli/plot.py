@@ -119,7 +119,7 @@ def plot(
     times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
     models, cells = arguments.models(model, "--model"), arguments.cells(cell, "--cell")
-    frame = arguments.optional(arguments.rectangle, size, "--size")
+    frame = size
     kernels = arguments.sizes(kernel or "3,5,7", "--kernel")
     if not single and kernel is not None:
         kernels = [arguments.square(kernel, "--kernel")]
@@ -154,7 +154,7 @@ def plot(
         around |= {
             "size": frame,
             "kernel": kernels[0],
-            "classes": arguments.optional(arguments.whole, classes, "--classes"),
+            "classes": classes,
         }
         table = networks(models, cells, convention=convention, **around)
         times.miss([table.subject(row) for row in table.rows], fatal=True)

@@ -23,7 +23,6 @@ from costmodel.cli.options import (
 )
 from costmodel.cli.timing import DEVICES, effort, time_jobs, ways
 from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import find_format
 
 
 @app.command(
@@ -49,8 +48,9 @@ def profile(
         typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]", show_default=False),
     ] = None,
     size: Annotated[
-        str | None,
+        arguments.Sides | None,
         typer.Option(
+            parser=arguments.at_door(arguments.rectangle),
             metavar="ROWSxCOLUMNS",
             help="Size of a frame; with --cell alone, of the feature map.  [default: what the networks were published "
             "with; 128x256 for cells]",
@@ -86,7 +86,6 @@ def profile(
     Percentages are of the standard cell, within the rounds that both were timed in. Networks are timed without their
     training heads. A time that does not repeat is called unstable, or shown with both its modes.
     """
-    find_format(form)
     if out is None and (resume or replace):
         raise InvalidInput(f"--{'resume' if resume else 'replace'} needs --out")
     if resume and replace:
@@ -101,8 +100,8 @@ def profile(
     chosen: dict[str, Any] = {
         "kernels": arguments.sizes(",".join(kernel or ["3"]), "--kernel"),
         "channels": arguments.sizes(",".join(channels or ["128"]), "--channels"),
-        "size": arguments.optional(arguments.rectangle, size, "--size"),
-        "classes": arguments.optional(arguments.whole, classes, "--classes"),
+        "size": size,
+        "classes": classes,
         "sites": arguments.pairs(site, "--site"),
         "recurrence": recurrence,
     }
@@ -120,6 +119,6 @@ def profile(
     jobs = choose(every(device, **run, tf32=tf32, cuda_graph=cuda_graph, flush=flush), models, cells, **chosen)
     found, code = time_jobs(jobs, path, measure, resume=resume, replace=replace)
     if found and found.runs:
-        print(report.text(found, path.stem if path else "not saved", {job.key for job in jobs}, form))
+        print(report.document(found, path.stem if path else "not saved", {job.key for job in jobs}).text(form))
     if code:
         raise typer.Exit(code)

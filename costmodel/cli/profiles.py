@@ -6,7 +6,6 @@ import typer
 
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format
-from costmodel.report.layout.render import find_format
 
 
 @app.command("profiles", epilog=examples("profiles", "profiles paper", "profiles --format json"))
@@ -17,12 +16,12 @@ def list_profiles(
     form: Format = "text",
 ) -> None:
     """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
-    find_format(form)
     from costmodel.profiles import files as profiles
     from costmodel.report import profile as report
+    from costmodel.report import profiles as listing
 
     if name is None:
-        print(report.listing(profiles.available(), form))
+        print(listing.document(profiles.available()).text(form))
     else:
         found = profiles.read(name)
-        print(report.text(found, name, found.by_key, form))
+        print(report.document(found, name, found.by_key).text(form))

@@ -44,8 +44,11 @@ def report(
         str, typer.Option(metavar="K,KxK,...", help="Kernels of the sweep; the networks have the first.")
     ] = "3,5,7",
     channels: Annotated[
-        str, typer.Option(metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.")
-    ] = "128",
+        str | None,
+        typer.Option(
+            metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.  [default: 128]"
+        ),
+    ] = None,
     classes: Classes = None,
     convention: NetworkConvention = None,
     recurrence: Recurrence = "convlstm",
@@ -81,12 +84,17 @@ def report(
     from costmodel.report.table import table as networks
 
     cells, kernels = arguments.cells(cell, "--cell"), arguments.sizes(kernel, "--kernel")
-    widths, frame = arguments.sizes(channels, "--channels"), arguments.optional(arguments.rectangle, size, "--size")
+    frame = size
+    widths, maps = arguments.sizes(channels or "128", "--channels"), None
     around: dict[str, Any] = {"recurrence": recurrence}
-    own: dict[str, Any] = {"kernel": kernels[0], "classes": arguments.optional(arguments.whole, classes, "--classes")}
+    own: dict[str, Any] = {"kernel": kernels[0], "classes": classes}
     plain = networks(arguments.models(model, "--model"), cells, size=frame, convention=convention, **own, **around)
+    if channels is None and not plain.has_printed:  # the cells that the networks have
+        own_cells = list(dict.fromkeys(cell for row in plain.rows for cell in row.entry.program.cells))
+        widths = list(dict.fromkeys(width for width, _ in own_cells)) or widths
+        maps = list(dict.fromkeys(shape for _, shape in own_cells)) or None
     cells_only = "paper" if convention in (None, published.CONVENTION) else convention
-    sweep = grid(kernels, widths, [eighth(plain.size)], cells, convention=cells_only, **around)
+    sweep = grid(kernels, widths, maps or [eighth(plain.size)], cells, convention=cells_only, **around)
     if sweep.left_out:
         print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
     recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []

@@ -10,7 +10,6 @@ from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format, Plot, listed, plotted
 from costmodel.describe.catalogue import NETWORKS, key_frame_parts
 from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import find_format
 from costmodel.video.schedule import MODES, Stages
 from costmodel.video.schedule import schedule as priced
 
@@ -85,7 +84,6 @@ def schedule(
     propagated. JSON: one schedule is an object, several are a list; with --compare, an object with both. --plot draws
     the timeline of one.
     """
-    find_format(form)
     picture = plotted(plot)
     modes = arguments.names(mode, "--mode", list(MODES)) or list(MODES)
     if modes == ["every"] and (gaps is not None or interval is not None):
@@ -126,7 +124,7 @@ def schedule(
     ]
     if picture and rows[0].simulation is None:
         raise InvalidInput("--plot needs a simulation: choose how many frames with --simulate")
-    print(report.text(rows, form, notes, compare))
+    print(report.document(rows, notes, compare).text(form))
     if picture and rows[0].simulation:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing

@@ -8,7 +8,6 @@ import typer
 
 from costmodel.cli import parsers as arguments
 from costmodel.cli.timing import Times
-from costmodel.report.layout.render import find_format
 
 if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
@@ -75,7 +74,6 @@ def sweep(
 
     --plot draws the measured speed-up against the promised one where there are times, else cost over kernels.
     """
-    find_format(form)
     picture = plotted(plot)
     kernels = arguments.sizes(",".join(["3,5,7"] if kernel is None else kernel), "--kernel")
     widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
@@ -103,7 +101,7 @@ def sweep(
         around: dict[str, Any] = {"size": area, "recurrence": recurrence}
         times.gather(jobs)
         times.miss([report.subject(result, row) for row in result.rows()])
-    print(report.text(result, form, times.found, times.keep))
+    print(report.document(result, times.found, times.keep).text(form))
     if picture:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing

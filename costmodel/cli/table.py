@@ -9,7 +9,6 @@ from costmodel.cli import parsers as arguments
 from costmodel.cli.timing import Times
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import find_format
 
 if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
@@ -91,7 +90,6 @@ def table(
     """
     from costmodel.report import table as tables
 
-    find_format(form)
     picture = plotted(plot)
     times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
     chosen: dict[str, Any] = {
@@ -99,15 +97,14 @@ def table(
         "cells": arguments.cells(cell, "--cell"),
         "sites": arguments.pairs(site, "--site"),
         "recurrence": recurrence,
-        "size": arguments.optional(arguments.rectangle, size, "--size"),
+        "size": size,
         "kernel": arguments.square(kernel, "--kernel"),
-        "classes": arguments.optional(arguments.whole, classes, "--classes"),
+        "classes": classes,
     }
     _refuse_cells(
         chosen["models"], {"--cell": cell, "--kernel": kernel != "3", "--recurrence": recurrence != "convlstm"}
     )
-    blocks = arguments.optional(arguments.whole, decoder_blocks, "--decoder-blocks")
-    result = tables.table(**chosen, heads=heads, convention=convention, decoder_blocks=blocks)
+    result = tables.table(**chosen, heads=heads, convention=convention, decoder_blocks=decoder_blocks)
     if times.wanted:
         from costmodel.measure.profile import choose
 

@@ -153,7 +153,7 @@ def ways(
 
 
 def time_jobs(
-    jobs: "list[Job]", path: Path | None, effort: dict[str, Any], **how: bool
+    jobs: "list[Job]", path: Path | None, effort: dict[str, Any], resume: bool = False, replace: bool = False
 ) -> "tuple[Profile | None, int]":
     """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed."""
     from costmodel.measure.profile import record
@@ -179,7 +179,7 @@ def time_jobs(
             bar.update(max(0, int(1000 * min(1.0, done)) - bar.n))
 
         try:
-            latest = record(jobs, path, latest=hear, tick=tick, **effort, **how)
+            latest = record(jobs, path, latest=hear, tick=tick, resume=resume, replace=replace, **effort)
         except KeyboardInterrupt:
             return tell("interrupted", 130)
         except MeasuringFailed as failure:

@@ -6,54 +6,84 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from costmodel.counting.observe import CountingMode, Operation
+from costmodel.counting.observe import CountingMode
 from costmodel.counting.shapes import shape_of
 from costmodel.errors import InvalidInput
+from costmodel.work.cost import Operation
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensorMode
 
 
-def run(net: Any, inputs: Any, kwargs: Any, paths: Mapping[int, str], *, backward: bool, **how: Any) -> list[Operation]:
-    """The operations of one call, as `_once` has it. Without ``backward`` gradients are off, as in inference, unless
-    the module takes some itself."""
-    try:
-        return _once(net, inputs, kwargs, paths, backward=backward, gradients=backward, **how)
-    except InvalidInput as error:
-        if backward or not _WANTS_GRADIENTS.search(str(error.__cause__)):
-            raise
-        return _once(net, inputs, kwargs, paths, backward=backward, gradients=True, **how)
+@dataclass(frozen=True)
+class Call:
+    """One call ``net(*inputs, **kwargs)``, or several of a recurrent module, to be listened to.
+
+    ``inputs`` and ``kwargs`` hold tensors, whose values are used only if ``real``. ``backward`` adds the backward pass.
+    ``frames``: the number of calls. ``mode``: torch's mode of tensors with symbolic sizes, for closed forms.
+    """
+
+    net: Any
+    inputs: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    real: bool = False
+    backward: bool = False
+    frames: int = 1
+    mode: "FakeTensorMode | None" = None
+
+    @cached_property
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Every module by its path; a shared module by each of its paths."""
+        return dict(self.net.named_modules(remove_duplicate=False)) if isinstance(self.net, torch.nn.Module) else {}
+
+    @property
+    def state(self) -> list[torch.Tensor]:
+        """Parameters and buffers."""
+        return [*self.net.parameters(), *self.net.buffers()] if isinstance(self.net, torch.nn.Module) else []
+
+    def run(self) -> tuple[list[Operation], dict[str, int]]:
+        """The operations of the call, and the bytes that autograd saves for the backward pass, by module; the module is
+        left as it was. Without ``backward`` gradients are off, as in inference, unless the module takes some itself."""
+        try:
+            return _run(self, gradients=self.backward)
+        except InvalidInput as error:
+            if self.backward or not _WANTS_GRADIENTS.search(str(error.__cause__)):
+                raise
+            return _run(self, gradients=True)
 
 
-def _once(
-    net: Any,
-    inputs: Any,
-    kwargs: Any,
-    paths: Mapping[int, str],
-    *,
-    real: bool,
-    backward: bool,
-    gradients: bool,
-    frames: int,
-    mode: Any = None,
-    saved: dict[str, int] | None = None,
-) -> list[Operation]:
-    """The operations of one call; the module is left as it was."""
+def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
+    net, real, mode = call.net, call.real, call.mode
 
     def placed(tree: Any) -> Any:
         return tree_map_only(torch.Tensor, (lambda tensor: _valued(tensor, device)) if real else _meta, tree)
 
-    places = _ModuleTracker(paths)
-    device = next((each.device for each in _tensors_of(net)), torch.device("cpu"))
+    def attempt(code: Callable[[], Any]) -> Any:
+        """Somebody else's code; what it raises, in words."""
+        try:
+            return code()
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise InvalidInput(_why(error, net, call.inputs)) from error
+
+    places = _ModuleTracker({id(each): path for path, each in reversed(call.modules.items())})  # a shared one's first
+    device = next((each.device for each in call.state), torch.device("cpu"))
     state: dict[str, torch.Tensor] = {}
+    saved: dict[str, int] = {}
     if isinstance(net, torch.nn.Module):
         own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         # What is written into the substitutes is not written into the module.
-        state = _attempt(lambda: {name: _substitute(name, each, real, mode) for name, each in own.items()}, net, inputs)
+        state = attempt(lambda: {name: _substitute(name, each, real, mode) for name, each in own.items()})
 
     with ExitStack() as stack:
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
@@ -62,20 +92,17 @@ def _once(
         stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
         if mode is not None:
             stack.enter_context(mode)
-        args, options = _attempt(lambda: (placed(inputs), placed(kwargs)), net, inputs)
-        if saved is not None and backward:
+        args, options = attempt(lambda: (placed(call.inputs), placed(call.kwargs)))
+        if call.backward and mode is None:
             stack.enter_context(_saving(saved, places.now))
-        if not real and mode is None:
-            mine = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
-            here = [*state.values(), *mine]
-        else:
-            here = []
         listener: CountingMode = stack.enter_context(CountingMode(places.now, meta=not real))
-        listener.hold(here)
+        if not real and mode is None:
+            given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
+            listener.hold([*state.values(), *given])
 
         def calls() -> None:
-            out = _clip(net, isinstance(net, torch.nn.RNNCellBase), frames, args, options)
-            if backward:
+            out = _clip(net, isinstance(net, torch.nn.RNNCellBase), call.frames, args, options)
+            if call.backward:
                 _backward(out, listener)
 
         def whole() -> None:
@@ -85,8 +112,8 @@ def _once(
             else:
                 calls()
 
-        _attempt(whole, net, inputs)
-    return listener.operations
+        attempt(whole)
+    return listener.operations, saved
 
 
 class _Whole(torch.nn.Module):
@@ -98,16 +125,6 @@ class _Whole(torch.nn.Module):
 
     def forward(self) -> None:
         self.calls()
-
-
-def _attempt(code: Callable[[], Any], net: Any, inputs: Any) -> Any:
-    """Somebody else's code; what it raises, in words."""
-    try:
-        return code()
-    except InvalidInput:
-        raise
-    except Exception as error:
-        raise InvalidInput(_why(error, net, inputs)) from error
 
 
 def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
@@ -125,7 +142,7 @@ def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
 
 
 def _of_parameter(tensor: torch.Tensor) -> bool:
-    """Whether it is a parameter's substitute, or a view of one."""
+    """True for the substitute of a parameter, or a view of a substitute."""
     base = tensor._base if tensor._base is not None else tensor
     return isinstance(base, torch.nn.Parameter) or hasattr(base, "_owner")
 
@@ -172,12 +189,6 @@ def _substitute(name: str, tensor: torch.Tensor, real: bool, mode: Any) -> Any:
     made = made if mode is None else mode.from_tensor(made, static_shapes=True)
     made._owner = name.rpartition(".")[0]
     return made
-
-
-def _tensors_of(net: Any) -> Iterator[torch.Tensor]:
-    if isinstance(net, torch.nn.Module):
-        yield from net.parameters()
-        yield from net.buffers()
 
 
 def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -265,12 +276,13 @@ _NEEDS_VALUES = re.compile(
 
 
 def _why(error: Exception, net: Any, inputs: Any) -> str:
-    """What went wrong, in words."""
+    """The message for an error of a module."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     line = shorten(lines[0], 200, placeholder=" ...") if lines else ""
     first = f"{type(error).__name__}: {line}".rstrip(": ")
     if _NEEDS_VALUES.search(str(error)):
-        return f"{type(net).__name__} needs the values of its tensors, which counting does without ({first}): --real"
+        reads = f"{type(net).__name__} reads tensor values, which meta tensors do not have"
+        return f"{reads} ({first}): count it with real=True"
     given = ", ".join(shape_of(each) for each in inputs) or "none"
     return f"{type(net).__name__} refuses the inputs {given}: {first}"
 

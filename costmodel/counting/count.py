@@ -5,20 +5,21 @@ in the place of sizes give closed forms: the same run on symbolic sizes, compare
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._pytree import tree_leaves
 
-from costmodel.counting.call import run
-from costmodel.counting.observe import Operation
+from costmodel.counting.call import Call
+from costmodel.counting.observe import in_short
 from costmodel.counting.shapes import letters_of, meta_tensor, shape_of
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
-from costmodel.work.cost import NOTHING, Cost
+from costmodel.work.cost import NOTHING, Cost, Operation
 from costmodel.work.events import Event, Work
 from costmodel.work.size import Size, as_size
 
@@ -33,7 +34,7 @@ CONVOLUTIONS = (
 
 @dataclass(frozen=True)
 class Count:
-    """What one call of a module did, operation by operation.
+    """The cost of one call of a module, operation by operation.
 
     ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
     ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
@@ -53,6 +54,15 @@ class Count:
     saved: Mapping[str, int] = field(default_factory=dict)
     frames: int = 1
     kernels: int = 0
+
+    def __repr__(self) -> str:
+        if self.letters:
+            about, more = f"closed forms in {', '.join(self.letters)}", "formula() has them"
+        else:
+            about, more = f"{in_short(self.macs)} multiply-accumulates", "frame() lists the operations"
+        inputs = shorten(", ".join(self.inputs), 200, placeholder=" ...")
+        number = f"{len(self.operations)} operation{'s' if len(self.operations) != 1 else ''}"
+        return f"<Count of {self.name:.200}: {inputs}, {in_short(self.params)} parameters, {about}, {number}; .{more}>"
 
     @cached_property
     def cost(self) -> Cost:
@@ -113,7 +123,7 @@ class Count:
         return Counter(
             f"{each.op}({', '.join('x'.join(map(str, shape)) or 'scalar' for shape in each.inputs)})"
             for each in self.operations
-            if not each.priced
+            if not each.counted
         )
 
     def formula(self, convention: "str | Convention" = "torch") -> dict[str, str]:
@@ -158,7 +168,7 @@ class Count:
                 "reads": each.cost.reads,
                 "writes": each.cost.writes,
                 "live": each.live,
-                "priced": each.priced,
+                "counted": each.counted,
                 "backward": each.backward,
             }
             for each in self.operations
@@ -174,7 +184,7 @@ class Count:
             "reads",
             "writes",
             "live",
-            "priced",
+            "counted",
         ]
         frame = pd.DataFrame(rows, columns=[*columns, "backward"])
         frame.attrs.update(convention=price.name, unit=price.unit, inputs=self.inputs)
@@ -188,9 +198,9 @@ def count(
 
     ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for
     closed forms: ``"1x3xHxW"``. ``real`` runs on real tensors, for modules whose path depends on values. ``backward``
-    adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module so often, each call after
-    the first with the state that the last one left: the last of its outputs, given after the inputs (all outputs of a
-    cell such as `torch.nn.LSTMCell`). `InvalidInput` where the module refuses its inputs or needs values.
+    adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module ``frames`` times and passes
+    the state on: the last of its outputs, given after the inputs (all outputs of a cell such as `torch.nn.LSTMCell`).
+    `InvalidInput` where the module refuses its inputs or needs values.
 
     >>> import costmodel, torch
     >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
@@ -200,28 +210,42 @@ def count(
     '64*N'
     """
     net = _callable(module)
-    how: dict[str, Any] = {"backward": backward, "frames": as_size("frames", frames)}
-    letters = [side for each in inputs if isinstance(each, str) for side in letters_of(each)]
+    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames))
+    letters = tuple(dict.fromkeys(side for each in inputs if isinstance(each, str) for side in letters_of(each)))
+    held, condition = 0, ""
+    saved: dict[str, int] = {}
     if letters:
         if real:
-            raise InvalidInput("letters have no values: give sizes for --real")
-        from costmodel.counting.symbolic import count_symbolic
+            raise InvalidInput("letters have no values: give sizes with real=True")
+        from costmodel.counting.symbolic import closed_forms
 
-        return count_symbolic(net, inputs, tuple(dict.fromkeys(letters)), kwargs, how)
-    given = tuple(meta_tensor(each) if isinstance(each, str) else each for each in inputs)
-    shapes = tuple(each if isinstance(each, str) else shape_of(each) for each in inputs)
-    if not tree_leaves((given, kwargs)):
-        raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
-    names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
-    if real and isinstance(net, torch.nn.Module) and any(each.is_meta for each in [*net.parameters(), *net.buffers()]):
-        raise InvalidInput(f"real: {type(net).__name__} is on the meta device, without values: make it on a device")
-    paths = {id(each): path for path, each in reversed(names.items())}  # of a shared module, the first one
-    saved: dict[str, int] = {}
-    operations = run(net, given, kwargs, paths, real=real, saved=saved, **how)
-    state = [*net.parameters(), *net.buffers()] if isinstance(net, torch.nn.Module) else []
-    held = _stored([*state, *(each for each in tree_leaves((given, kwargs)) if isinstance(each, torch.Tensor))])
-    held = -1 if real else held
-    return replace(_counted(net, shapes, operations, names), held=held, saved=saved, frames=frames)
+        def exact(*numbers: Any) -> Cost:
+            return count(net, *numbers, backward=backward, frames=frames, **kwargs).cost
+
+        operations, condition = closed_forms(call, letters, exact)
+    else:
+        call = replace(call, inputs=tuple(meta_tensor(each) if isinstance(each, str) else each for each in inputs))
+        tensors = [each for each in tree_leaves((call.inputs, kwargs)) if isinstance(each, torch.Tensor)]
+        if not tree_leaves((call.inputs, kwargs)):
+            raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
+        if real and any(each.is_meta for each in call.state):
+            raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
+        operations, saved = call.run()
+        held = -1 if real else _stored([*call.state, *tensors])
+    convolutions = [each.weight for each in call.modules.values() if isinstance(each, CONVOLUTIONS)]
+    return Count(
+        name=type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function"),
+        inputs=tuple(each if isinstance(each, str) else shape_of(each) for each in inputs),
+        operations=tuple(operations),
+        modules={path: type(each).__name__ for path, each in call.modules.items()},
+        own_parameters=_own_parameters(call.modules),
+        letters=letters,
+        condition=condition,
+        held=held,
+        saved=saved,
+        frames=call.frames,
+        kernels=sum({id(weight): weight.numel() for weight in convolutions}.values()),
+    )
 
 
 def _stored(tensors: Iterable[torch.Tensor]) -> int:
@@ -230,22 +254,19 @@ def _stored(tensors: Iterable[torch.Tensor]) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def _counted(net: Any, shapes: tuple[str, ...], operations: Sequence[Operation], names: Mapping[str, Any]) -> Count:
+def _own_parameters(modules: Mapping[str, torch.nn.Module]) -> dict[str, int]:
+    """Parameters by the path of the module that holds them; a shared one counts at its first path."""
     seen: set[int] = set()
     own: dict[str, int] = {}
-    for path, each in names.items():
-        fresh = [p for p in each.parameters(recurse=False) if id(p) not in seen]
+    for path, module in modules.items():
+        fresh = [p for p in module.parameters(recurse=False) if id(p) not in seen]
         seen |= {id(p) for p in fresh}
         own[path] = sum(p.numel() for p in fresh)
-    convolutions = [each.weight for each in names.values() if isinstance(each, CONVOLUTIONS)]
-    kernels = sum({id(weight): weight.numel() for weight in convolutions}.values())
-    classes = {path: type(each).__name__ for path, each in names.items()}
-    name = type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function")
-    return Count(name, shapes, tuple(operations), classes, own, kernels=kernels)
+    return own
 
 
 def _callable(module: Any) -> Any:
-    """What runs: a compiled module's original, an exported program's module."""
+    """The module that runs: the original of a compiled module, the module of an exported program."""
     if isinstance(module, torch.export.ExportedProgram):
         return module.module()
     original = getattr(module, "_orig_mod", module)
@@ -259,5 +280,5 @@ def _callable(module: Any) -> Any:
         if isinstance(original, torch.jit.ScriptModule):
             raise InvalidInput("a scripted module hides its operations: give the module that it was made from")
     if not callable(original):
-        raise InvalidInput(f"{type(module).__name__} {module!r:.60} cannot be called: give a module or a function")
+        raise InvalidInput(f"count takes a module or a function, not {in_words(module)}")
     return original

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from costmodel.counting.count import Count
-from costmodel.counting.observe import Operation
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import FVCORE
+from costmodel.work.cost import Operation
 from costmodel.work.events import Event
 
 Shape: TypeAlias = tuple[int, ...]
@@ -32,7 +32,7 @@ class Counter:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tool would print: the total (None: it is not known for all operations) and its items."""
+    """The numbers that a tool would print: the total (None: it is not known for all operations) and its items."""
 
     counter: Counter
     total: int | None
@@ -87,7 +87,7 @@ _KINDS = {
 
 
 def kind(each: Operation) -> str:
-    """What sort of operation it is, for people."""
+    """The kind of an operation, for people."""
     if "conv" in bare(each):
         return "convolution"
     if "upsample" in bare(each) and Event.MOVE in each.cost.work:
@@ -114,7 +114,7 @@ def _transposed_as_plain(each: Operation) -> int:
     """A transposed convolution taken for a plain one: outputs, by input channels of a group, by kernel positions."""
     x, weight = each.inputs[:2]
     groups = each.output[1] // weight[1]
-    return _elements(each.output) * (x[1] // groups) * _elements(weight[2:])
+    return _elements((*each.output, x[1] // groups, *weight[2:]))
 
 
 def _transposed(each: Operation, owner: str) -> bool:
@@ -175,15 +175,15 @@ def _torchinfo(each: Operation, owner: str) -> int | None:
     if not each.cost.work[Event.MAC] and "norm" not in bare(each) and "embedding" not in bare(each):
         return None if owner in _RECURRENT else 0
     if owner in _CONVOLUTIONS:
-        positions = each.output[0] * _elements(each.output[2:])
+        positions = _elements((each.output[0], *each.output[2:]))
         bias = each.output[1] if _biases(each) else 0
         return positions * (_elements(each.inputs[1]) + bias)
     if owner == "Linear":
-        return each.output[0] * (_elements(each.inputs[1]) + (each.output[-1] if _biases(each) else 0))
+        return _elements((each.output[0], _elements(each.inputs[1]) + (each.output[-1] if _biases(each) else 0)))
     if owner in _NORMS | {"GroupNorm"}:
         return each.output[0] * 2 * _elements(each.inputs[1]) if _affine(each) else 0
     if owner == "Embedding":
-        return each.output[0] * _elements(each.inputs[0])
+        return _elements((each.output[0], *each.inputs[0]))
     return None if owner in _RECURRENT | {"MultiheadAttention", "PReLU"} else 0
 
 

@@ -1,9 +1,4 @@
-"""What each operation of torch's dispatcher does, as events.
-
-A rule takes the result and the operation's own arguments and returns the events; None where it does not know this
-use. Operations are found by their name in ``aten``, in place or not; what torch calls pointwise and has no rule of its
-own is counted as such. What no rule knows is listed by whoever observes, never left out in silence.
-"""
+"""Bytes that convolutions on a CPU need besides their results, as oneDNN copies maps into blocks of channels."""
 
 from typing import Any
 
@@ -14,7 +9,7 @@ FEWEST = 5  # channels below which the input stays as it is
 
 
 def channels_last(x: Any) -> bool:
-    """Whether it is a map whose channels are next to each other."""
+    """True for a map whose channels are next to each other."""
     return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 

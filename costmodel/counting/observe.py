@@ -1,7 +1,7 @@
-"""What a running module really does: its work as seen by torch's dispatcher, and what foreign counters say.
+"""The work that a running module really does, as torch's dispatcher sees it.
 
 The observer sees every operation below autograd, whoever called it: modules, functional code, raw parameters. It needs
-no values, so meta and fake tensors do. An operation without a rule is listed in ``unpriced``; nothing is left out in
+no values, so meta and fake tensors do. An operation without a rule is listed in ``uncounted``; nothing is left out in
 silence.
 """
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -21,36 +22,23 @@ from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.memory import channels_last, workspace
 from costmodel.counting.rules import BAGS, CONVOLUTIONS, DROPOUTS, FETCHES, KEEPS_DTYPE, OVERWRITES, SAME_TYPES, find
-from costmodel.work.cost import NOTHING, Cost
-from costmodel.work.events import Work
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One dispatched operation: ``inputs`` and ``output`` are shapes, ``path`` names the module whose code called it
-    ("" outside of all). ``priced`` is False where no rule knows it (its work is then empty). ``live``: bytes of all
-    results, of this and earlier operations, that are still in memory when it ends; ``workspace``: what it needs besides
-    while it runs on a CPU."""
-
-    op: str
-    cost: Cost
-    priced: bool
-    path: str = ""
-    inputs: tuple[tuple[int, ...], ...] = ()
-    output: tuple[int, ...] = ()
-    backward: bool = False
-    live: int = 0
-    workspace: int = 0
+from costmodel.work.cost import NOTHING, Cost, Operation
+from costmodel.work.events import Event, Work
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a call did, operation by operation.
+    """The work of a call, operation by operation.
 
     Views, bare allocations and questions about a tensor (``prim``) are no operations: they compute and move nothing.
     """
 
     operations: tuple[Operation, ...]
+
+    def __repr__(self) -> str:
+        unknown = f", {self.uncounted.total()} of them uncounted" if self.uncounted else ""
+        number = f"{len(self.operations)} operation{'s' if len(self.operations) != 1 else ''}"
+        return f"<Observation: {in_short(self.cost.work[Event.MAC])} multiply-accumulates, {number}{unknown}>"
 
     @cached_property
     def cost(self) -> Cost:
@@ -60,7 +48,15 @@ class Observation:
     @property
     def uncounted(self) -> Counter[str]:
         """Operations without a rule, and how often each was dispatched."""
-        return Counter(o.op for o in self.operations if not o.priced)
+        return Counter(o.op for o in self.operations if not o.counted)
+
+
+def in_short(number: Any) -> str:
+    """A number for people, such as 4.09G."""
+    if not isinstance(number, int):  # symbols
+        return shorten(str(number), 100, placeholder=" ...")
+    scales = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
+    return next((f"{number / scale:.3g}{letter}" for letter, scale in scales if number >= 0.9995 * scale), str(number))
 
 
 class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
@@ -123,13 +119,12 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Nothing in it counts."""
+        """Operations inside are not recorded."""
         self._paused = True
         try:
             yield
         finally:
             self._paused = False
-        self.backward = False  # whether what comes is of the backward pass
 
     def _alive(self, written: list[torch.Tensor]) -> int:
         """Bytes of all results that somebody still holds."""
@@ -143,8 +138,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
 
 
 def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:
-    """What an operation without a rule does, by torch's own decomposition of it, if each part has a rule. It is still
-    one kernel, that reads its arguments and writes its results."""
+    """The work of an operation without a rule, by torch's own decomposition, if each part has a rule. The operation
+    is still one kernel, which reads its arguments and writes its results."""
     from torch._decomp import decomposition_table
 
     if func not in decomposition_table or func.namespace != "aten":

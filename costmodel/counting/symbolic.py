@@ -1,21 +1,16 @@
-"""What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
-
-Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors. Letters
-in the place of sizes give closed forms: the same run on symbolic sizes, compared with numbers at several sizes.
-"""
+"""Closed forms of what a module costs: one run on symbolic sizes, compared with counts in numbers at several sizes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from costmodel.counting.call import run
-from costmodel.counting.count import Count, _counted, count
-from costmodel.counting.shapes import letters_of, meta_tensor, shape_of, with_sizes
+from costmodel.counting.call import Call
+from costmodel.counting.shapes import letters_of, meta_tensor, with_sizes
 from costmodel.errors import InvalidInput
-from costmodel.work.cost import Cost
+from costmodel.work.cost import NOTHING, Cost, Operation
 from costmodel.work.events import Event, Work
 
 if TYPE_CHECKING:
@@ -31,10 +26,9 @@ MOST_NAMED = 5
 _UNTRACEABLE = re.compile("SymInt|concrete integers")
 
 
-def count_symbolic(
-    net: Any, inputs: tuple[Any, ...], letters: tuple[str, ...], kwargs: Mapping[str, Any], how: Mapping[str, Any]
-) -> Count:
-    """Run on symbolic sizes, and compare with runs on numbers."""
+def closed_forms(call: Call, letters: tuple[str, ...], exact: Callable[..., Cost]) -> tuple[list[Operation], str]:
+    """The operations of a call whose inputs are shapes with ``letters``, all sizes being expressions in them; and what
+    has to hold for them, or nothing. ``exact``: the cost for inputs without letters, to compare with."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -44,18 +38,16 @@ def count_symbolic(
     sizes = ShapeEnv(duck_shape=False)
     mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
     named: dict[str, str] = {}
-    given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(inputs))
-    names = dict(net.named_modules(remove_duplicate=False)) if isinstance(net, torch.nn.Module) else {}
-    paths = {id(each): path for path, each in reversed(names.items())}
+    given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(call.inputs))
     try:
-        operations = run(net, given, kwargs, paths, real=False, mode=mode, **how)
+        traced, _ = replace(call, inputs=given, mode=mode).run()
     except InvalidInput as error:
         if _UNTRACEABLE.search(str(error.__cause__)):
-            reason = f"torch cannot trace {type(net).__name__} with letters for sizes"
+            reason = f"torch cannot trace {type(call.net).__name__} with letters for sizes"
             raise InvalidInput(f"no closed form: {reason}; give numbers") from error
         told = re.sub(r"\bs\d+\b", lambda found: named.get(found[0], found[0]), str(error))
-        traced = ", ".join(f"{name} = {size}" for name, size in hints.items())
-        raise InvalidInput(f"{told} (traced at {traced})") from error
+        sides = ", ".join(f"{name} = {size}" for name, size in hints.items())
+        raise InvalidInput(f"{told} (traced at {sides})") from error
 
     fixed = {str(symbol) for symbol, found in sizes.replacements.items() if found.is_number}
     if repeats := [name for symbol, name in named.items() if symbol in fixed]:
@@ -70,7 +62,7 @@ def count_symbolic(
     def shape(sizes: tuple[Any, ...]) -> Any:
         return tuple(plain(size) for size in sizes)
 
-    found = [
+    operations = [
         replace(
             each,
             cost=Cost(
@@ -82,14 +74,12 @@ def count_symbolic(
             inputs=tuple(map(shape, each.inputs)),
             output=shape(each.output),
         )
-        for each in operations
+        for each in traced
     ]
-    shapes = tuple(each if isinstance(each, str) else shape_of(each) for each in inputs)
-    counted = replace(_counted(net, shapes, found, names), letters=letters)
-    counted = replace(counted, frames=how["frames"])
     granted = {str(each.expr): each.expr for each in sizes.guards}
     guards = [Guard(expr, named) for expr in granted.values() if expr.free_symbols]
-    return replace(counted, condition=_condition(counted, net, inputs, kwargs, how, guards))
+    cost = sum((each.cost for each in operations), NOTHING)
+    return operations, _condition(letters, cost, call.inputs, exact, guards)
 
 
 def _usual(letters: Sequence[str]) -> dict[str, int]:
@@ -118,27 +108,23 @@ def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, s
 
 
 def _condition(
-    counted: Count, net: Any, inputs: Any, kwargs: Mapping[str, Any], how: Mapping[str, Any], guards: "Sequence[Guard]"
+    letters: Sequence[str], cost: Cost, inputs: tuple[Any, ...], exact: Callable[..., Cost], guards: "Sequence[Guard]"
 ) -> str:
-    """Compare with integer counts at several sizes, odd, small and large ones, and on both sides of what torch took
-    for granted; what has to hold for the sizes, or nothing."""
+    """Compare a cost in letters with integer counts at several sizes, odd, small and large ones, and on both sides of
+    what torch took for granted; what has to hold for the sizes, or nothing."""
     from costmodel.price.symbols import at
-
-    letters = counted.letters
 
     def diagonal(first: int, step: int) -> dict[str, int]:
         return {name: first + step * place for place, name in enumerate(letters)}
 
     def agrees(sizes: Mapping[str, int]) -> bool:
-        given = [with_sizes(each, sizes) if isinstance(each, str) else each for each in inputs]
         try:
-            exact = count(net, *given, **how, **kwargs)
+            numbers = exact(*(with_sizes(each, sizes) if isinstance(each, str) else each for each in inputs))
         except InvalidInput:  # the module refuses such sizes
             return False
-        return all(at(counted.work[event], sizes) == exact.work[event] for event in Event) and (
-            at(counted.cost.reads, sizes),
-            at(counted.cost.writes, sizes),
-        ) == (exact.cost.reads, exact.cost.writes)
+        pairs = [(cost.work[event], numbers.work[event]) for event in Event]
+        pairs += [(cost.reads, numbers.reads), (cost.writes, numbers.writes)]
+        return all(at(symbolic, sizes) == number for symbolic, number in pairs)
 
     usual = [diagonal(STEP * factor, STEP) for factor in (2, 3, 5)]
     others = [diagonal(2 * STEP + 13, 6), *(diagonal(size, 0) for size in PROBES), *_turns(letters, guards)]

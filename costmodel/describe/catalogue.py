@@ -11,7 +11,7 @@ from costmodel.describe.networks.icnet import icnet_key, icnet_low
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, in_words
 from costmodel.work.size import Size, as_size, int_pair
 
 
@@ -54,7 +54,7 @@ NETWORKS = {
 
 def find_network(model: str) -> Network:
     if not isinstance(model, str) or model not in NETWORKS:
-        raise InvalidInput(f"unknown model {model!r}: one of {network_names(model)}")
+        raise InvalidInput(f"unknown model {in_words(model)}: one of {network_names(model)}")
     return NETWORKS[model]
 
 

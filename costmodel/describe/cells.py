@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 from costmodel.describe.ops import Conv, Map, Pair, Scale, Shuffle
 from costmodel.describe.program import Program, Trace, Value, complement, sigmoid, tanh
 from costmodel.describe.training_graph import initialise, lstm_loop
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, in_words
 from costmodel.work.events import Work
 from costmodel.work.size import Size, as_size, pair, same
 
@@ -155,7 +155,7 @@ class Cell:
             if all(isinstance(n, int) for n in sizes):
                 raise
             raise InvalidInput(
-                f"`*` of a {self.name} cell cannot be told for symbols or whole grids: {error}"
+                f'the `*` of cell "{self.name}" cannot be evaluated on symbols or arrays: {error}'
             ) from error
         if not isinstance(chain, tuple) or not all(isinstance(part, Conv | Shuffle) for part in chain):
             raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
@@ -181,8 +181,7 @@ class Cell:
                 y = trace.apply(biased, y, name=f"{name}_{part + 1}" if len(chain) > 1 else name)
             if not same(y.map.channels, out):
                 raise InvalidInput(
-                    f"a {self.name} cell keeps its channels: {X.map.channels} in cannot become {out} out "
-                    "(it needs I = O)"
+                    f'cell "{self.name}" needs as many output as input channels (I = O), not {X.map.channels} and {out}'
                 )
             return y
 
@@ -243,7 +242,7 @@ def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
     if not isinstance(kind, Cell):
         known = _known(kind) if isinstance(kind, str) else None
         if known is None:
-            raise InvalidInput(f"unknown cell {kind!r}: one of {', '.join(cell_names())}")
+            raise InvalidInput(f"unknown cell {in_words(kind)}: one of {', '.join(cell_names())}")
         kind = known
     known = _known(kind.name)
     if known is not None and (known.star is not kind.star or known.rank != kind.rank):

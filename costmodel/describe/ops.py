@@ -191,7 +191,7 @@ class Concat:
         first = maps[0]
         for each in maps[1:]:
             if not first.like(channels=each.channels).same_as(each):
-                raise InvalidInput(f"maps side by side need equal rows and columns, not {' and '.join(map(str, maps))}")
+                raise InvalidInput(f"cannot concatenate maps of different sizes: {' and '.join(map(str, maps))}")
         return first.like(channels=sum(each.channels for each in maps))
 
     def cost(self, *maps: Map) -> Cost:
@@ -213,6 +213,10 @@ class Norm:
         return _cost({Event.NORM: x.elements}, x, x, parameters=2 * x.channels, constants=2 * x.channels)
 
 
+def _word(function: object) -> str:
+    return function.name if isinstance(function, Event) else repr(function)
+
+
 @dataclass(frozen=True)
 class Activation:
     """An elementwise function: ``Event.SIGMOID``, ``Event.TANH`` or ``Event.RELU``."""
@@ -221,7 +225,7 @@ class Activation:
 
     def __post_init__(self) -> None:
         if self.function not in (Event.SIGMOID, Event.TANH, Event.RELU):
-            raise InvalidInput(f"{self.function} is not an activation: sigmoid, tanh or ReLU")
+            raise InvalidInput(f"an activation is SIGMOID, TANH or RELU, not {_word(self.function)}")
 
     def output(self, x: Map) -> Map:
         return x
@@ -238,7 +242,7 @@ class Combine:
 
     def __post_init__(self) -> None:
         if self.function not in (Event.ADDITION, Event.PRODUCT):
-            raise InvalidInput(f"{self.function} does not combine two maps: addition or Hadamard product")
+            raise InvalidInput(f"two maps combine by ADDITION or PRODUCT, not {_word(self.function)}")
 
     def output(self, a: Map, b: Map) -> Map:
         if not a.same_as(b):
@@ -319,7 +323,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         if self.function not in (Event.MAX_POOL, Event.AVERAGE_POOL):
-            raise InvalidInput(f"{self.function} is not a pooling: max-pool or average-pool tap")
+            raise InvalidInput(f"a pooling is MAX_POOL or AVERAGE_POOL, not {_word(self.function)}")
 
     def output(self, x: Map) -> Map:
         sides = [

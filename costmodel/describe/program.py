@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from costmodel.describe.ops import Activation, Combine, Complement, Map, Op
+from costmodel.describe.ops import Activation, Combine, Complement, Map, Op, Pair
 from costmodel.errors import InvalidInput
-from costmodel.work.cost import NOTHING, Cost
+from costmodel.work.cost import NOTHING, Cost, Operation
 from costmodel.work.events import Event, Work
 from costmodel.work.size import Size
 
@@ -85,6 +85,27 @@ class Program:
     training: tuple[tuple[str, Work], ...]
     recurrences: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        first = self.inputs[0]
+        whole = f", {self.parameters:,} parameters" if isinstance(self.parameters, int) else ""
+        shape = str(first.map) if whole else "a grid or symbols"
+        return f"<Program {self.name}: {first.name} {shape}{whole}, {len(self.steps)} steps>"
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """The steps as operations, batch 1, as a `Count` of a running module has them; ``path`` is the step's name,
+        which is that of its module in `build`. Training-graph events are no operations."""
+        return tuple(
+            Operation(
+                type(step.op).__name__.lower(),
+                step.cost,
+                path=step.name,
+                inputs=tuple(_shape(value.map) for value in step.inputs),
+                output=_shape(step.output.map),
+            )
+            for step in self.steps
+        )
+
     @cached_property
     def cost(self) -> Cost:
         """The cost of one frame, training-graph events included."""
@@ -117,6 +138,17 @@ class Program:
                     del alive[name]
         return int(most + self.parameters * self.inputs[0].map.itemsize)
 
+    @property
+    def cells(self) -> list[tuple[Pair, Pair]]:
+        """The channels (in, out) and the map (rows, columns) of each recurrent cell."""
+        found = []
+        for layer, _ in self.recurrences:
+            within = f"{layer}." if layer else ""
+            x = next(s.inputs[0] for s in self.steps if s.name.startswith(f"{within}x"))  # W_x. * X
+            state = next(s.before for s in self.states if s.before.name.startswith(within))
+            found.append(((x.map.channels, state.map.channels), (x.map.rows, x.map.columns)))
+        return found
+
     @cached_property
     def layers(self) -> dict[str, Cost]:
         """The cost per layer (the first part of a step's name), in order of execution."""
@@ -127,6 +159,10 @@ class Program:
             layer = name.split(".", 1)[0]
             layers[layer] = layers[layer] + cost if layer in layers else cost
         return layers
+
+
+def _shape(of: Map) -> tuple[Size, ...]:
+    return 1, of.channels, of.rows, of.columns
 
 
 class Trace:

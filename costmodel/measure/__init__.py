@@ -1,1 +1,1 @@
-"""What a description costs for real. The only room that imports torch."""
+"""What a description costs for real: timed in fresh processes."""

@@ -1,4 +1,4 @@
-"""Which machine this is, and what state its GPU is in."""
+"""This machine, and the state of its GPU."""
 
 import os
 import platform
@@ -49,7 +49,7 @@ def host(device: str) -> Host:
 
 
 def cpu_name() -> str:
-    """What the operating system calls the processor."""
+    """The processor's name, as the operating system has it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

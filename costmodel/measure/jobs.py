@@ -1,9 +1,4 @@
-"""Timing under the contract: fresh child processes, subjects in turns, raw samples kept as they come.
-
-A *group* is the subjects whose ratios matter: their processes are alive together and take turns (A B C, A B C, ...), so
-that drift of the machine hits all of them alike. A *block* is one such set of fresh processes, from start to end; every
-group gets several blocks, spread over the whole run.
-"""
+"""What to time: jobs, the groups of them that are timed together, and whether a machine can hold them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,7 +21,7 @@ class JobFailed(MeasuringFailed):
 
 @dataclass(frozen=True)
 class Job:
-    """What to time and how."""
+    """A subject to time, and its settings."""
 
     subject: Subject
     how: Settings
@@ -49,7 +44,7 @@ class Job:
 
 
 def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
-    """Jobs that differ in their cell alone are timed in turns, where bytes of memory allow."""
+    """Jobs that differ in their cell alone are interleaved, where bytes of memory allow."""
     together: dict[tuple[Subject, Settings], list[Job]] = {}
     for job in jobs:
         together.setdefault((job.subject.standard, job.how), []).append(job)

@@ -1,5 +1,6 @@
-"""What to time, from the names in the catalogue; timing it into a profile."""
+"""The jobs that names in the catalogue stand for, and timing them into a profile."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import product
@@ -10,10 +11,11 @@ from costmodel.describe.catalogue import find_networks
 from costmodel.describe.cells import Cell, describe_cell, find_cells
 from costmodel.describe.ops import Pair
 from costmodel.describe.selection import entries
-from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.errors import InvalidInput, MeasuringFailed, in_words
 from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
-from costmodel.measure.runner import MOST_PROCESSES, ROUNDS, Runner
+from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
+from costmodel.measure.worker import ChildWorker, Worker
 from costmodel.profiles.estimate import ratio
 from costmodel.profiles.files import destination, load, locked
 from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
@@ -33,13 +35,13 @@ def settings_grid(
     cuda_graph: bool | Sequence[bool] = False,
     flush: bool = True,
 ) -> list[Settings]:
-    """Every combination of the given settings; see `How`. ``threads``: of a CPU, all cores without it."""
+    """Every combination of the given settings; see `Settings`. ``threads``: of a CPU; all cores without it."""
     words = {"device": device, "dtype": dtype, "memory_format": memory_format, "implementation": implementation}
     for what, given in words.items():
         allowed = options(what)
         for name in _several(given):
             if name not in allowed:
-                raise InvalidInput(f"unknown {what.replace('_', ' ')} {name!r}: one of {', '.join(allowed)}")
+                raise InvalidInput(f"unknown {what.replace('_', ' ')} {in_words(name)}: one of {', '.join(allowed)}")
     chosen: dict[str, Sequence[Any]] = {what: _several(given) for what, given in words.items()}
     if device == "cuda":
         if threads is not None:
@@ -60,7 +62,7 @@ def settings_grid(
 
 
 def options(field: str) -> tuple[str, ...]:
-    """The words that a field of `How` may have."""
+    """The words that a field of `Settings` may have."""
     annotation = Settings.model_fields[field].annotation
     alternatives = [annotation, *get_args(annotation)]  # Literal[...], or that or None
     return next(get_args(each) for each in alternatives if get_origin(each) is Literal)
@@ -82,7 +84,7 @@ def choose(
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
 ) -> list[Job]:
-    """What to time: with ``cells`` alone, single cells of every kernel and ``channels`` on maps of 128x256; else the
+    """Jobs to time: with ``cells`` alone, single cells of every kernel and ``channels`` on maps of 128x256; else the
     networks (all that are listed, without ``models``), as described, without their training heads, for frames and
     classes that they were published with unless others are given. Each once."""
     jobs: list[Job] = []
@@ -115,14 +117,20 @@ def record(
     resume: bool = False,
     replace: bool = False,
     latest: Callable[[Profile], object] = lambda profile: None,
-    **runner: Any,
+    processes: int = PROCESSES,
+    most: int = 0,
+    rounds: int = ROUNDS,
+    budget: float | None = None,
+    tick: Callable[[float, str], object] = lambda done, what: None,
+    start: Callable[[Job, bool], Worker] = ChildWorker,
 ) -> Profile:
     """Time jobs into a profile, which is saved to ``path`` after every block.
 
     A file that is there already is continued: with ``resume`` the processes that its runs lack are added, with
     ``replace`` they are measured anew (the old ones stay until there are as many new ones), and without either a run
-    that it has is refused. ``latest`` gets the profile after every block: who is interrupted has what was measured
-    until then. ``runner``: of `Runner`. `MeasuringFailed` at the end tells of jobs that could not be timed.
+    that it has is refused. ``latest`` gets the profile after every block, so an interrupt loses nothing that was
+    measured. The other arguments are those of `Runner`. `MeasuringFailed` at the end names the jobs that could not be
+    timed.
     """
     on_gpu = any(job.how.device == "cuda" for job in jobs)
     if on_gpu:
@@ -138,7 +146,7 @@ def record(
         if there and not (resume or replace):
             raise InvalidInput(
                 f"{path} has {len(there)} of these runs already, such as {there[0].subject.title}: "
-                "--resume adds what they lack, --replace measures them anew"
+                "resume=True adds what they lack, replace=True measures them again"
             )
         result = result.model_copy(update={"host": result.host.merged(here)})
         measured = {job: result.by_key[job.key].processes if resume and job in there else () for job in jobs}
@@ -159,13 +167,15 @@ def record(
         work = [(group, min(len(measured[job]) for job in group)) for group in groups(jobs, memory)]
 
         def settled(group: Sequence[Job]) -> bool:
-            """Whether the percentages of a group are stable."""
+            """True where the percentages of a group are stable."""
             known = result.by_key
             standard = known.get((group[0].subject.standard, group[0].how, group[0].clock))
             runs = [known[job.key] for job in group if job.key in known]
             return standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
 
-        timing = Runner(keep, settled=settled, **runner)
+        timing = Runner(
+            keep, settled=settled, processes=processes, most=most, rounds=rounds, budget=budget, tick=tick, start=start
+        )
         timing.run(work)
     if timing.failed:
         raise MeasuringFailed("; ".join(timing.failed.values()))
@@ -183,20 +193,31 @@ def profile(
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
     device: str = "cpu",
+    dtype: str | Sequence[str] = "float32",
+    memory_format: str | Sequence[str] = "contiguous",
+    implementation: str | Sequence[str] = "eager",
+    threads: int | Sequence[int] | None = None,
+    batch: int = 1,
+    frames: int = 1,
+    tf32: bool | Sequence[bool] = False,
+    cuda_graph: bool | Sequence[bool] = False,
+    flush: bool = True,
     out: "str | Path | None" = None,
     resume: bool = False,
     replace: bool = False,
     processes: int | None = None,
     rounds: int = ROUNDS,
     budget: float | None = None,
-    **how: Any,
 ) -> Profile:
-    """Time single cells (``cells`` alone) or networks in fresh processes that take turns; raw seconds per call.
+    """Time single cells (``cells`` alone) or networks in fresh processes, interleaved; raw seconds per call.
 
-    ``how``: of `ways`, such as ``memory_format=["contiguous", "channels_last"]`` or ``threads=1``. ``out``: a name or a
-    file that grows with every block; see `record` for ``resume`` and ``replace``. ``processes``: of each
-    subject; without it 5, and up to 12 where percentages are not stable by then and ten minutes are not over.
-    ``budget``: seconds for all of it instead. Needs POSIX.
+    ``device`` to ``flush`` are the settings; with several values, such as ``memory_format=["contiguous",
+    "channels_last"]``, every combination is timed. ``threads``: of a CPU; all cores without it. ``frames``: 1 carries
+    the state from call to call, more recompute a window from zeros. ``tf32``, ``cuda_graph`` and ``flush`` (of the L2
+    cache before every call) are for ``device="cuda"``. ``out``: a name or a file that grows with every block; see
+    `record` for ``resume`` and ``replace``. ``processes``: of each subject; without it 5, and up to 12 where
+    percentages are not stable by then and ten minutes are not over. ``budget``: a time limit in seconds instead. Needs
+    POSIX.
 
     >>> import costmodel
     >>> seen = costmodel.profile(cells=["depth"], channels=[4], size=(5, 6), processes=1, rounds=2)
@@ -204,7 +225,18 @@ def profile(
     [('depth cell 3x3 4 5x6', 1, 2)]
     """
     jobs = choose(
-        settings_grid(device, **how),
+        settings_grid(
+            device,
+            dtype=dtype,
+            memory_format=memory_format,
+            implementation=implementation,
+            threads=threads,
+            batch=batch,
+            frames=frames,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
+            flush=flush,
+        ),
         models,
         cells,
         kernels=kernels,
@@ -214,7 +246,13 @@ def profile(
         sites=sites,
         recurrence=recurrence,
     )
-    effort: dict[str, Any] = {"rounds": rounds, "budget": budget}
-    effort |= {"most": MOST_PROCESSES} if processes is None else {"processes": processes}
-    path = None if out is None else destination(str(out))
-    return record(jobs, path, resume=resume, replace=replace, **effort)
+    return record(
+        jobs,
+        None if out is None else destination(os.fspath(out)),
+        resume=resume,
+        replace=replace,
+        processes=PROCESSES if processes is None else processes,
+        most=MOST_PROCESSES if processes is None else 0,
+        rounds=rounds,
+        budget=budget,
+    )

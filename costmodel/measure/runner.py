@@ -1,8 +1,8 @@
-"""Timing under the contract: fresh child processes, subjects in turns, raw samples kept as they come.
+"""Timing under the contract: fresh child processes, subjects interleaved, raw samples kept as they come.
 
-A *group* is the subjects whose ratios matter: their processes are alive together and take turns (A B C, A B C, ...), so
-that drift of the machine hits all of them alike. A *block* is one such set of fresh processes, from start to end; every
-group gets several blocks, spread over the whole run.
+A *group* is the subjects whose ratios matter: their processes are alive together and interleaved (A B C, A B C, ...),
+so that drift of the machine hits all of them alike. A *block* is one such set of fresh processes, from start to end;
+every group gets several blocks, spread over the whole run.
 """
 
 import math
@@ -122,11 +122,19 @@ class Runner:
             final = self.left < sum(self.starting.values()) + sum(self.round.values())
         return (final or rounds < most) and self.left - later > self.round[index] / 2
 
-    def _try(self, index: int, group: Sequence[Job], more: Callable[[int], bool], **how: Any) -> None:
+    def _try(
+        self,
+        index: int,
+        group: Sequence[Job],
+        more: Callable[[int], bool],
+        *,
+        first: bool,
+        done: tuple[int, int] | None = None,
+    ) -> None:
         """A block of a group; what fails in it is left out, and the others are timed without it."""
         while able := [job for job in group if job not in self.failed]:
             try:
-                self._block(index, able, more, **how)
+                self._block(index, able, more, first=first, done=done)
             except JobFailed as failure:
                 self.failed[failure.job] = str(failure)
             else:

@@ -1,9 +1,4 @@
-"""Timing under the contract: fresh child processes, subjects in turns, raw samples kept as they come.
-
-A *group* is the subjects whose ratios matter: their processes are alive together and take turns (A B C, A B C, ...), so
-that drift of the machine hits all of them alike. A *block* is one such set of fresh processes, from start to end; every
-group gets several blocks, spread over the whole run.
-"""
+"""The processes that time jobs, as the runner sees them."""
 
 import os
 import signal
@@ -116,15 +111,15 @@ class ChildWorker:
         code = self.process.wait()
         self.log.seek(0)
         last = self.log.read().decode(errors="replace").strip().splitlines()[-1:]
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        end = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         memory = "; it may have run out of memory" if code == -9 else ""
-        said = f": {last[0]}" if last else ""
-        raise JobFailed(self.job, f"its process {how}{memory}{said}")
+        message = f": {last[0]}" if last else ""
+        raise JobFailed(self.job, f"its process {end}{memory}{message}")
 
 
 @contextmanager
 def _pinned(cpus: Sequence[int] | None) -> Iterator[None]:
-    """What is started inside may use these CPUs alone."""
+    """Processes started inside may use these CPUs alone."""
     if cpus is None:
         yield
         return

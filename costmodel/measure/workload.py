@@ -1,7 +1,4 @@
-"""The fresh process that times one subject: told what to do over a pipe, ends when the pipe does.
-
-``python -m costmodel.measure.child FD`` with the environment of `host.ENVIRONMENT`; the runner starts it.
-"""
+"""The module that the child process builds and steps, and the reference for its results."""
 
 import math
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Counting conventions: named price lists over events.
 
 A convention spells a price for every event. A missing one is refused when the module is imported, so that "not counted"
-is always a written 0. To add a convention, add a list.
+is always a written 0. To add an event, add a row; to add a convention, add a column.
 """
 
 from collections.abc import Mapping
@@ -40,6 +40,10 @@ class Convention:
                 f"convention {self.name}: the price of {', '.join(wrong)} must be a whole number, 0 or more"
             )
 
+    def __repr__(self) -> str:
+        prices = ", ".join(f"{event.name} {self.prices[event]}" for event in self.priced)
+        return f"<Convention {self.name}: {prices}; in {self.unit}s; {self.source}>"
+
     def params(self, cost: Cost) -> Size:
         """The parameters that it counts."""
         return cost.parameters if self.parameters == "all" else cost.kernels
@@ -60,200 +64,79 @@ class Convention:
         return sum(self.prices[event] * count for event, count in work.items() if self.prices[event])
 
 
+# A row an event, a column a convention (tf: tf-profiler). A written 0 is "not counted".
+# fmt: off
+_PRICES: dict[Event, tuple[int, int, int, int, int]] = {
+    #                         paper  tf  fvcore  torch  erfnet
+    Event.MAC:               (    2,  2,      1,     2,      1),
+    Event.BIAS:              (    1,  1,      0,     0,      0),
+    Event.ADDITION:          (    1,  1,      0,     0,      0),
+    Event.PRODUCT:           (    1,  1,      0,     0,      0),
+    Event.SIGMOID:           (    5,  0,      0,     0,      0),
+    Event.TANH:              (    5,  0,      0,     0,      0),
+    Event.RELU:              (    0,  0,      0,     0,      0),
+    Event.NORM:              (    0,  0,      2,     0,      0),  # fvcore's batchnorm_flop_jit in eval mode, affine
+    Event.MAX_POOL:          (    0,  1,      0,     0,      0),
+    Event.AVERAGE_POOL:      (    0,  1,      0,     0,      0),
+    Event.RESIZE:            (    0,  0,      4,     0,      0),  # fvcore's elementwise_flop_counter(0, 4)
+    Event.MOVE:              (    0,  0,      0,     0,      0),
+    Event.DIVISION:          (    0,  1,      0,     0,      0),
+    Event.TRANSCENDENTAL:    (    0,  0,      0,     0,      0),
+    Event.ACTIVATION:        (    0,  0,      0,     0,      0),
+    Event.COMPARISON:        (    0,  1,      0,     0,      0),
+    Event.POINTWISE:         (    0,  1,      0,     0,      0),
+    Event.REDUCTION:         (    0,  1,      0,     0,      0),
+    Event.SOFTMAX:           (    0,  5,      0,     0,      0),
+    Event.OWN_NORM:          (    0,  0,      5,     0,      0),  # fvcore's norm_flop_counter(2), affine
+    Event.ADAPTIVE_POOL:     (    0,  0,      1,     0,      0),  # elementwise_flop_counter(1, 0): an input counts once
+    Event.INTERPOLATION:     (    0,  0,      0,     0,      0),
+    Event.RANDOM:            (    0,  0,      0,     0,      0),
+    Event.GRID_MAC:          (    0,  2,      0,     0,      0),
+    Event.ZERO_MAC:          (    0,  0,      0,     0,      1),
+    Event.INITIAL_ELEMENT:   (    0,  2,      0,     0,      0),
+    Event.INITIAL_VARIABLE:  (    0,  1,      0,     0,      0),
+    Event.AVERAGED_ELEMENT:  (    0,  3,      0,     0,      0),
+    Event.AVERAGED_VARIABLE: (    0,  1,      0,     0,      0),
+    Event.FORGET_BIAS:       (    0,  1,      0,     0,      0),
+    Event.LOOP_SCALAR:       (    0,  1,      0,     0,      0),
+}
+# fmt: on
+
+
+def _column(number: int) -> dict[Event, int]:
+    return {event: prices[number] for event, prices in _PRICES.items()}
+
+
 PAPER = Convention(
     name="paper",
     unit="FLOP",
     source="Table I and eqs. (2), (4), (7), (10) of the paper; it prices only what a cell contains",
-    prices={
-        Event.MAC: 2,
-        Event.BIAS: 1,
-        Event.ADDITION: 1,
-        Event.PRODUCT: 1,
-        Event.SIGMOID: 5,
-        Event.TANH: 5,
-        Event.RELU: 0,
-        Event.NORM: 0,
-        Event.MAX_POOL: 0,
-        Event.AVERAGE_POOL: 0,
-        Event.RESIZE: 0,
-        Event.MOVE: 0,
-        Event.DIVISION: 0,
-        Event.TRANSCENDENTAL: 0,
-        Event.ACTIVATION: 0,
-        Event.COMPARISON: 0,
-        Event.POINTWISE: 0,
-        Event.REDUCTION: 0,
-        Event.SOFTMAX: 0,
-        Event.OWN_NORM: 0,
-        Event.ADAPTIVE_POOL: 0,
-        Event.INTERPOLATION: 0,
-        Event.RANDOM: 0,
-        Event.GRID_MAC: 0,
-        Event.ZERO_MAC: 0,
-        Event.INITIAL_ELEMENT: 0,
-        Event.INITIAL_VARIABLE: 0,
-        Event.AVERAGED_ELEMENT: 0,
-        Event.AVERAGED_VARIABLE: 0,
-        Event.FORGET_BIAS: 0,
-        Event.LOOP_SCALAR: 0,
-    },
+    prices=_column(0),
 )
-
 TF_PROFILER = Convention(
     name="tf-profiler",
     unit="FLOP",
     source="float operations of the TensorFlow 1 profiler over the training graph, as in Table IV of the paper",
-    prices={
-        Event.MAC: 2,
-        Event.BIAS: 1,
-        Event.ADDITION: 1,
-        Event.PRODUCT: 1,
-        Event.SIGMOID: 0,
-        Event.TANH: 0,
-        Event.RELU: 0,
-        Event.NORM: 0,
-        Event.MAX_POOL: 1,
-        Event.AVERAGE_POOL: 1,
-        Event.RESIZE: 0,
-        Event.MOVE: 0,
-        Event.DIVISION: 1,
-        Event.TRANSCENDENTAL: 0,
-        Event.ACTIVATION: 0,
-        Event.COMPARISON: 1,
-        Event.POINTWISE: 1,
-        Event.REDUCTION: 1,
-        Event.SOFTMAX: 5,
-        Event.OWN_NORM: 0,
-        Event.ADAPTIVE_POOL: 0,
-        Event.INTERPOLATION: 0,
-        Event.RANDOM: 0,
-        Event.GRID_MAC: 2,
-        Event.ZERO_MAC: 0,
-        Event.INITIAL_ELEMENT: 2,
-        Event.INITIAL_VARIABLE: 1,
-        Event.AVERAGED_ELEMENT: 3,
-        Event.AVERAGED_VARIABLE: 1,
-        Event.FORGET_BIAS: 1,
-        Event.LOOP_SCALAR: 1,
-    },
+    prices=_column(1),
 )
-
 FVCORE = Convention(
     name="fvcore",
     unit="MAC",
     source="fvcore.nn.FlopCountAnalysis 0.1.5 with its default handles (one fused multiply-add is its one flop)",
-    prices={
-        Event.MAC: 1,
-        Event.BIAS: 0,
-        Event.ADDITION: 0,
-        Event.PRODUCT: 0,
-        Event.SIGMOID: 0,
-        Event.TANH: 0,
-        Event.RELU: 0,
-        Event.NORM: 2,  # batchnorm_flop_jit in eval mode, affine
-        Event.MAX_POOL: 0,
-        Event.AVERAGE_POOL: 0,
-        Event.RESIZE: 4,  # elementwise_flop_counter(0, 4)
-        Event.MOVE: 0,
-        Event.DIVISION: 0,
-        Event.TRANSCENDENTAL: 0,
-        Event.ACTIVATION: 0,
-        Event.COMPARISON: 0,
-        Event.POINTWISE: 0,
-        Event.REDUCTION: 0,
-        Event.SOFTMAX: 0,
-        Event.OWN_NORM: 5,  # norm_flop_counter(2), affine
-        Event.ADAPTIVE_POOL: 1,  # elementwise_flop_counter(1, 0); where windows overlap, it counts inputs once
-        Event.INTERPOLATION: 0,
-        Event.RANDOM: 0,
-        Event.GRID_MAC: 0,
-        Event.ZERO_MAC: 0,
-        Event.INITIAL_ELEMENT: 0,
-        Event.INITIAL_VARIABLE: 0,
-        Event.AVERAGED_ELEMENT: 0,
-        Event.AVERAGED_VARIABLE: 0,
-        Event.FORGET_BIAS: 0,
-        Event.LOOP_SCALAR: 0,
-    },
+    prices=_column(2),
 )
-
 TORCH = Convention(
     name="torch",
     unit="FLOP",
     source="torch.utils.flop_counter.FlopCounterMode: two per multiply-accumulate and nothing else",
-    prices={
-        Event.MAC: 2,
-        Event.BIAS: 0,
-        Event.ADDITION: 0,
-        Event.PRODUCT: 0,
-        Event.SIGMOID: 0,
-        Event.TANH: 0,
-        Event.RELU: 0,
-        Event.NORM: 0,
-        Event.MAX_POOL: 0,
-        Event.AVERAGE_POOL: 0,
-        Event.RESIZE: 0,
-        Event.MOVE: 0,
-        Event.DIVISION: 0,
-        Event.TRANSCENDENTAL: 0,
-        Event.ACTIVATION: 0,
-        Event.COMPARISON: 0,
-        Event.POINTWISE: 0,
-        Event.REDUCTION: 0,
-        Event.SOFTMAX: 0,
-        Event.OWN_NORM: 0,
-        Event.ADAPTIVE_POOL: 0,
-        Event.INTERPOLATION: 0,
-        Event.RANDOM: 0,
-        Event.GRID_MAC: 0,
-        Event.ZERO_MAC: 0,
-        Event.INITIAL_ELEMENT: 0,
-        Event.INITIAL_VARIABLE: 0,
-        Event.AVERAGED_ELEMENT: 0,
-        Event.AVERAGED_VARIABLE: 0,
-        Event.FORGET_BIAS: 0,
-        Event.LOOP_SCALAR: 0,
-    },
+    prices=_column(3),
 )
-
 ERFNET = Convention(
     name="erfnet",
     unit="MAC",
     source="the tables of Efficient Semantic Segmentation Using Gradual Grouping, inferred from their digits: multiply-"
     "accumulates, transposed 3x3 and 1x1 convolutions at every position of their output; weights of convolutions alone",
-    prices={
-        Event.MAC: 1,
-        Event.BIAS: 0,
-        Event.ADDITION: 0,
-        Event.PRODUCT: 0,
-        Event.SIGMOID: 0,
-        Event.TANH: 0,
-        Event.RELU: 0,
-        Event.NORM: 0,
-        Event.MAX_POOL: 0,
-        Event.AVERAGE_POOL: 0,
-        Event.RESIZE: 0,
-        Event.MOVE: 0,
-        Event.DIVISION: 0,
-        Event.TRANSCENDENTAL: 0,
-        Event.ACTIVATION: 0,
-        Event.COMPARISON: 0,
-        Event.POINTWISE: 0,
-        Event.REDUCTION: 0,
-        Event.SOFTMAX: 0,
-        Event.OWN_NORM: 0,
-        Event.ADAPTIVE_POOL: 0,
-        Event.INTERPOLATION: 0,
-        Event.RANDOM: 0,
-        Event.GRID_MAC: 0,
-        Event.ZERO_MAC: 1,
-        Event.INITIAL_ELEMENT: 0,
-        Event.INITIAL_VARIABLE: 0,
-        Event.AVERAGED_ELEMENT: 0,
-        Event.AVERAGED_VARIABLE: 0,
-        Event.FORGET_BIAS: 0,
-        Event.LOOP_SCALAR: 0,
-    },
+    prices=_column(4),
     parameters="kernels",
 )
 

@@ -5,6 +5,7 @@ Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds wha
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import lcm
 
 import sympy
 
@@ -14,6 +15,7 @@ from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.symbols import (
+    LETTERS,
     Dx,
     Dy,
     Expr,
@@ -24,6 +26,7 @@ from costmodel.price.symbols import (
     closed,
     fraction,
     leading_term,
+    multiples,
     ordered,
     product,
     shortest,
@@ -85,16 +88,28 @@ class Equation:
     ``general`` holds for any I and O; ``equal`` is its value at I = O in the form that the paper prints (a factor per
     output element in I, times ``O Dx Dy``); ``square`` is that at Kx = Ky; ``once`` is what a convention counts
     once and not per position (random initialisers; 0 for most); ``items`` are the rows of Table I; ``ratio`` is
-    relative to the standard cell. All are sympy expressions.
+    relative to the standard cell. All are sympy expressions. Divisions that a description rounds (``O // 4``) are exact
+    under the ``condition``, "" where there is none; `at` is exact for all channels.
     """
 
     def __init__(self, cell: Cell, convention: Convention) -> None:
         self.cell = cell
         self.convention = convention
         self.program = symbolic_program(cell)
+        self.condition = self._condition()
         total = closed(convention.flops(self.program.work))
         self.once = ordered(total.subs({Dx: 0, Dy: 0}))
         self.position = sympy.expand((total - total.subs({Dx: 0, Dy: 0})) / (Dx * Dy))
+
+    def _condition(self) -> str:
+        """What the formulas need, in words."""
+        work = self.program.work
+        divisors: dict[Expr, int] = {}
+        for event, count in work.items():
+            if self.convention.prices[event] or event is Event.MAC:
+                for letter, divisor in multiples(count).items():
+                    divisors[letter] = lcm(divisors.get(letter, 1), divisor)
+        return " and ".join(f"{letter} a multiple of {divisors[letter]}" for letter in LETTERS if letter in divisors)
 
     @property
     def general(self) -> Expr:
@@ -156,7 +171,9 @@ class Equation:
     def _standard_with_a_price(self) -> "Equation":
         standard = self.standard
         if standard.element == 0:
-            raise InvalidInput(f"convention {self.convention.name} prices nothing of a standard cell: no ratio to it")
+            raise InvalidInput(
+                f"convention {self.convention.name} gives a standard cell a cost of 0, so ratios to it are undefined"
+            )
         return standard
 
     @property
@@ -168,15 +185,18 @@ class Equation:
 
     def at(self, kernel: "Size | Pair" = 3, channels: "Size | Pair" = 128) -> RatioValue:
         """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
-        describe_cell(self.cell, kernel=kernel, channels=channels, size=(1, 1))  # refuses what cannot be
-        values = dict(zip((Kx, Ky, I, O), (*int_pair("kernel", kernel), *int_pair("channels", channels)), strict=True))
-        if self.convention.prices[Event.MOVE] and not all(values[side] % 2 for side in (Kx, Ky)):
+        sides, widths = int_pair("kernel", kernel), int_pair("channels", channels)
+        flops, macs = self._per_position(sides, widths)
+        if self.convention.prices[Event.MOVE] and not all(side % 2 for side in sides):
             raise InvalidInput(f"formulas are for odd kernels where {self.convention.name} prices moved elements")
-        standard = self._standard_with_a_price()
-        return RatioValue(
-            Fraction(int(self.position.subs(values)), int(standard.position.subs(values))),
-            Fraction(int(self.macs.subs(values)), int(standard.macs.subs(values))),
-        )
+        of, of_macs = self._standard_with_a_price()._per_position(sides, widths)
+        return RatioValue(Fraction(flops, of), Fraction(macs, of_macs))
+
+    def _per_position(self, kernel: Pair, channels: Pair) -> tuple[int, int]:
+        """The cost and the multiply-accumulates at numbers, from a description at these: nothing is rounded away."""
+        work = describe_cell(self.cell, kernel=kernel, channels=channels, size=(Dx, Dy)).work
+        flops, macs = (sympy.expand(n).coeff(Dx * Dy) for n in (self.convention.flops(work), work[Event.MAC]))
+        return int(flops), int(macs)
 
     @property
     def terms(self) -> tuple[Expr, ...]:

@@ -73,7 +73,9 @@ class Sweep:
         self.flops, self.macs, self.params = ({cell.name: priced[cell][n] for cell in cells} for n in range(3))
         self._standard = {name: priced[standard] for name, standard in standards.items()}
         if any((flops == 0).any() for flops, _, _ in self._standard.values()):
-            raise InvalidInput(f"convention {convention.name} prices nothing of a standard cell: no ratio to it")
+            raise InvalidInput(
+                f"convention {convention.name} gives a standard cell a cost of 0, so ratios to it are undefined"
+            )
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))

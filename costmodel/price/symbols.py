@@ -4,6 +4,7 @@ Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds wha
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import lcm
 from typing import Any
 
 import sympy
@@ -17,6 +18,7 @@ Expr = Any  # sympy has no types
 Kx, Ky = sympy.symbols("Kx Ky", integer=True, positive=True, odd=True)
 I, O, Dx, Dy = sympy.symbols("I O Dx Dy", integer=True, positive=True)
 LETTERS = (Kx, Ky, I, O, Dx, Dy)
+ROUNDING = (sympy.floor, sympy.ceiling)
 LATEX = {Kx: "K_x", Ky: "K_y", Dx: "D_x", Dy: "D_y"}
 
 
@@ -26,8 +28,39 @@ def parse(text: str) -> Expr:
 
 
 def closed(expr: Expr) -> Expr:
-    """Expanded, without rounding: ``O // 2`` is O/2, for the channels that divide."""
-    return sympy.expand(sympy.sympify(expr).replace(sympy.floor, lambda argument: argument))
+    """Expanded, without the roundings that `multiples` makes exact: ``O // 2`` is O/2. Other roundings stay."""
+    whole = sympy.sympify(expr).replace(
+        lambda part: isinstance(part, ROUNDING) and _multiples(part.args[0]) is not None, lambda part: part.args[0]
+    )
+    return sympy.expand(whole)
+
+
+def multiples(expr: Expr) -> dict[Expr, int]:
+    """By letter, what it must be a multiple of for `closed` to be exact."""
+    found: dict[Expr, int] = {}
+    for part in sympy.sympify(expr).atoms(*ROUNDING):
+        for letter, divisor in (_multiples(closed(part.args[0])) or {}).items():
+            found[letter] = lcm(found.get(letter, 1), divisor)
+    return found
+
+
+def _multiples(argument: Expr) -> dict[Expr, int] | None:
+    """By letter, what it must be a multiple of for the argument to be a whole number; None where that is unknown, as
+    of (O + 1)/2, of I*O/4, and of Kx/2, for kernel sides are odd."""
+    letters = sorted(argument.free_symbols, key=str)
+    if not letters or not argument.is_polynomial(*letters):
+        return None
+    found: dict[Expr, int] = {}
+    for powers, coefficient in sympy.Poly(argument, *letters).terms():
+        if not coefficient.is_Rational:
+            return None
+        if coefficient.q == 1:
+            continue
+        inside = [letter for letter, power in zip(letters, powers, strict=True) if power]
+        if len(inside) != 1 or (inside[0].is_odd and coefficient.q % 2 == 0):
+            return None
+        found[inside[0]] = lcm(found.get(inside[0], 1), int(coefficient.q))
+    return found
 
 
 def square(expr: Expr) -> Expr:
@@ -44,7 +77,11 @@ def fraction(expr: Expr) -> Expr:
 
 def leading_term(expr: Expr, letter: Expr) -> Expr:
     """The leading term of a rational function for a large letter."""
-    numerator, denominator = (sympy.Poly(part, letter) for part in sympy.fraction(sympy.cancel(expr)))
+    expr = expr.replace(lambda part: isinstance(part, ROUNDING) and part.has(letter), lambda part: part.args[0])
+    parts = sympy.fraction(sympy.cancel(expr))
+    if not all(part.is_polynomial(letter) for part in parts):
+        raise InvalidInput(f"no leading term for large {letter}: {text(expr)}")
+    numerator, denominator = (sympy.Poly(part, letter) for part in parts)
     power = letter ** (numerator.degree() - denominator.degree())
     return shortest(numerator.LC() / denominator.LC() * power)
 
@@ -64,7 +101,7 @@ def ordered(polynomial: Expr) -> Expr:
     if not letters:
         return polynomial
     numerator, denominator = sympy.fraction(sympy.together(polynomial))
-    if denominator.free_symbols:
+    if denominator.free_symbols or not numerator.is_polynomial(*letters):  # a rounding that stays
         return polynomial
     terms = []
     for powers, coefficient in sympy.Poly(numerator, *letters).terms(order="grlex"):

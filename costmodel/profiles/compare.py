@@ -1,17 +1,11 @@
-"""Profiles to read: the runs of one, a list of many, and two compared run by run."""
+"""Two profiles compared run by run."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from costmodel.profiles import estimate
 from costmodel.profiles.estimate import FEWEST, Estimate
 from costmodel.profiles.records import Profile, Run
-
-if TYPE_CHECKING:
-    pass
-
-
-# ---- two -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ def _ratio(name: str, ratio: Estimate | None) -> dict[str, Any]:
 
 
 def significant(ratio: Estimate | None) -> bool | None:
-    """Whether the interval of a ratio leaves out 1; None where too few processes, or no ratio, can tell."""
+    """True where the interval of a ratio leaves out 1; None where there is no ratio, or too few processes."""
     if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
         return None
     return not ratio.interval[0] <= 1 <= ratio.interval[1]

@@ -1,4 +1,4 @@
-"""What samples say: medians over processes, how far they can be trusted, and when they cannot."""
+"""Estimates from samples: medians over processes, their intervals, and a verdict on how far to trust them."""
 
 import itertools
 import statistics
@@ -22,7 +22,7 @@ class Estimate:
 
     ``verdict``: ``stable``; ``unstable``, where the interval is wider than the tolerance on a side, or there are fewer
     than `FEWEST` processes; ``two modes``, where it is so because they fall into two groups: then ``modes`` has the
-    median and the number of processes of each. ``turns``: for a ratio, whether the two took turns.
+    median and the number of processes of each. ``interleaved``: for a ratio, whether the two were.
     """
 
     value: float
@@ -30,7 +30,7 @@ class Estimate:
     verdict: str
     processes: int
     modes: tuple[tuple[float, int], tuple[float, int]] | None = None
-    turns: bool = True
+    interleaved: bool = True
 
 
 def estimate(values: Sequence[float], tolerance: float) -> Estimate:
@@ -84,7 +84,7 @@ def ratio(run: Run, base: Run) -> Estimate:
     paired = _paired(run, base)
     if paired:
         return estimate(paired, RATIO_TOLERANCE)
-    return replace(quotient(_medians(run), _medians(base)), turns=False)
+    return replace(quotient(_medians(run), _medians(base)), interleaved=False)
 
 
 def change(after: Run, before: Run) -> Estimate:

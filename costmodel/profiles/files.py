@@ -9,22 +9,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from costmodel.errors import InvalidInput
 from costmodel.profiles.records import FORMAT, Profile
 
-if TYPE_CHECKING:
-    pass
 SHIPPED = Path(__file__).parents[1] / "recorded"  # in a wheel; in a checkout they are in profiles/
 
 
 def load(path: Path) -> Profile:
     """Read and validate; `InvalidInput` names the file, the run and the field."""
     if path.exists() and not path.is_file():
-        raise InvalidInput(f"{path}: not a file that holds a profile")
+        raise InvalidInput(f"{path}: not a profile file")
     try:
         text = path.read_text(encoding="utf-8-sig")  # editors may put a mark in front
     except FileNotFoundError:
@@ -88,7 +85,7 @@ def locate(name: str) -> Path:
     return found[name]
 
 
-def read(name: str) -> Profile:
+def read(name: str | Path) -> Profile:
     """A recorded profile, by its name or the path of its file.
 
     >>> import costmodel
@@ -96,13 +93,13 @@ def read(name: str) -> Profile:
     >>> paper.host.name("cuda"), len(paper.runs)
     ('NVIDIA TITAN X', 26)
     """
-    return load(locate(name))
+    return load(locate(os.fspath(name)))
 
 
 def destination(name: str) -> Path:
     """Where a new profile goes: a path as it is, a name to ``profiles/NAME.json`` here."""
     if not name or name.endswith(("/", os.sep)) or Path(name).is_dir():
-        raise InvalidInput(f"{name!r} is no name of a profile: expected NAME or a path such as profiles/NAME.json")
+        raise InvalidInput(f"{name!r} is not a valid profile name: expected NAME or a path such as profiles/NAME.json")
     path = Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
     return path.resolve() if path.is_symlink() else path  # the file is replaced, not what points to it
 

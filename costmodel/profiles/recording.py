@@ -1,4 +1,4 @@
-"""Times as reports carry them: which machine, which clock, the median and how far it can be trusted."""
+"""The commands that record the times that a profile lacks."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def recording(
     subjects: "Iterable[Subject]", ways: "Mapping[str, Sequence[Any]] | None" = None, name: str = "NAME"
 ) -> str:
-    """The commands that time subjects (and perhaps some more) into a profile; ``ways``: values of fields of `How`."""
+    """The commands that time subjects (and perhaps some more) into a profile; ``ways``: values of settings."""
     groups: dict[tuple[Any, ...], list[Subject]] = {}
     for subject in subjects:
         about = subject.sites, subject.recurrence, subject.classes, subject.size

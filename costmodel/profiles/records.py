@@ -5,6 +5,7 @@ they are read, replaced as a whole when they are written, and locked while they 
 """
 
 import os
+import statistics
 import tempfile
 from collections.abc import Callable
 from functools import cached_property
@@ -34,7 +35,7 @@ class _Data(BaseModel):
 
 
 class Subject(_Data):
-    """What was timed: one frame of a network without its training heads, or one step of a single cell.
+    """The thing that was timed: one frame of a network without its training heads, or one step of a single cell.
 
     Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: cells other than ``cell`` there.
     """
@@ -100,7 +101,7 @@ class Subject(_Data):
 
     @property
     def standard(self) -> "Subject":
-        """What percentages refer to: the same with standard cells; the network that a variant is of; else itself."""
+        """The subject of 100 %: the same with standard cells; the network that a variant is of; else itself."""
         if self.cell is not None:
             return self.model_copy(update={"cell": "standard", "sites": ()})
         network = NETWORKS.get(self.network or "")
@@ -109,7 +110,7 @@ class Subject(_Data):
 
 
 class Settings(_Data):
-    """How it was run. What a machine or a publication leaves open is None.
+    """The settings of a run. A field that a machine or a publication leaves open is None.
 
     ``frames``: 1 streams, the state carried from call to call; T > 1 recomputes a window of T frames from zeros for
     every output. ``threads``: CPU threads of torch. ``tf32``, ``cuda_graph``, ``flush`` (of the L2 cache before every
@@ -158,7 +159,7 @@ class Settings(_Data):
 
 
 class GpuState(_Data):
-    """What NVML says of a GPU at a moment: clocks in MHz, watts, degrees Celsius, why it holds back. None: not told."""
+    """The state of a GPU by NVML: clocks in MHz, watts, degrees Celsius, throttle reasons. None: NVML does not tell."""
 
     sm_mhz: NonNegativeInt | None = None
     memory_mhz: NonNegativeInt | None = None
@@ -168,9 +169,9 @@ class GpuState(_Data):
 
 
 class Process(_Data):
-    """What one fresh child process measured.
+    """The measurements of one fresh child process.
 
-    ``started`` is shared by the processes whose calls took turns: the n-th ``seconds`` of each belong to one round.
+    ``started`` is shared by processes whose calls were interleaved: the n-th ``seconds`` of each belong to one round.
     Each is a mean over ``calls`` calls, back to back. ``deviation``: of its output from the reference, relative to the
     largest value there. ``minor_faults`` and ``system_seconds``: during the timed calls. ``peak_memory``: bytes, of the
     process; ``peak_gpu_memory``: of torch's allocator.
@@ -189,6 +190,12 @@ class Process(_Data):
     gpu_before: GpuState | None = None
     gpu_after: GpuState | None = None
 
+    def __repr__(self) -> str:
+        samples = f"{len(self.seconds)} sample{'s' if len(self.seconds) > 1 else ''}"
+        return f"<Process: {samples}, median {statistics.median(self.seconds):.3g} s>"
+
+    __str__ = __repr__
+
 
 class Run(_Data):
     """All processes that timed one subject in one way."""
@@ -201,6 +208,13 @@ class Run(_Data):
     @property
     def key(self) -> tuple[Subject, Settings, Clock]:
         return self.subject, self.how, self.clock
+
+    def __repr__(self) -> str:
+        samples = sum(len(process.seconds) for process in self.processes)
+        processes = f"{len(self.processes)} process{'es' if len(self.processes) > 1 else ''}"
+        return f"<Run: {self.title:.500}: {samples} sample{'s' if samples > 1 else ''} from {processes}>"
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _is_by_its_clock(self) -> Self:
@@ -302,6 +316,15 @@ class Profile(_Data):
             if run.how.device == "cuda" and self.host.gpu is None:
                 raise ValueError(f"{run.title} was timed on a GPU, but the host has none")
         return self
+
+    def __repr__(self) -> str:
+        machine = self.host.gpu.name if self.host.gpu else self.host.cpu
+        runs = f"{len(self.runs)} run{'s' if len(self.runs) != 1 else ''}"
+        subjects = len({run.subject for run in self.runs})
+        date = f", {self.host.date:%Y-%m-%d}" if self.host.date else ""
+        return f"<Profile: {machine:.200}, {runs} of {subjects} subject{'s' if subjects != 1 else ''}{date}>"
+
+    __str__ = __repr__
 
     @cached_property
     def by_key(self) -> dict[tuple[Subject, Settings, Clock], Run]:

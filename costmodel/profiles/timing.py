@@ -97,7 +97,7 @@ def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
 
 
 def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
-    """What a run says, and its percentage of the standard cell, if that was run in the same way."""
+    """The times of a run, and the percentage of the standard cell, if that was timed with the same settings."""
     from costmodel.profiles import estimate
 
     base = profile.by_key.get((run.subject.standard, run.how, run.clock))
@@ -128,7 +128,7 @@ def _dates(profile: "Profile", run: "Run") -> tuple[str, ...]:
 
 
 def _held(process: "Process") -> list[str]:
-    """Why the GPU held back when the process ended."""
+    """Throttle reasons of the GPU when the process ended."""
     return list(process.gpu_after.throttle or ()) if process.gpu_after else []
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.work.events import Work
 
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 COLUMNS = ("events", "unknown ops", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
 
 
-def text(checks: "Sequence[Check]", form: str) -> str:
-    """The checks as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
-    find_format(form)
-    if form == "json":
-        return render_json({"ok": all(c.ok for c in checks), "checks": [_record(c) for c in checks]})
-    if form == "csv":
-        flat = [{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]]
-        return render_csv([f | {key: json.dumps(f[key]) for key in ("described", "seen")} for f in flat])
+def document(checks: "Sequence[Check]") -> Document:
+    """The checks, with every difference in words."""
+    flat = [{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]]
+    return Document(
+        json=lambda: {"ok": all(c.ok for c in checks), "checks": [_record(c) for c in checks]},
+        csv=lambda: [f | {key: json.dumps(f[key]) for key in ("described", "seen")} for f in flat],
+        sheets=lambda: [_comparisons(checks), _parts(checks)],
+    )
+
+
+def _comparisons(checks: "Sequence[Check]") -> Sheet:
     rows, differences = [], []
     for c in checks:
         findings = {finding.what: finding for finding in c.findings}
@@ -37,14 +40,13 @@ def text(checks: "Sequence[Check]", form: str) -> str:
         *differences,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
     ]
-    sheet = Sheet(
+    return Sheet(
         "Description against running torch modules and foreign counters",
         ["subject", "result", *COLUMNS],
         "lllrrrrrr",
         rows,
         notes,
     )
-    return render([sheet, _parts(checks)], form)
 
 
 def _parts(checks: "Sequence[Check]") -> Sheet:

@@ -6,45 +6,42 @@ from typing import TYPE_CHECKING, Any
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.machine import Machine
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.work.cost import NOTHING, Cost
 from costmodel.work.events import Event, Work
 
 if TYPE_CHECKING:
     from costmodel.counting.count import Count
-    from costmodel.counting.observe import Operation
+    from costmodel.work.cost import Operation
 
 SORTS = ("order", "flops", "params", "bytes")
 
 
-def text(
+def document(
     count: "Count",
-    form: str = "text",
     convention: str = "torch",
     depth: int | None = None,
     sort: str = "order",
     machine: Machine | None = None,
-) -> str:
-    """The modules of a count, ``depth`` names deep (all without it), as ``text``, ``markdown``, ``latex``, ``html``,
-    ``csv`` or ``json``; ``sort``: in the order of execution, or the largest first; with what a ``machine`` takes for
-    each at least, and what bounds it."""
-    find_format(form)
+) -> Document:
+    """The modules of a count, ``depth`` names deep (all without it); ``sort``: in the order of execution, or the
+    largest first; with a ``machine``, the least time of each module, and what bounds the module."""
     if sort not in SORTS:
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
     price = find_convention(convention)
     if count.letters:
         if machine is not None:
             raise InvalidInput("letters have no numbers: give sizes for --machine")
-        return _formulas(count, price, form)
+        return _formulas(count, price)
     rows = _rows(count, price, depth, machine)
     if sort != "order":
         rows.sort(key=lambda row: -row[sort])
-    if form == "json":
-        return render_json(_record(count, price) | _bound(count.operations, machine) | {"modules": rows})
-    if form == "csv":
-        return render_csv([row | {"convention": price.name, "unit": price.unit} for row in rows])
-    return render([_sheet(count, price, rows, machine)], form)
+    return Document(
+        json=lambda: _record(count, price) | _bound(count.operations, machine) | {"modules": rows},
+        csv=lambda: [row | {"convention": price.name, "unit": price.unit} for row in rows],
+        sheets=lambda: [_sheet(count, price, rows, machine)],
+    )
 
 
 def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine | None) -> list[dict[str, Any]]:
@@ -60,7 +57,7 @@ def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine
         cost = sum((each.cost for each in operations), NOTHING)
         row = {"module": path, "class": count.modules.get(path, count.name if not path else "")}
         row |= _numbers(cost, price, params.get(path, 0)) | _passes(operations, price) | _bound(operations, machine)
-        rows.append(row | {"unpriced": _unpriced(operations)})
+        rows.append(row | {"uncounted": _uncounted(operations)})
     return rows
 
 
@@ -99,8 +96,8 @@ def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
     }
 
 
-def _unpriced(operations: "Sequence[Operation]") -> int:
-    return sum(not each.priced for each in operations)
+def _uncounted(operations: "Sequence[Operation]") -> int:
+    return sum(not each.counted for each in operations)
 
 
 def _record(count: "Count", price: Convention) -> dict[str, Any]:
@@ -113,7 +110,7 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
         **_numbers(count.cost, price, count.params),
         **_passes(count.operations, price),
         "events": {event.value: number for event, number in count.work.items()},
-        "unpriced": dict(count.uncounted),
+        "uncounted": dict(count.uncounted),
         "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
         "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 else None,
         "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
@@ -162,15 +159,11 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machin
     return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes)
 
 
-def _formulas(count: "Count", price: Convention, form: str) -> str:
+def _formulas(count: "Count", price: Convention) -> Document:
     """Closed forms, a row a quantity."""
     found = count.formula(price)
-    if form == "json":
-        about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
-        rest = {"condition": count.condition or None, "unpriced": dict(count.uncounted)}
-        return render_json(about | {"letters": list(count.letters), "formulas": found} | rest)
-    if form == "csv":
-        return render_csv([{"quantity": name, "formula": formula} for name, formula in found.items()])
+    about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
+    rest = {"condition": count.condition or None, "uncounted": dict(count.uncounted)}
     where = f"; holds for {count.condition}" if count.condition else ""
     notes = [
         f"{price.unit}s: convention {price.name}, {price.source}.",
@@ -178,8 +171,12 @@ def _formulas(count: "Count", price: Convention, form: str) -> str:
         *counted(count.work, price),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
-    title = _title(count)
-    return render([Sheet(title, ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)], form)
+    sheet = Sheet(_title(count), ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)
+    return Document(
+        json=lambda: about | {"letters": list(count.letters), "formulas": found} | rest,
+        csv=lambda: [{"quantity": name, "formula": formula} for name, formula in found.items()],
+        sheets=lambda: [sheet],
+    )
 
 
 def _roof(machine: Machine) -> str:

@@ -40,6 +40,7 @@ def cost(equation: Equation) -> str:
         total = "" if item.total.free_symbols else str(item.total)
         lines += [f"  {item.operation:<22}{total:>4}   {text(item.flops)}"]
     lines += _labelled("total (I = O)", text(equation.equal))
+    lines += _condition(equation)
     if equation.once != 0:
         lines += _labelled("and once per graph", text(equation.once))
     general = "refused: this cell keeps its channels" if equation.needs_equal else text(equation.general)
@@ -63,6 +64,7 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
     if equation.once != 0:
         lines += ["  per position, without what is counted once per graph", ""]
     lines += _labelled("exact (I = O)", text(r.exact))
+    lines += _condition(equation)
     if channels[0] != channels[1]:
         lines += _labelled("exact (any I and O)", f"({text(equation.general)}) / ({text(equation.standard.general)})")
     lines += _labelled("leading for large I", text(r.leading))
@@ -94,6 +96,7 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
 def as_latex(equation: Equation, with_ratio: bool) -> str:
     """One formula, after a comment that says what it counts."""
     what = f"{_name(equation)}, I = O, convention {equation.convention.name}"
+    what += f", {equation.condition}" if equation.condition else ""
     if with_ratio:
         r = equation.ratio
         return f"% {what}: cost relative to the standard cell\n{latex(r.exact)} \\approx {latex(r.convolutions)}"
@@ -112,6 +115,7 @@ def record(equation: Equation, kernel: Pair, channels: Pair) -> dict[str, Any]:
         "total": text(equation.equal),
         "once": text(equation.once),
         "general": None if equation.needs_equal else text(equation.general),
+        **({"condition": equation.condition} if equation.condition else {}),
         "items": [{"operation": i.operation, "total": text(i.total), "flops": text(i.flops)} for i in equation.items],
         "printed": print_ and {"equation": print_.number, "total": print_.cost, "match": matches(equation, print_)},
         "ratio": {
@@ -132,6 +136,10 @@ def percent(fraction: Fraction) -> str:
 
 def _labelled(label: str, value: str) -> list[str]:
     return [f"  {label:<26}   {value}"]
+
+
+def _condition(equation: Equation) -> list[str]:
+    return _labelled("holds for", equation.condition) if equation.condition else []
 
 
 def _notes(keys: tuple[str, ...]) -> list[str]:

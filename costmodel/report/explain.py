@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.work.events import Event
 
@@ -12,17 +12,11 @@ if TYPE_CHECKING:
     from costmodel.counting.explain import Reading
 
 
-def text(count: "Count", found: "Sequence[Reading]", kinds: Sequence[str], form: str = "text") -> str:
-    """A row a tool, a column a kind of operation that one of them counts; ``text``, ``markdown``, ``latex``, ``html``,
-    ``csv`` or ``json``. In the unit of each tool."""
-    find_format(form)
+def document(count: "Count", found: "Sequence[Reading]", kinds: Sequence[str]) -> Document:
+    """A row a tool, a column a kind of operation that one of the tools counts, in the unit of each tool."""
     records = [_record(each) for each in found]
-    if form == "json":
-        exact = {"macs": count.macs, "params": count.params, "unpriced": dict(count.uncounted)}
-        return render_json({"name": count.name, "inputs": list(count.inputs), **exact, "tools": records})
-    if form == "csv":
-        flat = [{key: value for key, value in each.items() if key not in ("items", "unknown")} for each in records]
-        return render_csv([row | each["items"] for row, each in zip(flat, records, strict=True)])
+    exact = {"macs": count.macs, "params": count.params, "uncounted": dict(count.uncounted)}
+    flat = [{key: value for key, value in each.items() if key not in ("items", "unknown")} for each in records]
     rows = [
         [
             each.counter.name,
@@ -33,9 +27,12 @@ def text(count: "Count", found: "Sequence[Reading]", kinds: Sequence[str], form:
         for each in found
     ]
     title = f"What tools print for {count.name}, one call with {', '.join(count.inputs)}"
-    return render(
-        [Sheet(title, ["tool", "unit", "total", *kinds], "ll" + "r" * (len(kinds) + 1), rows, _notes(count, found))],
-        form,
+    columns = ["tool", "unit", "total", *kinds]
+    sheet = Sheet(title, columns, "ll" + "r" * (len(kinds) + 1), rows, _notes(count, found))
+    return Document(
+        json=lambda: {"name": count.name, "inputs": list(count.inputs), **exact, "tools": records},
+        csv=lambda: [row | each["items"] for row, each in zip(flat, records, strict=True)],
+        sheets=lambda: [sheet],
     )
 
 

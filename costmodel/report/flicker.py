@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -21,16 +21,14 @@ LITERAL = (
 CLASS_ZERO = "mFP sees pixels wrongly called class 0, unlike with eq. (13), by which their difference is 0."
 
 
-def text(flicker: "Flicker", names: Sequence[str], form: str = "text") -> str:
-    """What was found in the frames of these names, as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``;
-    mFP where there were truths."""
-    find_format(form)
+def document(flicker: "Flicker", names: Sequence[str]) -> Document:
+    """The flicker of the frames of these names; mFP where there were truths."""
     found = [flicker.mfip, *([flicker.mfp] if flicker.truths else [])]
-    if form == "json":
-        return render_json(_record(flicker, found, names))
-    if form == "csv":
-        return render_csv(_rows(found, names))
-    return render([_sheet(flicker, found, names)], form)
+    return Document(
+        json=lambda: _record(flicker, found, names),
+        csv=lambda: _rows(found, names),
+        sheets=lambda: [_sheet(flicker, found, names)],
+    )
 
 
 def _record(flicker: "Flicker", found: "list[Flickering]", names: Sequence[str]) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class Report:
         found = [
             Drawing(
                 "overview",
-                f"Parameters{beside} relative to the first row, as in Fig. 1 of the paper.",
+                f"Parameters{beside} relative to the first row"
+                + (", as in Fig. 1 of the paper." if plain.has_printed else "."),
                 partial(figures.overview, plain),
             )
         ]
@@ -137,11 +138,12 @@ class Report:
 
     def _settings(self) -> str:
         table = self.plain
+        heads = f", {table.heads_in_words}" if table.heads_in_words else ""
         return (
             f"Frames of {'x'.join(map(str, table.size))} pixels, kernel {'x'.join(map(str, table.kernel))}, "
-            f"{table.classes} classes, {'with' if table.heads else 'without'} training heads. "
+            f"{table.classes} classes{heads}. "
             f"{table.convention.unit}s of networks by convention {table.convention.name} "
-            f"({table.convention.source}), of single cells by {self.sweep.convention.name} "
+            f"({table.source}), of single cells by {self.sweep.convention.name} "
             f"({self.sweep.convention.source})."
         )
 
@@ -167,7 +169,8 @@ class Report:
                 (folder / "figures" / f"{each.name}.{suffix}").write_bytes(data)
             drawn[each.name] = drawing.inline(files["svg"], each.name, each.caption)
         for form, suffix in TABLES.items():
-            texts = {"table_iv": self.table.text(form), "sweep": sweeps.text(self.sweep, form, self.profiles)}
+            networks = "table_iv" if self.plain.has_printed else "table"
+            texts = {networks: self.table.text(form), "sweep": sweeps.document(self.sweep, self.profiles).text(form)}
             for name, text in texts.items():
                 (folder / f"{name}.{suffix}").write_text(text.rstrip("\n") + "\n", encoding="utf-8")
         (folder / "index.html").write_text(self.page(drawn) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from costmodel.describe.catalogue import NETWORKS, find_network
 from costmodel.describe.networks.erfnet import VARIANTS
 from costmodel.errors import InvalidInput
 from costmodel.price.gradual import Training, gradual
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.table import Table, table
 
@@ -33,26 +33,24 @@ def is_grouped(approach: str) -> bool:
     return approach in VARIANTS and VARIANTS[approach].groups > 1
 
 
-def text(model: str, alphas: Sequence[float], images: int, form: str = "text", **settings: Any) -> str:
-    """A training of ``model`` on so many images, with ``alphas`` epoch by epoch, as any format of `render`.
+def document(model: str, alphas: Sequence[float], images: int, **settings: Any) -> Document:
+    """A training of ``model`` on so many images, with ``alphas`` epoch by epoch.
 
     ``settings``: of `costmodel.table`, such as ``size``, ``convention``, ``decoder_blocks``.
     """
-    find_format(form)
     dense = dense_of(model)
     counted = table([dense, model], **settings)
     price, flops = counted.convention, {row.entry.model: row.flops for row in counted.rows}
     work = gradual(flops[dense], flops[model], alphas, images)
     names = [find_network(each).approach for each in (dense, model)]
     rows = _rows(work)
-    if form == "json":
-        record = {"model": model, "dense": dense, "convention": price.name, "unit": price.unit, "images": images}
-        return render_json(record | {"frame": [flops[dense], flops[model]]} | asdict(work))
-    if form == "csv":
-        return render_csv(
-            [{"training": name, "work": n, "convention": price.name, "unit": price.unit} for name, n in rows]
-        )
-    return render([_sheet(counted, rows, names, work, images)], form)
+    about = {"convention": price.name, "unit": price.unit}
+    whole = {"model": model, "dense": dense, **about, "images": images, "frame": [flops[dense], flops[model]]}
+    return Document(
+        json=lambda: whole | asdict(work),
+        csv=lambda: [{"training": name, "work": n, **about} for name, n in rows],
+        sheets=lambda: [_sheet(counted, rows, names, work, images)],
+    )
 
 
 def _rows(work: Training) -> list[tuple[str, int]]:

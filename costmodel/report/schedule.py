@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.low_latency import comparisons, published_record
 from costmodel.report.times import number
@@ -46,22 +46,26 @@ class Row:
         return record
 
 
-def text(rows: Sequence[Row], form: str = "text", notes: Sequence[str] = (), compare: bool = False) -> str:
-    """Schedules as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json`` (one schedule is one object,
-    several are a list); ``compare`` adds what is published (in JSON: an object with ``schedules``, a list, and
-    ``published``). ``notes``: where the times are from."""
-    find_format(form)
-    if form == "json":
+def document(rows: Sequence[Row], notes: Sequence[str] = (), compare: bool = False) -> Document:
+    """Schedules (in JSON one schedule is one object, several are a list); ``compare`` adds what is published (in JSON:
+    an object with ``schedules``, a list, and ``published``). ``notes``: where the times are from."""
+
+    def json() -> Any:
         records = [row.record(notes) for row in rows]
         if compare:
-            return render_json({"schedules": records, "published": published_record()})
-        return render_json(records[0] if len(records) == 1 else records)
-    if form == "csv":
+            return {"schedules": records, "published": published_record()}
+        return records[0] if len(records) == 1 else records
+
+    def csv() -> list[dict[str, Any]]:
         if compare:
             raise InvalidInput("CSV has one table: published comparisons are in the other formats")
-        return render_csv([row.flat() for row in rows])
-    sheets = [_costs(rows, notes), _simulated(rows), _formulas(rows)]
-    return render([*(sheet for sheet in sheets if sheet), *(comparisons() if compare else [])], form)
+        return [row.flat() for row in rows]
+
+    def sheets() -> list[Sheet]:
+        own = [_costs(rows, notes), _simulated(rows), _formulas(rows)]
+        return [*(sheet for sheet in own if sheet), *(comparisons() if compare else [])]
+
+    return Document(json, csv, sheets)
 
 
 def _costs(rows: Sequence[Row], notes: Sequence[str]) -> Sheet:

@@ -8,7 +8,7 @@ from costmodel.errors import InvalidInput
 from costmodel.price.sweep import Row, Sweep
 from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report import claims
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.times import cells, notes
 
@@ -26,30 +26,31 @@ def subject(sweep: Sweep, row: Row) -> "Subject":
     return Subject.of_cell(cell, kernel=row.kernel, channels=row.channels, size=row.size)
 
 
-def text(
+def document(
     sweep: Sweep,
-    form: str,
     profiles: "Mapping[str, Profile] | None" = None,
     keep: "Callable[[Settings], bool]" = lambda how: True,
-) -> str:
-    """The sweep as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``, with what profiles say about its
-    points, as far as ``keep`` wants it."""
-    find_format(form)
+) -> Document:
+    """The sweep, with the times of its points in the profiles, as far as ``keep`` wants them."""
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
             f"the grid has {len(sweep):,} rows; at most {MOST_ROWS:,} can be printed (the Python API takes more)"
         )
     rows = list(sweep.rows())
     times = [_timings(sweep, row, profiles or {}, keep) for row in rows]
-    if form == "json":
+
+    def json() -> dict[str, Any]:
         size = {"size": list(sweep.sizes[0])} if len(sweep.sizes) == 1 else {}
         records = [_record(sweep, row, found) for row, found in zip(rows, times, strict=True)]
         named = {"recurrence": recurrences} if (recurrences := _recurrences(sweep)) else {}
         whole = {"convention": sweep.convention.name, **size, **named, "rows": records}
-        return render_json(whole | claims.records(profiles or {}, [subject(sweep, row) for row in rows]))
-    if form == "csv":
-        return render_csv([_flat(sweep, row) | found for row, found in zip(rows, flat(times), strict=True)])
-    return render([_sheet(sweep, rows), *_time_sheets(sweep, rows, times, profiles or {}).values()], form)
+        return whole | claims.records(profiles or {}, [subject(sweep, row) for row in rows])
+
+    return Document(
+        json=json,
+        csv=lambda: [_flat(sweep, row) | found for row, found in zip(rows, flat(times), strict=True)],
+        sheets=lambda: [_sheet(sweep, rows), *_time_sheets(sweep, rows, times, profiles or {}).values()],
+    )
 
 
 def costs(sweep: Sweep) -> Sheet:

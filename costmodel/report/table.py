@@ -4,20 +4,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from costmodel.describe.catalogue import NETWORKS, describe_network, find_networks
-from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
+from costmodel.describe.catalogue import NETWORKS
+from costmodel.describe.cells import Cell
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import Entry, entries
-from costmodel.errors import InvalidInput
-from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.conventions import Convention
+from costmodel.price.table import PRINTED, Counted, CountedRow, count_networks
 from costmodel.profiles.timing import Timing, flat, timings
-from costmodel.published import PrintedTable, erfnet
+from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
 from costmodel.report.layout.render import find_format, render, render_csv, render_json
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.times import cells, milliseconds, notes
-from costmodel.work.size import Size, as_size, int_pair
+from costmodel.work.size import Size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,38 +24,11 @@ if TYPE_CHECKING:
     from costmodel.profiles.records import Profile, Settings, Subject
 
 
-# By the network that the others of a table extend.
-PRINTED: dict[str, PrintedTable] = {"icnet": published.TABLE, "erfnet": erfnet.TABLE}
+@dataclass(frozen=True, repr=False)
+class TableRow(CountedRow):
+    """One network, counted, with its times."""
 
-
-@dataclass(frozen=True)
-class TableRow:
-    """One network. ``params`` and ``flops`` as the table's convention counts them; percentages of ``base``, the same
-    network with standard cells or the one that it is a variant of, rounded as Table IV does; ``paper`` is the row of
-    ``printed`` where the settings are the paper's."""
-
-    approach: str
-    base: str
-    version: str | None
-    cell: str | None
-    params: int
-    flops: int
-    params_pct: float
-    flops_pct: float
-    paper: "published.Row | erfnet.Row | None"
-    timings: tuple[Timing, ...]
-    entry: Entry
-    printed: PrintedTable = published.TABLE
-
-    @property
-    def params_k(self) -> int:
-        """Thousands of parameters, truncated as in Table IV."""
-        return self.params // 1000
-
-    @property
-    def gflops(self) -> float:
-        """Rounded as its paper does."""
-        return round(self.flops / 1e9, self.printed.digits)
+    timings: tuple[Timing, ...] = ()
 
     def record(self) -> dict[str, Any]:
         of = ("params_k" if isinstance(self.paper, published.Row) else "params", "gflops")
@@ -74,21 +46,24 @@ class TableRow:
         }
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Counted):
     """Rows and the settings they were counted under; made by `table`. ``len()`` is the number of rows."""
 
-    convention: Convention
-    size: tuple[int, int]
-    kernel: tuple[int, int]
-    classes: int
-    heads: bool
     rows: tuple[TableRow, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
     profiles: "Mapping[str, Profile]" = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.size))
+        about = f"{len(self)} networks, {size} frames, convention {self.convention.name}"
+        return f"<Table of {about}; .text() prints it, .frame() is a pandas frame>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the frame."""
+        return str(self.frame().to_html())
 
     def record(self) -> dict[str, Any]:
         """The JSON contract."""
@@ -163,10 +138,8 @@ class Table:
         unit = f"G{self.convention.unit}s"
         height, width = self.size
         kernel = f"kernel {self.kernel[0]}x{self.kernel[1]}, " if any(row.cell for row in self.rows) else ""
-        title = (
-            f"Cost of one {height}x{width} frame, {kernel}{self.classes} classes, "
-            f"{'with' if self.heads else 'without'} training heads"
-        )
+        title = f"Cost of one {height}x{width} frame, {kernel}{self.classes} classes"
+        title += f", {self.heads_in_words}" if self.heads_in_words else ""
         title += "".join(f", {name} {value}" for name, value in self.options.items())
         errata: list[str] = []
         rows = []
@@ -177,8 +150,7 @@ class Table:
         labels = ["approach", "params", "params %", unit, f"{unit} %", "paper params", "paper GFLOPs", "deviation"]
         counted = {"all": "", "kernels": " params: weights of convolutions, without biases and norms."}
         notes = [
-            f"{unit}: convention {self.convention.name}, {self.convention.source}."
-            + counted[self.convention.parameters],
+            f"{unit}: convention {self.convention.name}, {self.source}." + counted[self.convention.parameters],
             f"%: of {self._base()}.",
         ]
         shown = [each for each in PRINTED.values() if any(row.paper and row.printed is each for row in self.rows)]
@@ -255,7 +227,7 @@ class Table:
         lines.append(f"{share}: convention {self.convention.name}, of the same.")
         if self.otherwise:
             lines.append(f"Timed as described, not as counted ({self.otherwise}).")
-        if how.dtype:
+        if how.dtype and self.heads_in_words:
             lines.append("Timed without the training heads.")
         if source := self.profiles[profile].host.source:
             lines.append(f"{profile}: {source}")
@@ -307,8 +279,9 @@ def table(
     Without ``models`` and ``cells``: all of Table IV. ``"erfnet"`` is ERFNet with its variants. ``sites`` puts another
     cell at single sites (``{"final": "standard"}``). ``heads`` counts the auxiliary training heads. ``size`` (rows x
     columns), ``classes``, ``heads`` and ``convention`` are by default those that the paper of the networks counted
-    under. ``decoder_blocks`` of ERFNet: 1 as its paper counts, the default under its convention; 2 as it describes the
-    network. Percentages are of the same network with standard cells (of the same recurrence) everywhere, or of ERFNet.
+    under; for a network that no paper prints, those of the network and the convention of Table IV. ``decoder_blocks``
+    of ERFNet: 1 as its paper counts, the default under its convention; 2 as it describes the network. Percentages are
+    of the same network with standard cells (of the same recurrence) everywhere, or of ERFNet.
 
     >>> import costmodel
     >>> for row in costmodel.table(["v6"], ["standard", "depth"]).rows:
@@ -321,77 +294,17 @@ def table(
     ERFNet 2038448 27705475072
     D* 547120 10596909056
     """
-    names = find_networks(models)
-    printed = _printed(names)
-    price = find_convention(_default("convention", convention, [each.convention for each in printed]))
-    height, width = int_pair("size", _default("size", size, [each.size for each in printed]))
-    count = as_size("classes", _default("classes", classes, [each.classes for each in printed]))
-    heads = _default("heads", heads, [each.heads for each in printed])
-    sides = int_pair("kernel", kernel)
-    options = {name: value for model in names for name, value in NETWORKS[model].options.items()}
-    if len(printed) == 1 and price.name == printed[0].convention:
-        options |= printed[0].options
-    options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
-    if unknown := [name for name in options if not any(name in NETWORKS[model].options for model in names)]:
-        raise InvalidInput(f"{', '.join(unknown)}: of ERFNet and its variants alone")
-    settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
-    found = entries(names, cells, sites=sites, recurrence=recurrence, options=options, **settings)
-    programs = {approach: entry.program for approach, entry in found.items()}
-    rows = []
-    for approach, entry in found.items():
-        base = entry.base
-        if base not in programs and entry.cell is not None:
-            # Percentages are of the standard cell with the same recurrence, shown or not.
-            standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
-            programs[base] = describe_network(entry.model, cell=standard, **settings)
-        plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
-        source = _printed([entry.model])[0]
-        as_printed = plain and settings | options == {
-            "size": source.size,
-            "kernel": source.kernel if entry.cell else sides,
-            "classes": source.classes,
-            "heads": source.heads,
-            **source.options,
-        }
-        paper = source.rows.get(approach) if as_printed else None
-        cost, whole = entry.program.cost, programs[base].cost
-        params, of = price.params(cost), price.params(whole)
-        rows.append(
-            TableRow(
-                approach=approach,
-                base=base,
-                version=None if entry.cell is None else entry.model,
-                cell=None if entry.cell is None else entry.cell.name,
-                params=params,
-                flops=price.flops(cost.work),
-                params_pct=_thousands_pct(params, of) if source.thousands else round(100 * params / of, 2),
-                flops_pct=round(float(100 * price.share(cost.work, whole.work)), 2),
-                paper=paper,
-                timings=_published_times(paper),
-                entry=entry,
-                printed=source,
-            )
-        )
-    return Table(price, (height, width), sides, count, heads, tuple(rows), options=options)
-
-
-def _printed(names: Iterable[str]) -> list[PrintedTable]:
-    """The tables of the papers that the networks come from, each once; Table IV where there is none."""
-    own = [PRINTED.get(NETWORKS[name].base or name, published.TABLE) for name in names]
-    return [table for table in PRINTED.values() if table in own]
-
-
-def _default(name: str, given: Any, of: list[Any]) -> Any:
-    """What is given, or what the papers of all networks have in common."""
-    if given is not None:
-        return given
-    if any(each != of[0] for each in of):
-        raise InvalidInput(f"these networks were published with another {name} each: give one")
-    return of[0]
-
-
-def _thousands_pct(params: int, base: int) -> float:
-    """As printed: from the truncated thousands, where there are any."""
-    if base >= 1000:
-        params, base = params // 1000, base // 1000
-    return round(100 * params / base, 2)
+    counted = count_networks(
+        models,
+        cells,
+        size=size,
+        kernel=kernel,
+        classes=classes,
+        convention=convention,
+        heads=heads,
+        recurrence=recurrence,
+        sites=sites,
+        decoder_blocks=decoder_blocks,
+    )
+    rows = tuple(TableRow(**vars(row), timings=_published_times(row.paper)) for row in counted.rows)
+    return Table(**vars(counted) | {"rows": rows})

@@ -74,7 +74,7 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
     estimates = [e for timing in timings for e in (timing.seconds, timing.ratio) if e]
     lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds."]
     lines += verdicts(estimates)
-    if not all(e.turns for e in estimates):
+    if not all(e.interleaved for e in estimates):
         lines.append("Some percentages are of runs that did not take turns: the drift between the two is in them.")
     held = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
     lines += [f"The GPU was held back by: {', '.join(held)}."] if held else []

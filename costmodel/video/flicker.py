@@ -37,7 +37,7 @@ Mask: TypeAlias = Any  # the same with booleans
 STRIP = 2**20  # bytes of labels that are worked on at once: a few of them fit a core's cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flickering:
     """What a metric, ``mFP`` or ``mFIP``, found, as counts of pixels; what is derived from them says its unit."""
 
@@ -48,6 +48,11 @@ class Flickering:
     """Pixels that flicker, of each sequence of the batch, of each pair of neighbouring frames."""
     compared: tuple[tuple[int, ...], ...]
     """Pixels that were compared, likewise: all of them, or those that are ignored in neither of the two frames."""
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.size))
+        batch = f"{len(self.changed)} sequences of " if len(self.changed) > 1 else ""
+        return f"<{self.metric} {self.mean_per_mille:.4g} per mille: {batch}{self.frames} frames of {size} pixels>"
 
     @property
     def frames(self) -> int:
@@ -101,6 +106,9 @@ class Flicker:
         self.frames = 0
         self._before: _Maps | None = None
         self._images, self._pixels = _Counts(), _Counts()
+
+    def __repr__(self) -> str:
+        return f"<Flicker of {self.frames} frames, ignore={self.ignore}>"
 
     def update(self, frame: Labels, truth: Labels | None = None) -> None:
         """The next frame: H x W, or B x H x W for a batch of B sequences that have nothing to do with each other; numpy

@@ -130,6 +130,13 @@ class Schedule:
     break_even_key_fraction: float | None
     speed_up: float
 
+    def __repr__(self) -> str:
+        every = f"{self.interval:g} frames" if self.interval != 1 else "frame"
+        return (
+            f"<Schedule {self.mode}, a key frame every {every}: average {self.average_ms:g} ms, maximum "
+            f"{self.maximum_ms:g} ms, work {self.work_per_frame_ms:g} ms a frame>"
+        )
+
 
 def schedule(
     stages: Stages,

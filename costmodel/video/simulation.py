@@ -11,7 +11,7 @@ it is the first key frame, and no average counts it. What ends at a moment ends 
 from bisect import bisect_right
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from itertools import cycle
@@ -66,8 +66,8 @@ class Simulation:
 
     schedule: Schedule
     buffer: int | None
-    frames: tuple[Frame, ...]
-    busy: tuple[Busy, ...]
+    frames: tuple[Frame, ...] = field(repr=False)
+    busy: tuple[Busy, ...] = field(repr=False)
     average_ms: float
     maximum_ms: float
     work_per_frame_ms: float

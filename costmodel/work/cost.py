@@ -38,3 +38,24 @@ class Cost:
 
 
 NOTHING = Cost(Work())
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a described program or of a module that ran: the row of every table by layer.
+
+    ``path`` is the step of the program, or the module whose code called the operation ("" outside of all); ``op`` is
+    its name. ``inputs`` and ``output`` are shapes. ``counted`` is False where no rule knows the operation (its work is
+    then empty). ``live``: bytes of all results, of this and earlier operations, that are still in memory when the
+    operation ends (0: not followed); ``workspace``: bytes that the operation needs besides while it runs on a CPU.
+    """
+
+    op: str
+    cost: Cost
+    counted: bool = True
+    path: str = ""
+    inputs: tuple[tuple[Size, ...], ...] = ()
+    output: tuple[Size, ...] = ()
+    backward: bool = False
+    live: int = 0
+    workspace: int = 0

@@ -8,7 +8,7 @@ same description answers one network, a grid of a million points and a closed fo
 import operator
 from typing import Any, TypeAlias
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, in_words
 
 Size: TypeAlias = Any
 
@@ -36,7 +36,7 @@ def as_size(name: str, value: Any) -> Size:
     """``value`` as a size: a Python int (numpy's scalars become one), an array of 64-bit ints, or an expression.
 
     Refused: below 1, fractions, and narrower arrays, which would overflow in silence. An expression is taken as it is:
-    whoever makes a symbol declares it a positive integer.
+    declare symbols as positive integers.
     """
     if type(value) is int and value >= 1:  # nearly always
         return value
@@ -53,7 +53,7 @@ def as_size(name: str, value: Any) -> Size:
             raise TypeError
         whole = operator.index(value)
     except TypeError:
-        raise InvalidInput(f"{name} must be a positive whole number, not {value!r}") from None
+        raise InvalidInput(f"{name} must be a positive whole number, not {in_words(value)}") from None
     if whole < 1:
         raise InvalidInput(f"{name} must be at least 1, not {whole}")
     return whole
@@ -63,7 +63,7 @@ def pair(name: str, value: Any) -> tuple[Size, Size]:
     """``3`` is ``(3, 3)``; a pair is itself. Both sides are sizes."""
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise InvalidInput(f"{name} must be one size or two, not {value!r}")
+            raise InvalidInput(f"{name} must be one size or two, not {in_words(value)}")
         return as_size(name, value[0]), as_size(name, value[1])
     return as_size(name, value), as_size(name, value)
 
@@ -72,5 +72,5 @@ def int_pair(name: str, value: Any) -> tuple[int, int]:
     """As `pair`, where only numbers make sense; numpy's arrays of one or two become Python's numbers."""
     first, second = pair(name, value.tolist() if hasattr(value, "tolist") else value)
     if not (isinstance(first, int) and isinstance(second, int)):
-        raise InvalidInput(f"{name} must be whole numbers here, not {value!r}")
+        raise InvalidInput(f"{name} must be whole numbers here, not {in_words(value)}")
     return first, second

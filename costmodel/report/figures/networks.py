@@ -152,11 +152,14 @@ def quality(
     shown = [row for row in known if row.approach in times or cost != "time"]
     if not shown:
         printed = table.rows[0].printed
-        raise InvalidInput(
-            f"the {column.label} of these networks is not published: {printed.place} is of the paper's settings "
+        settings = (
+            f": {printed.place} is of the paper's settings "
             f"({'x'.join(map(str, printed.size))}, kernel {printed.kernel[0]}, {printed.classes} classes, "
-            f"{'with' if printed.heads else 'without'} heads), without peepholes; {column.label} ({metric}) is of "
-            f"{', '.join(list(column.values)[:3])}, ..."
+            f"{'with' if printed.heads else 'without'} heads), without peepholes"
+        )
+        raise InvalidInput(
+            f"the {column.label} of these networks is not published{settings if printed.rows else ''}; "
+            f"{column.label} ({metric}) is of {', '.join(list(column.values)[:3])}, ..."
         )
     ax = new_axes(ax)
     points: dict[str, tuple[float, float]] = {}
@@ -263,7 +266,9 @@ def _times(table: "Table", way: "Way | None", needed: bool = True) -> dict[str, 
 
 def _about(table: "Table", times: dict[str, Timing]) -> list[str]:
     """What times and counts of a table differ in: networks are timed without their heads; not every row is timed."""
-    heads = f"{table.convention.unit}s with training heads, times without" if table.heads else ""
+    heads = (
+        f"{table.convention.unit}s with training heads, times without" if table.heads and table.heads_in_words else ""
+    )
     counted = f"{table.convention.unit}s with {table.otherwise}, times as described" if table.otherwise else ""
     return [heads, counted, _lacking(table, len(times))]
 

@@ -1,0 +1,27 @@
+"""A result in every format: a view says what JSON, CSV and the tables hold, and each is made when it is asked for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.sheet import Sheet
+
+
+@dataclass(frozen=True, repr=False)
+class Document:
+    """``json``: the record; ``csv``: flat rows; ``sheets``: the tables of all other formats."""
+
+    json: Callable[[], Any]
+    csv: Callable[[], Sequence[dict[str, Any]]]
+    sheets: Callable[[], Sequence[Sheet]]
+
+    def text(self, form: str = "text") -> str:
+        """The document as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
+        match find_format(form):
+            case "json":
+                return render_json(self.json())
+            case "csv":
+                return render_csv(self.csv())
+            case _:
+                return render(self.sheets(), form)

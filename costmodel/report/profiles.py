@@ -1,0 +1,35 @@
+"""The recorded profiles, a row a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from costmodel.errors import InvalidInput
+from costmodel.profiles.files import load
+from costmodel.report.layout.document import Document
+from costmodel.report.layout.sheet import Sheet
+
+
+def document(found: Mapping[str, Path]) -> Document:
+    """Names, machines, dates and numbers of runs of profile files; of a damaged one, what is wrong with it."""
+    records = [_summary(name, path) for name, path in found.items()]
+    rows = [[str(r[key] or "") for key in ("name", "machine", "runs", "date", "torch")] for r in records]
+    problems = [str(r["problem"]) for r in records if r["problem"]]
+    problems += [f"{r['name']}: {r['source']}" for r in records if r["source"]]
+    sheet = Sheet("Profiles", ["name", "machine", "runs", "date", "torch"], "llrll", rows, problems)
+    return Document(lambda: records, lambda: records, lambda: [sheet])
+
+
+def _summary(name: str, path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = dict.fromkeys(("name", "machine", "runs", "date", "torch", "source", "path", "problem"))
+    record |= {"name": name, "path": str(path)}
+    try:
+        profile = load(path)
+    except InvalidInput as error:
+        return record | {"problem": str(error)}
+    devices = dict.fromkeys(run.how.device for run in profile.runs)
+    machines = ", ".join(profile.host.name(device) for device in devices) or profile.host.cpu
+    host = profile.host
+    date = host.date.date().isoformat() if host.date else None
+    facts = {"date": date, "torch": host.torch, "source": host.source}
+    return record | {"machine": machines, "runs": len(profile.runs)} | facts
