@@ -1,23 +1,19 @@
 """The command ``equation``: the cost of a cell as a formula."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from costmodel.cli import parsers as arguments
-from costmodel.describe.cells import CELLS, cell_names
-from costmodel.errors import InvalidInput
-from costmodel.report.layout.render import render_json
-
-if TYPE_CHECKING:
-    pass
-
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     ConventionName,
     Recurrence,
     listed,
 )
+from costmodel.describe.cells import CELLS, cell_names
+from costmodel.errors import InvalidInput
+from costmodel.report.layout.render import render_json
 
 
 @app.command(

@@ -1,15 +1,10 @@
 """The command ``gradual``: what training with gradual grouping costs."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from costmodel.cli import parsers as arguments
-from costmodel.errors import InvalidInput
-
-if TYPE_CHECKING:
-    pass
-
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import (
     Classes,
@@ -18,6 +13,7 @@ from costmodel.cli.options import (
     FrameSize,
     NetworkConvention,
 )
+from costmodel.errors import InvalidInput
 
 
 @app.command(

@@ -1,7 +1,4 @@
-"""Closed forms: the cost of a cell as a formula, derived by tracing its description with symbols for sizes.
-
-Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds what it prints, to be compared with.
-"""
+"""Expressions in letters: the paper's own, those of a traced module, their order, text and LaTeX."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import lcm

@@ -1,8 +1,4 @@
-"""The file format of ``profiles/``: one machine, what was timed on it and how, and every raw sample.
-
-JSON, one run a line, so that a re-measurement is a one-line diff. Nothing derived is stored. Files are validated when
-they are read, replaced as a whole when they are written, and locked while they grow.
-"""
+"""Profile files: found by name, read and validated, locked while they grow."""
 
 import os
 import tempfile

@@ -1,7 +1,7 @@
-"""Key-frame schedules to read: what they cost, by which formula, what a simulation says, what is published."""
+"""The published times, methods and qualities of low-latency segmentation, beside what the formulas give."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from costmodel.describe.ops import Map
 from costmodel.published import low_latency as published
@@ -11,10 +11,6 @@ from costmodel.video import key_frames
 from costmodel.video.schedule import Stages, dff, dff_propagate, schedule
 from costmodel.work.cost import Cost
 from costmodel.work.events import Event
-
-if TYPE_CHECKING:
-    pass
-
 
 # ---- published -------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,4 @@
-"""Work that is counted, before anyone prices it.
-
-Counters disagree about prices (is a MAC one FLOP or two? is tanh 5 or 0?), never about what happened. So a description
-and a running module are both reduced to the same bag of events, and a convention prices the bag.
-"""
+"""What a step takes: `Cost`, and `Operation`, the row of every table by layer."""
 
 from dataclasses import dataclass
 

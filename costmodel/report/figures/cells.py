@@ -1,4 +1,4 @@
-"""Figures: each function draws what one kind of result says into matplotlib axes, and returns them."""
+"""Figures of sweeps: the cost of cells, and the speed-up that was promised and measured."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 

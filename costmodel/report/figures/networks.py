@@ -1,4 +1,4 @@
-"""Figures: each function draws what one kind of result says into matplotlib axes, and returns them."""
+"""Figures of tables and of one network: overview, time, quality, layers."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Figures: each function draws what one kind of result says into matplotlib axes, and returns them."""
+"""Figures of label maps that flicker, and of key-frame schedules."""
 
 from collections.abc import Sequence
 from itertools import pairwise
