@@ -39,7 +39,7 @@ def test_switching_lies_between(falling: int, fine: int, dense: int, less: int) 
 
 @pytest.mark.parametrize(
     ("alphas", "message"),
-    [([], "no epochs"), ([1, -0.5], "from 0"), ([1, 2], "from 0"), ([float("nan")], "from 0"), (["a"], "from 0")],
+    [([], "alphas must have a value"), ([1, -0.5], "from 0"), ([1, 2], "from 0"), ([float("nan")], "from 0"), (["a"], "from 0")],
 )
 def test_alphas_are_checked(alphas: list[float], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -77,12 +77,13 @@ def test_the_command(capsys: Capture, tmp_path: Path) -> None:
         (["--model", "v6"], "no grouped convolutions"),
         (["--alphas", "nowhere.txt"], "No such file"),
         (["--alphas", __file__], "expected a number from 0"),
-        (["--alphas", __file__, "--fine", "3"], "--epochs and --fine are for the line"),
+        (["--alphas", "{file}", "--fine", "3"], "--epochs and --fine are for the line"),
         (["--epochs", "0"], "whole number from 1"),
     ],
 )
-def test_refusals(capsys: Capture, arguments: list[str], message: str) -> None:
-    code, out, error = run(capsys, "gradual", *arguments)
+def test_refusals(capsys: Capture, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "alphas").write_text("1 0.5 0")
+    code, out, error = run(capsys, "gradual", *(each.format(file=tmp_path / "alphas") for each in arguments))
     assert (code, out, error.count("\n")) == (2, "", 1)
     assert message in error
 

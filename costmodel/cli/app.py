@@ -1,6 +1,9 @@
 """The application that commands are added to."""
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import typer
 import typer.core
@@ -40,6 +43,31 @@ app = typer.Typer(
     help="What a recurrent vision network costs: derived from its description, checked against torch, timed.",
     epilog="Start with: costmodel table --model v6",
 )
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command as typer reads it: where a parameter of ``command`` is a dataclass, its fields are options."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
+    options: list[inspect.Parameter] = []
+    for parameter in parameters:
+        if parameter.name not in groups:
+            options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            continue
+        hints = get_type_hints(parameter.annotation, include_extras=True)
+        options += [
+            inspect.Parameter(each.name, parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+            for each in fields(parameter.annotation)
+        ]
+
+    def call(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{each.name: values.pop(each.name) for each in fields(group)})
+        command(**values)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    return call
 
 
 def examples(*lines: str) -> str:

@@ -1,10 +1,25 @@
 """The command ``check``: descriptions against running modules."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
+from costmodel.cli.app import app, examples
+from costmodel.cli.options import (
+    CHANNELS,
+    FRAME,
+    KERNEL,
+    Cells,
+    CheckedModels,
+    Classes,
+    Format,
+    Kernel,
+    Recurrence,
+    Sites,
+    eighth,
+    sides,
+)
+from costmodel.cli.parsers import Sides, rectangle
 from costmodel.cli.timing import progress
 from costmodel.describe.catalogue import NETWORKS, find_networks
 from costmodel.describe.cells import CELLS
@@ -13,19 +28,6 @@ from costmodel.published import lstm_icnet as published
 
 if TYPE_CHECKING:
     from costmodel.describe.program import Program
-
-from costmodel.cli.app import app, examples
-from costmodel.cli.options import (
-    FRAME,
-    MODELS,
-    Cells,
-    Classes,
-    Format,
-    Kernel,
-    Recurrence,
-    Sites,
-    eighth,
-)
 
 
 @app.command(
@@ -36,24 +38,19 @@ from costmodel.cli.options import (
     )
 )
 def check(
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar=MODELS, help="Networks to check, with the chosen cells; erfnet: all of them."),
-    ] = None,
+    model: CheckedModels = None,
     cell: Cells = None,
     size: Annotated[
-        arguments.Sides | None,
-        typer.Option(
-            parser=arguments.at_door(arguments.rectangle),
-            metavar="ROWSxCOLUMNS",
-            help="Size of a frame; with --cell alone, of the feature map.  [default: what the networks were published "
+        Sides | None,
+        sides(
+            "ROWSxCOLUMNS",
+            "Size of a frame; with --cell alone, of the feature map.  [default: what the networks were published "
             f"with; an eighth of {FRAME} for cells]",
+            rectangle,
         ),
     ] = None,
-    kernel: Kernel = "3",
-    channels: Annotated[
-        str | None, typer.Option(metavar="C|IxO", help="Channels of the single cells.  [default: 128]")
-    ] = None,
+    kernel: Kernel = KERNEL,
+    channels: Annotated[Sides | None, sides("C|IxO", "Channels of the single cells.  [default: 128]")] = None,
     classes: Classes = None,
     site: Sites = None,
     recurrence: Recurrence = "convlstm",
@@ -72,35 +69,37 @@ def check(
     With --cell alone: the single cells. With --model: networks. With neither: cells of every kind and recurrence, and
     all networks.
     """
-    models = arguments.models(model, "--model")
-    cells = arguments.cells(cell, "--cell")
-    sides, frame = arguments.square(kernel, "--kernel"), size
-    sites = arguments.pairs(site, "--site")
-    alone = models is None and cells is not None
-    if alone and (sites or heads is not None or classes is not None):
+    alone = model is None and cell is not None
+    if alone and (site or heads is not None or classes is not None):
         raise InvalidInput("--site, --no-heads and --classes are for networks: add --model")
-    if models is not None and channels is not None:
+    if model is not None and channels is not None:
         raise InvalidInput("--channels is for single cells: a cell in a network has those of the layer before it")
     from costmodel.describe.cells import CONV_LSTM, FAMILIES, RECURRENCES, describe_cell
     from costmodel.describe.selection import approach, entries
 
     programs: dict[str, Program] = {}
-    if models is None:
-        area = frame if alone and frame else eighth(frame or published.SIZE)
-        widths = arguments.square(channels or "128", "--channels")
-        kinds = [(name, recurrence) for name in cells or CELLS]
-        if cells is None and recurrence == CONV_LSTM.name:
-            kinds += [(each.replace("-G", "-4").replace("-R", "-32"), recurrence) for each in FAMILIES]
+    if model is None:
+        area = size if alone and size else eighth(size or published.SIZE)
+        kinds = [(name, recurrence) for name in cell or CELLS]
+        if cell is None and recurrence == CONV_LSTM.name:
+            kinds += [(f"{name[:-1]}{family.example}", recurrence) for name, family in FAMILIES.items()]
             kinds += [("standard", other) for other in RECURRENCES if other != recurrence]
         for name, around in kinds:
-            program = describe_cell(name, kernel=sides, channels=widths, size=area, recurrence=around)
+            program = describe_cell(name, kernel=kernel, channels=channels or CHANNELS, size=area, recurrence=around)
             programs[approach(None, name, around)] = program
     if not alone:
-        settings: dict[str, Any] = {"size": frame, "kernel": sides, "heads": heads}
-        settings["classes"] = classes
-        wanted = list(NETWORKS) if models is None else find_networks(models)
-        found = entries(wanted, cells, sites=sites, recurrence=recurrence, **settings)
-        programs |= {name: entry.program for name, entry in found.items() if entry.model in wanted}
+        wanted = list(NETWORKS) if model is None else find_networks(model)
+        rows = entries(
+            wanted,
+            cell,
+            sites=dict(site or ()),
+            recurrence=recurrence,
+            size=size,
+            kernel=kernel,
+            heads=heads,
+            classes=classes,
+        )
+        programs |= {name: entry.program for name, entry in rows.items() if entry.model in wanted}
 
     from costmodel.building.check import check as compare
     from costmodel.report import check as report

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel.cli import parsers as arguments
+from costmodel.cli import parsers
 from costmodel.cli.app import app, examples
-from costmodel.cli.options import Format, listed
+from costmodel.cli.options import Format, listed, number
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.price.machine import Machine
@@ -21,23 +21,23 @@ Factory = Annotated[
 Keywords = Annotated[
     dict[str, Any] | None,
     typer.Option(
-        "--kwargs", parser=arguments.at_door(arguments.keywords), metavar="JSON", help="Keyword arguments of the call."
+        "--kwargs", parser=parsers.at_door(parsers.keywords), metavar="JSON", help="Keyword arguments of the call."
     ),
 ]
 Making = Annotated[
     dict[str, Any] | None,
     typer.Option(
-        "--make", parser=arguments.at_door(arguments.keywords), metavar="JSON", help="Keyword arguments of the factory."
+        "--make", parser=parsers.at_door(parsers.keywords), metavar="JSON", help="Keyword arguments of the factory."
     ),
 ]
 
 
-def _machine(text: str, option: str) -> Machine:
+def _machine(text: str) -> Machine:
     """``"120,20"``: GFLOP/s and GB/s."""
     parts = text.split(",")
     if len(parts) != 2:
-        raise InvalidInput(f"{option} {text!r}: expected GFLOP/s and GB/s, such as 120,20")
-    peak, bandwidth = (arguments.number(part.strip(), option) for part in parts)
+        raise InvalidInput(f"{text!r}: expected GFLOP/s and GB/s, such as 120,20")
+    peak, bandwidth = (parsers.number(part.strip()) for part in parts)
     return Machine(1e9 * peak, 1e9 * bandwidth)
 
 
@@ -62,25 +62,12 @@ def count(
     kwargs: Keywords = None,
     make: Making = None,
     convention: Annotated[str, typer.Option(metavar=listed(CONVENTIONS), help="What counts as a FLOP.")] = "torch",
-    depth: Annotated[
-        int | None,
-        typer.Option(
-            parser=arguments.at_door(arguments.whole),
-            metavar="N",
-            help="Sum up parts that are deeper.  [default: all]",
-            show_default=False,
-        ),
-    ] = None,
+    depth: Annotated[int | None, number("N", "Sum up parts that are deeper.  [default: all]")] = None,
     sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
     frames: Annotated[
-        int,
-        typer.Option(
-            parser=arguments.at_door(arguments.whole),
-            metavar="T",
-            help="A clip: T calls of a recurrent module, the state carried along.",
-        ),
+        int, number("T", "A clip: T calls of a recurrent module, the state carried along.  [default: 1]")
     ] = 1,
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
@@ -88,7 +75,7 @@ def count(
     machine: Annotated[
         Machine | None,
         typer.Option(
-            parser=arguments.at_door(_machine),
+            parser=parsers.at_door(_machine),
             metavar="GFLOP/S,GB/S",
             help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
         ),
@@ -109,7 +96,7 @@ def count(
     net = load(module, make or {}, meta=not real).train(train)
     counted = counting(net, *(inputs or []), real=real, backward=backward, frames=frames, **(kwargs or {}))
     print(report.document(counted, convention, depth, sort, machine).text(form))
-    for operation, number in counted.uncounted.items():
-        print(f"costmodel: not counted, no rule: {number} x {operation}", file=sys.stderr)
+    for operation, times in counted.uncounted.items():
+        print(f"costmodel: not counted, no rule: {times} x {operation}", file=sys.stderr)
     if strict and counted.uncounted:
         raise typer.Exit(1)

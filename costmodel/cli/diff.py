@@ -4,21 +4,19 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
-from costmodel.cli.options import (
-    Format,
-)
+from costmodel.cli.options import Format
+from costmodel.cli.parsers import at_door, percentage
 
 
 @app.command(epilog=examples("diff before after", "diff main.json branch.json --fail-over 5% --relative"))
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A profile: its name or file.", show_default=False)],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="B", help="The profile to compare with A.", show_default=False)],
     fail_over: Annotated[
         float | None,
         typer.Option(
-            parser=arguments.at_door(arguments.percentage),
+            parser=at_door(percentage),
             metavar="PERCENT",
             help="Exit with 1 where B is significantly slower by more than that.",
         ),

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
 from costmodel.cli.app import app, examples
-from costmodel.cli.options import Format, Plot, plotted
+from costmodel.cli.options import Format, Plot, number, plotted
 from costmodel.cli.timing import progress
 from costmodel.errors import InvalidInput
 
@@ -28,12 +27,7 @@ def flicker(
     truth: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Their true labels, under the same names: mFP as well.")
     ] = None,
-    ignore: Annotated[
-        int | None,
-        typer.Option(
-            parser=arguments.at_door(arguments.whole, least=0), metavar="LABEL", help="A label that is not compared."
-        ),
-    ] = None,
+    ignore: Annotated[int | None, number("LABEL", "A label that is not compared.", least=0)] = None,
     class_zero: Annotated[
         bool, typer.Option("--class-zero", help="Let mFP see errors of class 0, which eq. (13) makes 0.")
     ] = False,
@@ -64,8 +58,8 @@ def flicker(
         )
     metrics = Flicker(ignore, class_zero=class_zero)
     with progress(len(files), "comparing") as bar:
-        for number, file in enumerate(files):
-            labels, true = label_maps.read(file), None if truths is None else label_maps.read(truths[number])
+        for index, file in enumerate(files):
+            labels, true = label_maps.read(file), None if truths is None else label_maps.read(truths[index])
             try:
                 metrics.update(labels, true)
             except InvalidInput as error:

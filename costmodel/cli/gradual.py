@@ -1,18 +1,13 @@
 """The command ``gradual``: what training with gradual grouping costs."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
+from costmodel.cli import parsers
 from costmodel.cli.app import app, examples
-from costmodel.cli.options import (
-    Classes,
-    DecoderBlocks,
-    Format,
-    FrameSize,
-    NetworkConvention,
-)
+from costmodel.cli.options import Classes, DecoderBlocks, Format, FrameSize, NetworkConvention, number
 from costmodel.errors import InvalidInput
 
 
@@ -27,32 +22,18 @@ def gradual(
     model: Annotated[
         str, typer.Option(metavar="erfnet-DGn...", help="The grouped variant that the training ends with.")
     ] = "erfnet-DG2*",
-    images: Annotated[
-        int,
-        typer.Option(
-            parser=arguments.at_door(arguments.whole), metavar="N", help="Images an epoch; Cityscapes has 2975."
-        ),
-    ] = 2975,
+    images: Annotated[int, number("N", "Images an epoch; Cityscapes has 2975.  [default: 2975]")] = 2975,
     epochs: Annotated[
-        int | None,
-        typer.Option(
-            parser=arguments.at_door(arguments.whole),
-            metavar="N",
-            help="In which alpha falls from 1 to 0 in a line.  [default: 100]",
-            show_default=False,
-        ),
+        int | None, number("N", "Epochs over which alpha falls linearly from 1 to 0.  [default: 100]")
     ] = None,
-    fine: Annotated[
-        int | None,
-        typer.Option(
-            parser=arguments.at_door(arguments.whole, least=0),
-            metavar="N",
-            help="At alpha 0 afterwards; may be 0.  [default: 50]",
-            show_default=False,
-        ),
-    ] = None,
+    fine: Annotated[int | None, number("N", "Epochs at alpha 0 afterwards; may be 0.  [default: 50]", least=0)] = None,
     alphas: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Another alpha: a number from 1 to 0 for each epoch.")
+        Sequence[float] | None,
+        typer.Option(
+            parser=parsers.at_door(parsers.numbers_in(parsers.number)),
+            metavar="FILE",
+            help="Another alpha: a number from 1 to 0 for each epoch.",
+        ),
     ] = None,
     size: FrameSize = None,
     classes: Classes = None,
@@ -66,11 +47,7 @@ def gradual(
 
     if alphas is not None and (epochs is not None or fine is not None):
         raise InvalidInput("--alphas says how many epochs there are: --epochs and --fine are for the line")
-    values = (
-        [arguments.number(each, f"--alphas {alphas!r}:") for each in arguments.listed_in(alphas, "--alphas")]
-        if alphas is not None
-        else linear(epochs or 100, 50 if fine is None else fine)
-    )
+    values = linear(epochs or 100, 50 if fine is None else fine) if alphas is None else alphas
     print(
         report.document(
             model,

@@ -7,23 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel.cli import parsers as arguments
-from costmodel.cli.app import app, examples
+from costmodel.cli.app import app, examples, grouped
 from costmodel.cli.options import (
+    CHANNELS,
+    KERNEL,
+    SWEPT,
     Cells,
     Classes,
     FrameSize,
     Models,
-    OnlyDtype,
-    OnlyImplementation,
-    OnlyMemoryFormat,
-    OnlyThreads,
     Recurrence,
     eighth,
     listed,
-    readable,
-    recorded_times,
+    several_sides,
 )
+from costmodel.cli.parsers import Sides, at_door, one_of
+from costmodel.cli.timing import ShownChoices, readable, recorded_times
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.published import erfnet
@@ -53,17 +52,16 @@ PLOTS = {
         "plot kernels --kernel 3 --channels 32,64,128 --out channels.pdf",
     ),
 )
+@grouped
 def plot(
+    *,
     kind: Annotated[str, typer.Argument(metavar=listed(PLOTS), help="What to draw, see below.", show_default=False)],
     model: Models = None,
     cell: Cells = None,
     size: FrameSize = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(metavar="K,KxK,...", help="Kernels.  [default: 3; 3,5,7 for cells]", show_default=False),
-    ] = None,
+    kernel: Annotated[list[Sides] | None, several_sides("K,KxK,...", "Kernels.  [default: 3; 3,5,7 for cells]")] = None,
     channels: Annotated[
-        str | None, typer.Option(metavar="C,IxO,...", help="Channels of single cells.  [default: 128]")
+        list[Sides] | None, several_sides("C,IxO,...", "Channels of single cells.  [default: 128]")
     ] = None,
     classes: Classes = None,
     convention: Annotated[
@@ -84,29 +82,30 @@ def plot(
         ),
     ] = None,
     cost: Annotated[
-        str | None, typer.Option(metavar="flops|params|time", help="Of quality, on the x axis.  [default: flops]")
+        str | None,
+        typer.Option(
+            parser=at_door(one_of("flops", "params", "time")),
+            metavar="flops|params|time",
+            help="Of quality, on the x axis.  [default: flops]",
+        ),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Recorded times.  [default: those published in the paper]")
     ] = None,
-    dtype: OnlyDtype = None,
-    memory_format: OnlyMemoryFormat = None,
-    implementation: OnlyImplementation = None,
-    threads: OnlyThreads = None,
+    choices: ShownChoices,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="An .svg, .png or .pdf.  [default: KIND.svg]")] = None,
 ) -> None:
     if kind not in PLOTS:
         raise InvalidInput(f"unknown figure {kind!r}: one of {', '.join(PLOTS)}")
     single = kind in ("kernels", "promise")
-    ways = {"--profile": profile, "--dtype": dtype, "--memory-format": memory_format}
-    ways |= {"--implementation": implementation, "--threads": threads}
     for option, value, kinds in (
         ("--channels", channels, ("kernels", "promise")),
         ("--model", model, ("overview", "time", "quality", "layers")),
         ("--metric", metric, ("quality",)),
         ("--cost", cost, ("quality",)),
         ("--classes", classes, ("overview", "time", "quality", "layers")),
-        *((option, value, TIMED) for option, value in ways.items()),
+        ("--profile", profile, TIMED),
+        *((f"--{name.replace('_', '-')}", values, TIMED) for name, values in vars(choices).items()),
     ):
         if value is not None and kind not in kinds:
             raise InvalidInput(f"{option} is for {', '.join(kinds)}: not for {kind}")
@@ -116,22 +115,22 @@ def plot(
     from costmodel.report.figures import style as drawing
 
     path = drawing.destination(f"{kind}.svg" if out is None else out, "--out")
-    times = recorded_times(None if profile is None else [profile], dtype, memory_format, implementation, threads)
+    times = recorded_times(None if profile is None else [profile], choices)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
-    models, cells = arguments.models(model, "--model"), arguments.cells(cell, "--cell")
-    frame = size
-    kernels = arguments.sizes(kernel or "3,5,7", "--kernel")
-    if not single and kernel is not None:
-        kernels = [arguments.square(kernel, "--kernel")]
-    around: dict[str, Any] = {"recurrence": recurrence}
+    if not single and len(kernel or ()) > 1:
+        raise InvalidInput(f"--kernel: one value for {kind}, such as 3 or 3x5")
     draw: Callable[..., Any]
     if single:
         from costmodel.price.sweep import sweep as grid
         from costmodel.report.sweep import subject
 
-        widths = arguments.sizes(channels or "128", "--channels")
         sweep = grid(
-            kernels, widths, [eighth(frame or published.SIZE)], cells, convention=convention or "paper", **around
+            kernel or SWEPT,
+            channels or [CHANNELS],
+            [eighth(size or published.SIZE)],
+            cell,
+            convention=convention or "paper",
+            recurrence=recurrence,
         )
         if sweep.left_out:
             print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
@@ -148,20 +147,23 @@ def plot(
         from costmodel.report.table import table as networks
 
         if kind == "layers":
-            models, cells = models or ["v6"], cells or ["standard"]
-            if len(models) > 1 or len(cells) > 1:
+            model, cell = model or ["v6"], cell or ["standard"]
+            if len(model) > 1 or len(cell) > 1:
                 raise InvalidInput("layers are of one network: one --model and one --cell")
-        around |= {
-            "size": frame,
-            "kernel": kernels[0],
-            "classes": classes,
-        }
-        table = networks(models, cells, convention=convention, **around)
+        table = networks(
+            model,
+            cell,
+            convention=convention,
+            recurrence=recurrence,
+            size=size,
+            kernel=(kernel or [KERNEL])[0],
+            classes=classes,
+        )
         times.miss([table.subject(row) for row in table.rows], fatal=True)
         for name, each in found.items():
             table = table.timed(name, each)
         if kind == "layers":
-            row = next(row for row in reversed(table.rows) if row.entry.model in (models or ()))
+            row = next(row for row in reversed(table.rows) if row.entry.model in (model or ()))
             draw = partial(figures.layers, row.entry.program, table.convention, name=row.approach)
         elif kind == "quality":
             draw = partial(figures.quality, table, metric, cost or "flops")

@@ -3,28 +3,25 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
-from costmodel.cli.app import app, examples
+from costmodel.cli.app import app, examples, grouped
 from costmodel.cli.options import (
+    CHANNELS,
+    SWEPT,
     Cells,
     Classes,
     FrameSize,
     Models,
     NetworkConvention,
-    OnlyDtype,
-    OnlyImplementation,
-    OnlyMemoryFormat,
-    OnlyThreads,
     Recurrence,
     eighth,
-    readable,
-    recorded_times,
+    several_sides,
 )
-from costmodel.cli.timing import progress
+from costmodel.cli.parsers import Sides
+from costmodel.cli.timing import ShownChoices, progress, readable, recorded_times
 from costmodel.published import lstm_icnet as published
 
 
@@ -36,18 +33,19 @@ from costmodel.published import lstm_icnet as published
         "report --size 512x1024 --cell standard,sep --kernel 3,5",
     )
 )
+@grouped
 def report(
+    *,
     model: Models = None,
     cell: Cells = None,
     size: FrameSize = None,
     kernel: Annotated[
-        str, typer.Option(metavar="K,KxK,...", help="Kernels of the sweep; the networks have the first.")
-    ] = "3,5,7",
+        list[Sides] | None,
+        several_sides("K,KxK,...", "Kernels of the sweep; the networks have the first.  [default: 3,5,7]"),
+    ] = None,
     channels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="C,IxO,...", help="Channels of the sweep; IxO for different ones in and out.  [default: 128]"
-        ),
+        list[Sides] | None,
+        several_sides("C,IxO,...", "Channels of the sweep; IxO for different ones in and out.  [default: 128]"),
     ] = None,
     classes: Classes = None,
     convention: NetworkConvention = None,
@@ -61,10 +59,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    dtype: OnlyDtype = None,
-    memory_format: OnlyMemoryFormat = None,
-    implementation: OnlyImplementation = None,
-    threads: OnlyThreads = None,
+    choices: ShownChoices,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to; it is written as a whole or not at all.")] = (
         "report"
     ),
@@ -83,22 +78,26 @@ def report(
     from costmodel.report.folder import Report, replacing
     from costmodel.report.table import table as networks
 
-    cells, kernels = arguments.cells(cell, "--cell"), arguments.sizes(kernel, "--kernel")
-    frame = size
-    widths, maps = arguments.sizes(channels or "128", "--channels"), None
-    around: dict[str, Any] = {"recurrence": recurrence}
-    own: dict[str, Any] = {"kernel": kernels[0], "classes": classes}
-    plain = networks(arguments.models(model, "--model"), cells, size=frame, convention=convention, **own, **around)
+    plain = networks(
+        model,
+        cell,
+        size=size,
+        kernel=(kernel or SWEPT)[0],
+        classes=classes,
+        convention=convention,
+        recurrence=recurrence,
+    )
+    widths, maps = channels or [CHANNELS], [eighth(plain.size)]
     if channels is None and not plain.has_printed:  # the cells that the networks have
-        own_cells = list(dict.fromkeys(cell for row in plain.rows for cell in row.entry.program.cells))
-        widths = list(dict.fromkeys(width for width, _ in own_cells)) or widths
-        maps = list(dict.fromkeys(shape for _, shape in own_cells)) or None
+        cells = list(dict.fromkeys(cell for row in plain.rows for cell in row.entry.program.cells))
+        widths = list(dict.fromkeys(Sides(width) for width, _ in cells)) or widths
+        maps = list(dict.fromkeys(shape for _, shape in cells)) or maps
     cells_only = "paper" if convention in (None, published.CONVENTION) else convention
-    sweep = grid(kernels, widths, maps or [eighth(plain.size)], cells, convention=cells_only, **around)
+    sweep = grid(kernel or SWEPT, widths, maps, cell, convention=cells_only, recurrence=recurrence)
     if sweep.left_out:
         print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
     recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []
-    times = recorded_times(profile or recorded, dtype, memory_format, implementation, threads)
+    times = recorded_times(profile or recorded, choices)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
     about = [plain.subject(row) for row in plain.rows] + [sweeps.subject(sweep, row) for row in sweep.rows()]
     if profile:

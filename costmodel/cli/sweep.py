@@ -2,37 +2,30 @@
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
-from costmodel.cli.timing import Times
+from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.options import (
+    CHANNELS,
+    MAP,
+    SWEPT,
+    Cells,
+    ConventionName,
+    Format,
+    MapSize,
+    Plot,
+    Recurrence,
+    plotted,
+    several_sides,
+)
+from costmodel.cli.parsers import Sides
+from costmodel.cli.timing import Choices, Effort, Measuring, Profiles, Times
 
 if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
     from costmodel.profiles.records import Settings
-
-from costmodel.cli.app import app, examples
-from costmodel.cli.options import (
-    Budget,
-    Cells,
-    ConventionName,
-    Dtype,
-    Format,
-    Implementation,
-    MapSize,
-    Measure,
-    MemoryFormat,
-    Plot,
-    Processes,
-    Profiles,
-    Recurrence,
-    Rounds,
-    Save,
-    Threads,
-    plotted,
-)
 
 
 @app.command(
@@ -42,48 +35,37 @@ from costmodel.cli.options import (
         "sweep --kernel 3 --size 32x64 --measure cpu --format csv",
     )
 )
+@grouped
 def sweep(
+    *,
     kernel: Annotated[
-        list[str] | None,
-        typer.Option(metavar="K,KxK,...", help="Kernels, rows x columns.  [default: 3,5,7]", show_default=False),
+        list[Sides] | None, several_sides("K,KxK,...", "Kernels, rows x columns.  [default: 3,5,7]")
     ] = None,
     cell: Cells = None,
     channels: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="C,IxO,...", help="Channels; IxO for different ones in and out.  [default: 128]", show_default=False
-        ),
+        list[Sides] | None,
+        several_sides("C,IxO,...", "Channels; IxO for different ones in and out.  [default: 128]"),
     ] = None,
-    size: MapSize = "128x256",
+    size: MapSize = MAP,
     convention: ConventionName = "paper",
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
     plot: Plot = None,
     profile: Profiles = None,
-    measure: Measure = None,
-    save: Save = None,
-    processes: Processes = None,
-    rounds: Rounds = None,
-    budget: Budget = None,
-    dtype: Dtype = None,
-    memory_format: MemoryFormat = None,
-    implementation: Implementation = None,
-    threads: Threads = None,
+    measuring: Measuring,
+    effort: Effort,
+    choices: Choices,
 ) -> None:
     """Cost of the cells at every combination of kernels and channels, beside the paper's approximation.
 
     --plot draws the measured speed-up against the promised one where there are times, else cost over kernels.
     """
     picture = plotted(plot)
-    kernels = arguments.sizes(",".join(["3,5,7"] if kernel is None else kernel), "--kernel")
-    widths = arguments.sizes(",".join(["128"] if channels is None else channels), "--channels")
-    area = arguments.rectangle(size, "--size")
-    cells = arguments.cells(cell, "--cell")
-    times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
+    times = Times(profile, choices, measuring, effort)
     from costmodel.price.sweep import sweep as grid
     from costmodel.report import sweep as report
 
-    result = grid(kernels, widths, [area], cells, convention=convention, recurrence=recurrence)
+    result = grid(kernel or SWEPT, channels or [CHANNELS], [size], cell, convention=convention, recurrence=recurrence)
     if result.left_out:
         print(f"costmodel: left out: {result.left_out}", file=sys.stderr)
     if times.wanted:
@@ -91,14 +73,21 @@ def sweep(
 
         points = dict.fromkeys((row.kernel, row.channels, row.cell) for row in result.rows())
 
-        def jobs(hows: list["Settings"]) -> list["Job"]:
+        def jobs(settings: list["Settings"]) -> list["Job"]:
             return [
                 job
-                for sides, width, name in points
-                for job in choose(hows, None, ["standard", name], kernels=[sides], channels=[width], **around)
+                for sides, widths, name in points
+                for job in choose(
+                    settings,
+                    None,
+                    ["standard", name],
+                    kernels=[sides],
+                    channels=[widths],
+                    size=size,
+                    recurrence=recurrence,
+                )
             ]
 
-        around: dict[str, Any] = {"size": area, "recurrence": recurrence}
         times.gather(jobs)
         times.miss([report.subject(result, row) for row in result.rows()])
     print(report.document(result, times.found, times.keep).text(form))

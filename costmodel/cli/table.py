@@ -1,44 +1,33 @@
 """The command ``table``: parameters and FLOPs of networks."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from costmodel.cli import parsers as arguments
-from costmodel.cli.timing import Times
+from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.options import (
+    KERNEL,
+    Cells,
+    Classes,
+    DecoderBlocks,
+    Format,
+    FrameSize,
+    Kernel,
+    Models,
+    NetworkConvention,
+    Plot,
+    Recurrence,
+    Sites,
+    plotted,
+)
+from costmodel.cli.timing import Choices, Effort, Measuring, Profiles, Times
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
     from costmodel.profiles.records import Settings
-
-from costmodel.cli.app import app, examples
-from costmodel.cli.options import (
-    Budget,
-    Cells,
-    Classes,
-    DecoderBlocks,
-    Dtype,
-    Format,
-    FrameSize,
-    Implementation,
-    Kernel,
-    Measure,
-    MemoryFormat,
-    Models,
-    NetworkConvention,
-    Plot,
-    Processes,
-    Profiles,
-    Recurrence,
-    Rounds,
-    Save,
-    Sites,
-    Threads,
-    plotted,
-)
 
 
 @app.command(
@@ -52,11 +41,13 @@ from costmodel.cli.options import (
         "table --profile amd-epyc-2-cores --plot time.svg",
     )
 )
+@grouped
 def table(
+    *,
     model: Models = None,
     cell: Cells = None,
     size: FrameSize = None,
-    kernel: Kernel = "3",
+    kernel: Kernel = KERNEL,
     classes: Classes = None,
     convention: NetworkConvention = None,
     site: Sites = None,
@@ -73,46 +64,52 @@ def table(
     form: Format = "text",
     plot: Plot = None,
     profile: Profiles = None,
-    measure: Measure = None,
-    save: Save = None,
-    processes: Processes = None,
-    rounds: Rounds = None,
-    budget: Budget = None,
-    dtype: Dtype = None,
-    memory_format: MemoryFormat = None,
-    implementation: Implementation = None,
-    threads: Threads = None,
+    measuring: Measuring,
+    effort: Effort,
+    choices: Choices,
 ) -> None:
     """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell; of ERFNet and
     its variants with --model erfnet.
 
     --plot draws times against FLOPs where there are times, else parameters and FLOPs relative to ICNet.
     """
+    picture = plotted(plot)
+    times = Times(profile, choices, measuring, effort)
+    _refuse_cells(model, {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"})
     from costmodel.report import table as tables
 
-    picture = plotted(plot)
-    times = Times(profile, measure, save, processes, rounds, budget, dtype, memory_format, implementation, threads)
-    chosen: dict[str, Any] = {
-        "models": arguments.models(model, "--model"),
-        "cells": arguments.cells(cell, "--cell"),
-        "sites": arguments.pairs(site, "--site"),
-        "recurrence": recurrence,
-        "size": size,
-        "kernel": arguments.square(kernel, "--kernel"),
-        "classes": classes,
-    }
-    _refuse_cells(
-        chosen["models"], {"--cell": cell, "--kernel": kernel != "3", "--recurrence": recurrence != "convlstm"}
+    sites = dict(site or ())
+    result = tables.table(
+        model,
+        cell,
+        size=size,
+        kernel=kernel,
+        classes=classes,
+        convention=convention,
+        heads=heads,
+        recurrence=recurrence,
+        sites=sites,
+        decoder_blocks=decoder_blocks,
     )
-    result = tables.table(**chosen, heads=heads, convention=convention, decoder_blocks=decoder_blocks)
     if times.wanted:
         from costmodel.measure.profile import choose
 
-        def jobs(hows: list["Settings"]) -> list["Job"]:
-            asked = {key: value for key, value in chosen.items() if key != "kernel"}
-            asked |= {"kernels": [chosen["kernel"]], "models": list({row.entry.model: 0 for row in result.rows})}
+        def jobs(settings: list["Settings"]) -> list["Job"]:
             # What % refers to is timed even if it is not shown.
-            return [*choose(hows, **asked), *choose(hows, **asked | {"cells": ["standard"], "sites": None})]
+            return [
+                job
+                for cells, at in ((cell, sites), (["standard"], None))
+                for job in choose(
+                    settings,
+                    list(dict.fromkeys(row.entry.model for row in result.rows)),
+                    cells,
+                    kernels=[kernel],
+                    size=size,
+                    classes=classes,
+                    sites=at,
+                    recurrence=recurrence,
+                )
+            ]
 
         times.gather(jobs)
         for name, found in times.found.items():
@@ -129,7 +126,7 @@ def table(
         raise typer.Exit(times.code)
 
 
-def _refuse_cells(models: list[str] | None, given: dict[str, Any]) -> None:
+def _refuse_cells(models: list[str] | None, given: dict[str, object]) -> None:
     """Options of cells where no network has any would be ignored in silence."""
     options = [option for option, value in given.items() if value]
     if options and models and not any(NETWORKS[name].sites for name in models):

@@ -1,13 +1,15 @@
-"""What the timing options of the commands do: read profiles, measure what they lack, show progress."""
+"""The timing options of the commands: read profiles, measure what they lack, show progress."""
 
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from costmodel.cli import parsers as arguments
+import typer
+
+from costmodel.cli.parsers import at_door, duration, each, joined, one_of, whole
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.profiles.recording import recording
 
@@ -17,53 +19,159 @@ if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
     from costmodel.profiles.records import Profile, Settings, Subject
 
-# As in `costmodel.profiles.records.How`, which is not opened for --help.
+# As in `costmodel.profiles.records.Settings`, which is not opened for --help.
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 IMPLEMENTATIONS = ("eager", "compiled")
 
 
-@dataclass
-class Times:
-    """The timing options of a table: which profiles to show, and what to measure for it."""
+def _words(option: str, allowed: tuple[str, ...], help: str) -> Any:
+    return typer.Option(
+        option,
+        parser=at_door(each(one_of(*allowed))),
+        callback=joined(allowed),
+        metavar="|".join(allowed),
+        help=help,
+        show_default=False,
+    )
 
-    profile: list[str] | None
-    measure: str | None
-    save: str | None
-    processes: str | None
-    rounds: str | None
-    budget: str | None
-    dtype: str | None
-    memory_format: str | None
-    implementation: str | None
-    threads: str | None
+
+def _threads(help: str) -> Any:
+    return typer.Option(
+        "--threads",
+        parser=at_door(each(whole)),
+        callback=joined(),
+        metavar="N,...",
+        help=help,
+        show_default=False,
+    )
+
+
+@dataclass
+class Choices:
+    """Options: the settings to run with, in every combination."""
+
+    dtype: Annotated[list[str] | None, _words("--dtype", DTYPES, "Number formats timed.  [default: float32]")] = None
+    memory_format: Annotated[
+        list[str] | None,
+        _words("--memory-format", MEMORY_FORMATS, "Memory formats timed.  [default: contiguous]"),
+    ] = None
+    implementation: Annotated[
+        list[str] | None,
+        _words("--implementation", IMPLEMENTATIONS, "Plain torch or torch.compile.  [default: eager]"),
+    ] = None
+    threads: Annotated[list[int] | None, _threads("CPU threads timed.  [default: all cores]")] = None
+
+    @property
+    def given(self) -> dict[str, list[Any]]:
+        """The settings that the options restrict, with the values that they allow."""
+        settings = {name: getattr(self, name) for name in Choices.__dataclass_fields__}
+        return {name: values for name, values in settings.items() if values}
+
+    def keep(self, settings: "Settings") -> bool:
+        """Whether a run with these settings is shown."""
+        return all(getattr(settings, name) in allowed for name, allowed in self.given.items())
+
+
+@dataclass
+class ShownChoices(Choices):
+    """Options: the settings of the recorded times that are shown."""
+
+    dtype: Annotated[list[str] | None, _words("--dtype", DTYPES, "Only runs with these dtypes.")] = None
+    memory_format: Annotated[
+        list[str] | None, _words("--memory-format", MEMORY_FORMATS, "Only runs with these memory formats.")
+    ] = None
+    implementation: Annotated[
+        list[str] | None, _words("--implementation", IMPLEMENTATIONS, "Only runs of these implementations.")
+    ] = None
+    threads: Annotated[list[int] | None, _threads("Only runs with these numbers of threads.")] = None
+
+
+@dataclass
+class Effort:
+    """Options: the number of samples, or the time for them."""
+
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            parser=at_door(whole),
+            metavar="N",
+            help="Fresh processes of each subject.  [default: 5, up to 12 where it is not stable]",
+            show_default=False,
+        ),
+    ] = None
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            parser=at_door(whole), metavar="N", help="Timed rounds in each process.  [default: 5]", show_default=False
+        ),
+    ] = None
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            parser=at_door(duration),
+            metavar="TIME",
+            help="Time limit, such as 90s, 5m or 1h, instead of --processes and --rounds.",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        if self.measure is None:
-            for option in ("save", "processes", "rounds", "budget"):
-                if getattr(self, option) is not None:
+        if self.budget is not None and (self.processes is not None or self.rounds is not None):
+            raise InvalidInput("--budget decides on --processes and --rounds: give it alone")
+
+
+@dataclass
+class Measuring:
+    """Options: where rows that no profile has are timed, and where their times are kept."""
+
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            parser=at_door(one_of(*DEVICES)),
+            metavar="cpu|cuda",
+            help="Time the rows that no profile has, in fresh processes.",
+        ),
+    ] = None
+    save: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="With --measure: keep the times, as profiles/NAME.json.")
+    ] = None
+
+
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option("--profile", metavar="NAME|FILE", help="Show recorded times; repeat for several machines."),
+]
+
+
+@dataclass
+class Times:
+    """Recorded times for a table: those of profiles, and those that are measured for the table."""
+
+    profile: list[str] | None
+    choices: Choices
+    measuring: Measuring = field(default_factory=Measuring)
+    effort: Effort = field(default_factory=Effort)
+
+    def __post_init__(self) -> None:
+        if self.measuring.measure is None:
+            for group, option in ((self.measuring, "save"), *((self.effort, name) for name in vars(self.effort))):
+                if getattr(group, option) is not None:
                     raise InvalidInput(f"--{option} needs --measure")
-            if not self.profile and self.ways:
-                raise InvalidInput(f"--{next(iter(self.ways)).replace('_', '-')} needs --measure or --profile")
-        elif self.measure not in DEVICES:
-            raise InvalidInput(f"--measure {self.measure!r}: one of {', '.join(DEVICES)}")
-        self.effort = effort(self.processes, self.rounds, self.budget)
+            if not self.profile and self.choices.given:
+                option = next(iter(self.choices.given)).replace("_", "-")
+                raise InvalidInput(f"--{option} needs --measure or --profile")
         self.found: dict[str, Profile] = {}
         self.given: dict[str, str] = {}  # as they were typed
         self.code = 0
 
     @property
     def wanted(self) -> bool:
-        return bool(self.profile) or self.measure is not None
+        return bool(self.profile) or self.measuring.measure is not None
 
     @property
-    def ways(self) -> dict[str, list[Any]]:
-        """What the options restrict."""
-        return ways(self.dtype, self.memory_format, self.implementation, self.threads)
-
-    def keep(self, how: "Settings") -> bool:
-        return all(getattr(how, name) in allowed for name, allowed in self.ways.items())
+    def keep(self) -> "Callable[[Settings], bool]":
+        return self.choices.keep
 
     def gather(self, jobs: "Callable[[list[Settings]], list[Job]]") -> None:
         """Read the profiles, and measure the groups of jobs that none of them has as a whole."""
@@ -75,19 +183,17 @@ class Times:
                 continue  # the same one again
             shown = str(file) if file.stem in self.found else file.stem
             self.found[shown], self.given[shown] = profiles.load(file), name
-        if self.measure is None:
+        if self.measuring.measure is None:
             return
-        from costmodel.measure import profile as measuring
         from costmodel.measure.host import physical_memory
         from costmodel.measure.jobs import groups
         from costmodel.measure.runner import PROCESSES
 
-        path = None if self.save is None else profiles.destination(self.save)
+        path = None if self.measuring.save is None else profiles.destination(self.measuring.save)
         if path and path.exists():
             self.found[path.stem] = profiles.load(path)
-        given: dict[str, Any] = dict(self.ways)
-        wanted = {job.key: job for job in jobs(measuring.settings_grid(self.measure, **given))}
-        processes = int(self.effort.get("processes", PROCESSES))
+        wanted = {job.key: job for job in jobs(settings_grid(self.measuring.measure, self.choices))}
+        processes = self.effort.processes or PROCESSES
 
         def has(name: str, job: "Job") -> bool:
             known = self.found[name].by_key.get(job.key)
@@ -111,7 +217,7 @@ class Times:
     def miss(self, subjects: "list[Subject]", fatal: bool = False) -> None:
         """Say which rows a profile does not have, and what records them, if nothing was measured for them; ``fatal``:
         `InvalidInput` where it has none of them."""
-        for name, profile in self.found.items() if self.measure is None else ():
+        for name, profile in self.found.items() if self.measuring.measure is None else ():
             there = {run.subject for run in profile.runs if self.keep(run.how)}
             lacking = [subject for subject in subjects if subject not in there]
             if not lacking:
@@ -119,48 +225,65 @@ class Times:
             whole = len(lacking) == len(subjects)
             rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
             into = "NAME" if profile.host.source else self.given.get(name, name)  # nobody adds to what was published
-            text = f"profile {name} {rows}; to record them: {recording(lacking, self.ways, into)}"
+            text = f"profile {name} {rows}; to record them: {recording(lacking, self.choices.given, into)}"
             if whole and fatal:
                 raise InvalidInput(text)
             print(f"costmodel: {text}", file=sys.stderr)
 
 
-def effort(processes: str | None, rounds: str | None, budget: str | None) -> dict[str, Any]:
-    """How much to measure, for `costmodel.measure.runner.Runner`."""
-    if budget is not None and (processes is not None or rounds is not None):
-        raise InvalidInput("--budget decides on --processes and --rounds: give it alone")
-    found: dict[str, Any] = {}
-    if processes is not None:
-        found["processes"] = arguments.whole(processes, "--processes")
-    if rounds is not None:
-        found["rounds"] = arguments.whole(rounds, "--rounds")
-    if budget is not None:
-        found["budget"] = arguments.duration(budget, "--budget")
-    return found
+def settings_grid(
+    device: str,
+    choices: Choices,
+    *,
+    batch: int = 1,
+    frames: int = 1,
+    tf32: bool = False,
+    cuda_graph: bool = False,
+    flush: bool = True,
+) -> "list[Settings]":
+    """Every combination of the chosen settings, with the usual value of those that are not chosen."""
+    from costmodel.measure.profile import settings_grid as grid
+
+    return grid(
+        device,
+        dtype=choices.dtype or "float32",
+        memory_format=choices.memory_format or "contiguous",
+        implementation=choices.implementation or "eager",
+        threads=choices.threads,
+        batch=batch,
+        frames=frames,
+        tf32=tf32,
+        cuda_graph=cuda_graph,
+        flush=flush,
+    )
 
 
-def ways(
-    dtype: str | None, memory_format: str | None, implementation: str | None, threads: str | None
-) -> dict[str, list[Any]]:
-    """The given ones of the options that say how to run."""
-    given: dict[str, list[Any]] = {
-        "dtype": arguments.several(dtype, "--dtype", DTYPES),
-        "memory_format": arguments.several(memory_format, "--memory-format", MEMORY_FORMATS),
-        "implementation": arguments.several(implementation, "--implementation", IMPLEMENTATIONS),
-        "threads": [arguments.whole(n.strip(), "--threads") for n in threads.split(",")] if threads is not None else [],
-    }
-    return {name: values for name, values in given.items() if values}
+def recorded_times(names: list[str] | None, choices: Choices) -> Times:
+    """Profiles that are read, with the settings that the options want; nothing is measured."""
+    times = Times(names, choices)
+    times.gather(lambda settings: [])
+    return times
+
+
+def readable(path: Path) -> bool:
+    """Whether a profile can be loaded; the reason goes to stderr where it cannot."""
+    from costmodel.profiles.files import load
+
+    try:
+        load(path)
+    except InvalidInput as error:
+        print(f"costmodel: left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def time_jobs(
-    jobs: "list[Job]", path: Path | None, effort: dict[str, Any], resume: bool = False, replace: bool = False
+    jobs: "list[Job]", path: Path | None, effort: Effort, resume: bool = False, replace: bool = False
 ) -> "tuple[Profile | None, int]":
     """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed."""
     from costmodel.measure.profile import record
-    from costmodel.measure.runner import MOST_PROCESSES
+    from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS
 
-    if "processes" not in effort:
-        effort = effort | {"most": MOST_PROCESSES}
     latest: Profile | None = None
 
     def hear(profile: "Profile") -> None:
@@ -179,7 +302,18 @@ def time_jobs(
             bar.update(max(0, int(1000 * min(1.0, done)) - bar.n))
 
         try:
-            latest = record(jobs, path, latest=hear, tick=tick, resume=resume, replace=replace, **effort)
+            latest = record(
+                jobs,
+                path,
+                latest=hear,
+                tick=tick,
+                resume=resume,
+                replace=replace,
+                processes=effort.processes or PROCESSES,
+                most=0 if effort.processes else MOST_PROCESSES,
+                rounds=effort.rounds or ROUNDS,
+                budget=effort.budget,
+            )
         except KeyboardInterrupt:
             return tell("interrupted", 130)
         except MeasuringFailed as failure:
