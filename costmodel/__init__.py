@@ -1,8 +1,8 @@
-"""costmodel: what a recurrent vision network costs, derived, checked and measured.
+"""costmodel: the costs of recurrent vision networks, derived, checked and measured.
 
 Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time it
-(`profile`), tell how much its segmentations flicker (`mfip`, `mfp`). Importing this is cheap: torch, sympy, numpy and
-pandas are opened by the calls that need them.
+(`profile`), measure how much segmentations flicker (`mfip`, `mfp`). Importing costmodel is cheap: the calls that need
+torch, sympy, numpy or pandas import them.
 """
 
 from importlib import import_module
@@ -73,8 +73,8 @@ def __getattr__(name: str) -> Any:
     if name not in _FACE:
         raise AttributeError(f"module 'costmodel' has no attribute {name!r}")
     module, attribute = _FACE[name]
-    found = import_module(f"costmodel.{module}")
-    return getattr(found, attribute) if hasattr(found, attribute) else import_module(f"costmodel.{module}.{attribute}")
+    room = import_module(f"costmodel.{module}")
+    return getattr(room, attribute) if hasattr(room, attribute) else import_module(f"costmodel.{module}.{attribute}")
 
 
 def __dir__() -> list[str]:

@@ -32,10 +32,10 @@ def icnet(w: Weights, frame: torch.Tensor, site: Site) -> tuple[torch.Tensor, to
     def resize(y: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         return F.interpolate(y, (rows, columns), mode="bilinear", align_corners=True)
 
-    def shrink(y: torch.Tensor) -> torch.Tensor:
+    def halve(y: torch.Tensor) -> torch.Tensor:
         return resize(y, *(int((n - 1) * 0.5 + 1) for n in y.shape[2:]))
 
-    def zoom(y: torch.Tensor) -> torch.Tensor:
+    def upsample(y: torch.Tensor) -> torch.Tensor:
         return resize(y, *(2 * n - 1 for n in y.shape[2:]))
 
     def block(name: str, y: torch.Tensor, dilation: int = 1, stride: int = 1) -> torch.Tensor:
@@ -46,7 +46,7 @@ def icnet(w: Weights, frame: torch.Tensor, site: Site) -> tuple[torch.Tensor, to
             y = norm(f"{name}_1x1_proj", conv(f"{name}_1x1_proj", y, stride=stride))
         return (y + inner).relu()
 
-    y = half("conv1_1_3x3_s2", shrink(frame))
+    y = half("conv1_1_3x3_s2", halve(frame))
     for name in ("conv1_2_3x3", "conv1_3_3x3"):
         y = norm(name, conv(name, y, padding=1)).relu()
     y = F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)  # after a ReLU a zero is as good as minus infinity
@@ -54,7 +54,7 @@ def icnet(w: Weights, frame: torch.Tensor, site: Site) -> tuple[torch.Tensor, to
         y = block(name, y)
     half_resolution = block("conv3_1", y, stride=2)
 
-    y = shrink(half_resolution)
+    y = halve(half_resolution)
     for name in ("conv3_2", "conv3_3", "conv3_4"):
         y = block(name, y)
     for n in range(1, 7):
@@ -64,11 +64,11 @@ def icnet(w: Weights, frame: torch.Tensor, site: Site) -> tuple[torch.Tensor, to
     rows, columns = y.shape[2:]
     pooled = [F.avg_pool2d(y, (rows // n, columns // n), (rows // n, columns // n)) for n in (1, 2, 3, 4)]
     y = y + sum(resize(p, rows, columns) for p in pooled)
-    low = zoom(norm("conv5_4_k1", conv("conv5_4_k1", y)).relu())
+    low = upsample(norm("conv5_4_k1", conv("conv5_4_k1", y)).relu())
 
     quarter = norm("conv_sub4", site("low", conv("conv_sub4", low, padding=2, dilation=2)))
     medium = norm("conv3_1_sub2_proj", site("medium", conv("conv3_1_sub2_proj", half_resolution)))
-    middle = zoom((resize(quarter, *medium.shape[2:]) + medium).relu())
+    middle = upsample((resize(quarter, *medium.shape[2:]) + medium).relu())
 
     x = half("conv3_sub1", half("conv2_sub1", half("conv1_sub1", frame)))
     high = norm("conv3_sub1_proj", site("high", conv("conv3_sub1_proj", x)))
@@ -76,4 +76,4 @@ def icnet(w: Weights, frame: torch.Tensor, site: Site) -> tuple[torch.Tensor, to
     y = site("final", (resize(sub2, *high.shape[2:]) + high).relu())
     if "final_norm.norm.weight" in w:
         y = norm("final_norm", y).relu()
-    return conv("conv6_cls", zoom(y)), conv("sub24_out", middle), conv("sub4_out", low)
+    return conv("conv6_cls", upsample(y)), conv("sub24_out", middle), conv("sub4_out", low)

@@ -121,7 +121,7 @@ def test_bytes_and_launches_of_a_depth_cell() -> None:
         ({"kind": "sep", "kernel": sympy.Integer(-3)}, "kernel must be at least 1, not -3"),
         ({"kind": "sep", "itemsize": 0}, "itemsize must be at least 1"),
         ({"kind": Cell("loose", lambda i, o, kx, ky: Conv(o, (kx, ky)))}, "must be a tuple of convolutions"),
-        ({"kind": Cell("biased", lambda i, o, kx, ky: (Conv(o, (kx, ky), bias=True),))}, "has no bias"),
+        ({"kind": Cell("biased", lambda i, o, kx, ky: (Conv(o, (kx, ky), bias=True),))}, "must have no bias"),
         ({"kind": Cell("flat", lambda i, o, kx, ky: (Conv(o, kx),))}, "a kernel has two sides"),
         ({"kind": Cell("still", lambda i, o, kx, ky: (Conv(o, (kx, ky), stride=0),))}, "stride must be at least 1"),
         ({"kind": Cell("valid", lambda i, o, kx, ky: (Conv(o, (kx, ky), padding="valid"),))}, 'padding must be "same"'),
@@ -148,11 +148,11 @@ def test_other_integers_become_pythons(integer: type) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((3, CELLS["sep"]), "a cell's name is a word"),
-        (("", CELLS["sep"]), "a cell's name is a word"),
-        (("mine", 3), "is a function of I, O, Kx, Ky"),
-        (("mine", CELLS["sep"], "peephole"), "is a Recurrence, not 'peephole'"),
-        (("mine", CELLS["sep"], RECURRENCES["convrnn"], 0), "rank of a mine cell must be at least 1"),
+        ((3, CELLS["sep"]), "the name of a cell must be a word"),
+        (("", CELLS["sep"]), "the name of a cell must be a word"),
+        (("mine", 3), "must be a function of I, O, Kx, Ky"),
+        (("mine", CELLS["sep"], "peephole"), "must be a Recurrence, not 'peephole'"),
+        (("mine", CELLS["sep"], RECURRENCES["convrnn"], 0), 'the rank of cell "mine" must be at least 1'),
     ],
 )
 def test_a_cell_checks_itself(arguments: tuple[object, ...], message: str) -> None:

@@ -44,7 +44,7 @@ def test_a_mixed_network_agrees() -> None:
     assert check(describe_network("v6", cell=cells, size=(128, 97), kernel=(4, 3), heads=False)).ok
 
 
-def test_the_foreign_counters_called_directly() -> None:
+def test_the_third_party_counters_called_directly() -> None:
     """Not through our wrappers: what a user of those tools would see."""
     program = describe_network("icnet", size=(128, 128))
     net, x = build(program).eval(), torch.zeros(1, 3, 128, 128)
@@ -77,7 +77,7 @@ def an_operation_more(net: Streaming) -> None:
         ),
         (
             an_operation_more,
-            {"events": "other activation: described 0, seen 864", "launches": "(+1)", "outputs": "by hand"},
+            {"events": "other activation: described 0, seen 864", "launches": "(+1)", "outputs": "hand-written"},
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_inference_mode_hides_nothing() -> None:
     with torch.inference_mode():
         seen = observe(net, x, net.zeros(x))
         assert check(program).ok
-    assert (seen.cost.work, dict(seen.uncounted)) == (program.work.running, {})
+    assert (seen.cost.work, dict(seen.uncounted)) == (program.work.executed, {})
 
 
 def test_checking_leaves_the_callers_random_numbers_alone() -> None:

@@ -131,10 +131,10 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("profile --cells sep --dtype int8", "--dtype 'int8': one of float32"),
         ("profile --cells sep --implementation jit", "--implementation 'jit': one of eager, compiled"),
         ("profile --cells sep --threads 0", "--threads '0': expected a whole number from 1"),
-        ("profile --cells sep --threads 4096", "4096 threads: this process may use"),
+        ("profile --cells sep --threads 4096", "threads is 4096, but this process may use"),
         ("profile --cells sep --frames 0", "--frames '0': expected a whole number from 1"),
         ("profile --cells sep --batch x", "--batch 'x': expected a whole number from 1"),
-        ("profile --cells sep --tf32", "tf32, cuda_graph and flush are for cuda"),
+        ("profile --cells sep --tf32", "tf32, cuda_graph and flush need device cuda"),
         ("profile --cells sep --resume", "--resume needs --out"),
         ("profile --cells sep --out mine --resume --replace", "--resume or --replace, not both"),
         ("profile --cells sep --out tests/", "'tests/' is not a valid profile name"),
@@ -277,7 +277,7 @@ def test_another_recurrence_is_named_wherever_it_counts(capsys: pytest.CaptureFi
     out = run(capsys, "table", "--model", "v2", "--cell", "sep", *peephole)[1]
     assert "sep-LSTM-ICNet v2 (peephole)" in out
     assert "with the same recurrence" in " ".join(out.split())
-    assert "recurrence: sep peephole; cost %: of a standard cell with it." in " ".join(
+    assert "recurrence: sep peephole; cost %: of a standard cell with that recurrence." in " ".join(
         run(capsys, "sweep", "--kernel", "3", "--cell", "sep", *peephole)[1].split()
     )
     out = run(capsys, "sweep", "--kernel", "3", "--cell", "sep", *peephole, "--format", "json")[1]

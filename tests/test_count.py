@@ -44,7 +44,7 @@ def test_the_modules_of_descriptions_are_counted_as_described(version: str) -> N
         net = costmodel.build(program).eval()
     counted = count(net, "1x3x101x130")
     # Event by event; the zeros that the first frame starts from are no event.
-    assert counted.work == program.work.running
+    assert counted.work == program.work.executed
     assert counted.params == program.parameters
     assert counted.cost.launches >= program.cost.launches
 
@@ -488,7 +488,7 @@ def test_frames_and_parts() -> None:
         ("torch.nn:ReLU --input 99999999999999999999x8", "more elements than a tensor can have"),
         ("torch.nn:LazyLinear --make {\"out_features\":2} --input 2x4", "lazy layers"),
         ("torch.nn:ReLU --input 2 --kwargs [1]", "expected an object"),
-        ("torch.nn:ReLU --input 2 --kwargs {", "--kwargs: not JSON"),
+        ("torch.nn:ReLU --input 2 --kwargs {", "--kwargs '{': not JSON: "),
         ("torch.nn:ReLU --input 2 --sort size", "unknown order 'size'"),
         ("torch.nn:ReLU --input 2 --depth 0", "--depth '0'"),
         ("torch.nn:ReLU --input 2 --frames 0", "--frames '0'"),
@@ -716,7 +716,7 @@ def test_a_refusal_speaks_of_the_letters() -> None:
 def test_weights_of_convolutions_are_those_of_the_description() -> None:
     program = describe_network("erfnet-DG2*", size=(32, 64))
     counted = count(costmodel.build(program).eval(), "1x3x32x64")
-    assert counted.cost.kernels == program.cost.kernels < counted.params
+    assert counted.cost.conv_weights == program.cost.conv_weights < counted.params
 
 
 def test_what_bounds_each_part() -> None:

@@ -30,7 +30,7 @@ def test_erfnet_by_its_block_formulas(classes: int) -> None:
     norms = 2 * (16 + 64 + 128 + 64 + 16) + 4 * (7 * 64 + 8 * 128 + 2 * 16)
     program = describe_network("erfnet", classes=classes)
     assert program.parameters == weights + biases + norms == 2_062_956 + 65 * classes
-    assert program.cost.kernels == weights
+    assert program.cost.conv_weights == weights
     assert program.work[Event.MAC] == P * (50439.75 + 16 * classes)
     # A counter that takes a transposed convolution for one on its output grid; the last one has 64 C weights.
     grid = 64 * classes * (P - P // 4)
@@ -56,7 +56,7 @@ def test_real_modules(name: str, parameters: int, macs: int) -> None:
         net = costmodel.build(describe_network(name)).eval()
     counted = costmodel.count(net, "1x3x512x1024")
     assert (counted.params, counted.macs) == (parameters, macs)
-    assert counted.work == describe_network(name).work.running
+    assert counted.work == describe_network(name).work.executed
 
 
 FAMILIES = {
@@ -116,9 +116,9 @@ def test_the_table_on_the_command_line(capsys: Capture) -> None:
 
 
 def test_settings_of_two_papers_are_not_mixed_in_silence() -> None:
-    with pytest.raises(InvalidInput, match="another convention each"):
+    with pytest.raises(InvalidInput, match="different values of convention"):
         table(["v6", "erfnet"])
-    with pytest.raises(InvalidInput, match="another size each"):
+    with pytest.raises(InvalidInput, match="different values of size"):
         table(["v6", "erfnet"], convention="torch")
     given = {"convention": "torch", "size": (512, 1024), "classes": 19, "heads": False}
     odd = table(["icnet", "erfnet"], size=(512, 1024), classes=20, heads=False, convention="erfnet", decoder_blocks=1)
@@ -130,7 +130,7 @@ def test_settings_of_two_papers_are_not_mixed_in_silence() -> None:
     assert [row.approach for row in both.rows] == ["ICNet", "sep-LSTM-ICNet v2", "ERFNet", "D"]
     assert both.options == {"decoder_blocks": 2}  # as described, but under its paper's convention
     assert both.rows[2].flops == 2 * 26_604_339_200
-    with pytest.raises(InvalidInput, match="of ERFNet and its variants alone"):
+    with pytest.raises(InvalidInput, match="only ERFNet and its variants have decoder_blocks"):
         table("v6", decoder_blocks=2)
     with pytest.raises(InvalidInput, match="ICNet has no option decoder_blocks: it has none"):
         describe_network("icnet", decoder_blocks=2)
@@ -140,7 +140,7 @@ def test_settings_of_two_papers_are_not_mixed_in_silence() -> None:
     ("line", "message"),
     [
         ("table --model erfnet --size 500x1000", "multiples of 8, not 500x1000"),
-        ("table --model erfnet --decoder-blocks 3", "1 (as the paper counts) or 2 (as it describes), not 3"),
+        ("table --model erfnet --decoder-blocks 3", "1 (the paper counts it) or 2 (the paper describes it), not 3"),
         ("table --model erfnet-D**", "erfnet-D*-proposed"),
         ("table --model erfnet --cell frob", "one of standard"),
         ("table --model erfnet --cell sep --kernel 5", "--cell, --kernel: erfnet has no recurrent cells"),
@@ -175,15 +175,15 @@ class ByHand(nn.Module):
         scale, shift, mean, variance = self.take(4)
         return F.batch_norm(x, mean, variance, scale, shift, eps=1e-3)
 
-    def down(self, x: torch.Tensor) -> torch.Tensor:
+    def downsample(self, x: torch.Tensor) -> torch.Tensor:
         made = F.conv2d(x, *self.take(2), stride=2, padding=1)
         return F.relu(self.norm(torch.cat([made, F.max_pool2d(x, 2)], 1)))
 
-    def up(self, x: torch.Tensor) -> torch.Tensor:
+    def upsample(self, x: torch.Tensor) -> torch.Tensor:
         margin = 0 if self.light else 1
         return F.relu(self.norm(F.conv_transpose2d(x, *self.take(2), stride=2, padding=margin, output_padding=1)))
 
-    def factorised(self, x: torch.Tensor, d: int) -> torch.Tensor:
+    def non_bottleneck_1d(self, x: torch.Tensor, d: int) -> torch.Tensor:
         y = F.relu(F.conv2d(x, *self.take(2), padding=(1, 0)))
         y = F.relu(self.norm(F.conv2d(y, *self.take(2), padding=(0, 1))))
         y = F.relu(F.conv2d(y, *self.take(2), padding=(d, 0), dilation=(d, 1)))
@@ -203,19 +203,19 @@ class ByHand(nn.Module):
     def encoder(self, x: torch.Tensor, layer: int, d: int = 1) -> torch.Tensor:
         if layer in self.replaced:
             return self.separable(x, d, self.groups, self.shuffle)
-        return self.factorised(x, d)
+        return self.non_bottleneck_1d(x, d)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.down(self.down(x))
+        x = self.downsample(self.downsample(x))
         for layer in (3, 4, 5, 6, 7):
             x = self.encoder(x, layer)
-        x = self.down(x)
+        x = self.downsample(x)
         for layer, d in zip(range(9, 17), (2, 4, 8, 16, 2, 4, 8, 16), strict=True):
             x = self.encoder(x, layer, d)
         for _ in range(2):
-            x = self.up(x)
+            x = self.upsample(x)
             for _ in range(2):
-                x = self.separable(x, 1, 1, False) if self.light else self.factorised(x, 1)
+                x = self.separable(x, 1, 1, False) if self.light else self.non_bottleneck_1d(x, 1)
         return F.conv_transpose2d(x, *self.take(2), stride=2)
 
 

@@ -17,7 +17,7 @@ HOW = Settings(device="cpu", dtype="float32", memory_format="contiguous", implem
 
 
 def run(*processes: list[float], cell: str = "sep", first: int = 0) -> Run:
-    """A run whose n-th process took turns with the n-th of every other such run."""
+    """A run whose n-th process is interleaved with the n-th of every other run made here."""
     subject = Subject(cell=cell, kernel=(3, 3), channels=(4, 4), size=(5, 6))
     each = tuple(
         Process(started=START + timedelta(minutes=n), seconds=tuple(seconds))

@@ -111,4 +111,4 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(capsys, "explain", "torch.nn:ConvTranspose2d", "--input", "1x8x9x9", "--make",
                 '{"in_channels": 8, "out_channels": 8, "kernel_size": 4, "stride": 2, "groups": 8}')[1]  # fmt: skip
     # 20 x 20 outputs for 9 x 9 inputs.
-    assert "thop sees 4.94 times the multiply-accumulates that there are" in " ".join(lines.split())
+    assert "thop counts 4.94 times the actual multiply-accumulates" in " ".join(lines.split())

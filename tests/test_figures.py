@@ -282,9 +282,9 @@ def test_inline_figures_share_no_names() -> None:
         (partial(figures.promise, costmodel.sweep(9, 64), RECORDED), "--kernel 9 --channels 64 --out NAME"),
         (
             partial(figures.promise, costmodel.sweep(cells="standard"), RECORDED),
-            "of another cell than the standard one",
+            "a cell other than the standard cell",
         ),
-        (partial(figures.overview, TIMED, way=("amd-epyc-2-cores", ONE_THREAD)), "times of none of these"),
+        (partial(figures.overview, TIMED, way=("amd-epyc-2-cores", ONE_THREAD)), "none of these rows has a time"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(draw: Callable[..., Any], message: str) -> None:

@@ -337,11 +337,11 @@ def test_the_table_names_pairs_units_and_reading(folder: Path, capsys: pytest.Ca
     assert "literal sum, eqs. (12) and (14) as printed" in told
     assert "without 1/T: mFIP 0.15, mFP 0.0555556." in told
     assert "differ (inequality). Eqs. (12) to (14) print NAND" in told
-    assert "(--class-zero tells them apart)" in told
+    assert "(the option class zero tells both apart)" in told
     assert "in either frame: 100.00 % of the pixels (mFIP), 90.00 % of the pixels (mFP) are compared" in told
     assert max(map(len, lines)) <= 80
     seen = run(capsys, "--pred", "pred", "--truth", "truth", "--class-zero")[1]
-    assert "mFP sees pixels wrongly called class 0" in " ".join(seen.split())
+    assert "mFP sees pixels wrongly labelled class 0" in " ".join(seen.split())
     alone = run(capsys, "--pred", "pred")[1]
     assert "mFP" not in alone
     (first, *_) = csv.DictReader(io.StringIO(run(capsys, "--pred", "pred", "--truth", "truth", "--format", "csv")[1]))
@@ -462,8 +462,8 @@ def bad(folder: Path, what: str) -> list[str]:
         ("a truth less", "--truth truth: truth has no frame12.png, but pred has"),
         ("a truth more", "--truth truth: pred has no frame13.png, but truth has"),
         ("another size", "pred/frame11.png: frame 4 is 2x4, but earlier frames are 10x16: sizes must be equal"),
-        ("another size of a truth", "pred/frame9.png: the truth of frame 2 is 2x4, the frame 10x16"),
-        ("RGB", "RGB/frame9.png has colour mode RGB: a label map has one label a pixel, as 8-bit grey (L), palette"),
+        ("another size of a truth", "pred/frame9.png: the truth of frame 2 is 2x4, but the frame is 10x16"),
+        ("RGB", "RGB/frame9.png has colour mode RGB: a label map has one label per pixel, as 8-bit grey (L), palette"),
         ("RGBA", "RGBA/frame9.png has colour mode RGBA"),
         ("LA", "LA/frame9.png has colour mode LA"),
         ("1", "1/frame9.png has colour mode 1: a label map has"),
@@ -588,7 +588,7 @@ def test_the_figure_shows_what_is_counted(folder: Path) -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == ["segmentation", "truth", "difference", "flickering"]
     assert ax.get_xlabel() == "mFP in per mille: 27.78, 27.78, 0.00"
     assert figures.flicker(frames, ax=ax) is ax
-    with pytest.raises(InvalidInput, match="a figure is of one video: frames have 3 dimensions"):
+    with pytest.raises(InvalidInput, match="a figure shows one video: frames have 3 dimensions"):
         drawing.drawn(partial(figures.flicker, [frame[None] for frame in frames]))
     with pytest.raises(InvalidInput, match="there are 5 frames and 4 truths: each frame has its truth"):
         drawing.drawn(partial(figures.flicker, frames, truths[1:]))
@@ -613,7 +613,7 @@ def test_a_pair_without_pixels_is_left_out(capsys: pytest.CaptureFixture[str], t
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
     code, out, _ = run(capsys, "--pred", str(tmp_path), "--ignore", "255")
     assert code == 0
-    assert "-: a pair without a pixel to compare; it is not in the mean." in out
+    assert "-: a pair without pixels to compare, left out of the mean." in out
     record = json.loads(run(capsys, "--pred", str(tmp_path), "--ignore", "255", "--format", "json")[1])
     assert record["mfip"]["per_pair_per_mille"] == [None, None, 250]
     assert run(capsys, "--pred", "")[0] == 2

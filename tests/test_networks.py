@@ -38,7 +38,7 @@ def test_layers_without_a_reference_are_the_free_resizes() -> None:
     assert all(TF_PROFILER.flops(layers[name].work) == 0 and layers[name].parameters == 0 for name in rest)
 
 
-def zoomed(n: int) -> int:
+def upsampled(n: int) -> int:
     return 2 * n - 1
 
 
@@ -65,12 +65,12 @@ def test_a_cell_at_a_site_adds_what_rule_7_says(
     def half(n: int) -> int:  # conv_sub1 ..: SAME, stride 2
         return -(-n // 2)
 
-    def sixteenth(n: int) -> int:  # shrink, stride-2 convolution, pool with padding 1, stride-2 projection
+    def sixteenth(n: int) -> int:  # halve, stride-2 convolution, pool with padding 1, stride-2 projection
         return half((half(half(n)) + 2 - 3) // 2 + 1)
 
     def size(site: str, n: int) -> int:
         if site == "low":
-            return zoomed(half(sixteenth(n)))
+            return upsampled(half(sixteenth(n)))
         return sixteenth(n) if site == "medium" else half(half(half(n)))
 
     flops = parameters = 0

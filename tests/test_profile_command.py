@@ -97,7 +97,7 @@ def test_it_times_and_records_and_goes_on(tmp_path: Path) -> None:
 
     again = process(*profile)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "has 2 of these runs already, such as standard cell 3x3 4 5x6: --resume adds" in again.stderr
+    assert "already has 2 of these runs, such as standard cell 3x3 4 5x6: --resume adds" in again.stderr
     resumed = process(*profile, "--processes", "3", "--resume")
     assert resumed.returncode == 0
     assert [len(r.processes) for r in load(out).runs] == [3, 3]
@@ -117,7 +117,7 @@ def test_replacing_measures_anew(tmp_path: Path, quick: list[str]) -> None:
 
 
 def test_what_a_group_lacks_is_measured_in_turns(tmp_path: Path, quick: list[str]) -> None:
-    """A cell that joins later takes turns with the standard cell, which is there already."""
+    """A cell that joins later is interleaved with the recorded standard cell."""
     out = tmp_path / "mine.json"
     standard, sep = (
         choose(settings_grid(threads=1), None, [c], channels=[(4, 4)], size=(5, 6))[0] for c in ("standard", "sep")
@@ -251,8 +251,8 @@ def test_a_file_in_another_state_is_left_as_it_is(
     foreign = Profile(host=Host(cpu="Another CPU", torch="2.9.0")).text()
     for text, message in (
         ("{", "damaged or cut short"),
-        (foreign.replace('"format": 1', '"format": 7'), "format 7, and this version of costmodel reads format 1"),
-        (foreign, "was recorded elsewhere: cpu 'Another CPU', here"),
+        (foreign.replace('"format": 1', '"format": 7'), "format 7, but this version of costmodel reads format 1"),
+        (foreign, "was recorded on another machine: cpu 'Another CPU', here"),
     ):
         out.write_text(text)
         code, printed, complaint = run(capsys, *profile)
@@ -474,7 +474,7 @@ def test_a_child_that_dies_is_told_by_the_runner() -> None:
     worker = ChildWorker(ONE[0], verify=False)
     worker.started(None)
     os.kill(worker.process.pid, signal.SIGKILL)
-    with pytest.raises(MeasuringFailed, match="its process was killed by signal 9; it may have run out of memory"):
+    with pytest.raises(MeasuringFailed, match="the process was killed by signal 9; it may have run out of memory"):
         worker.ready(None)
     worker.kill()
 
@@ -489,12 +489,12 @@ def test_a_child_that_dies_is_told_by_the_runner() -> None:
 def test_without_a_gpu_it_says_so_in_one_line(command: str) -> None:
     done = process(*command.split())
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("costmodel: cuda: no NVIDIA GPU here that torch can use")
+    assert done.stderr.startswith("costmodel: device cuda: torch finds no NVIDIA GPU")
     assert len(done.stderr.splitlines()) == 1
 
 
 class FakeNvml:
-    """NVML with one GPU that is held back by its power cap and its heat."""
+    """NVML with one GPU that is throttled by its power cap and its heat."""
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = "sm", "memory", 0
 

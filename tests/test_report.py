@@ -231,7 +231,7 @@ def test_a_report_is_replaced_only_when_told(report: Path, tmp_path: Path, capsy
     there = tmp_path / "report"
     shutil.copytree(report, there)
     code, _, err = run(capsys, *REPORT, "--out", str(there))
-    assert (code, err) == (2, f"costmodel: --out {there} is there already: --force replaces it\n")
+    assert (code, err) == (2, f"costmodel: {there} already has a report: --force replaces it\n")
     (there / "mine.txt").write_text("precious")
     code, _, err = run(capsys, *REPORT, "--out", str(there), "--force")
     assert (code, (there / "mine.txt").read_text()) == (2, "precious")
@@ -246,7 +246,7 @@ def test_other_folders_and_files_are_never_replaced(
     folder.mkdir()
     (folder / "thesis.tex").write_text("precious")
     file.write_text("precious")
-    refused = {folder: "has files and is no report", file: "is a file", file / "below": "cannot be written"}
+    refused = {folder: "has files and is not a report", file: "is a file", file / "below": "cannot be written"}
     for out, message in refused.items():
         code, _, err = run(capsys, *REPORT, "--out", str(out), *force)
         assert code == 2
@@ -315,7 +315,7 @@ def test_places_that_are_none(
     (tmp_path / "loop").symlink_to("loop")
     code, _, err = run(capsys, *REPORT, "--out", out, *force)
     assert (code, err.count("\n")) == (2, 1)
-    assert err.startswith("costmodel: --out ")
+    assert err.startswith(f"costmodel: {out} ")
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
@@ -375,7 +375,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
         ("plot kernels --classes 5", "--classes is for overview, time, quality, layers: not for kernels"),
         ("plot layers --dtype float32", "--dtype is for overview, time, quality, promise: not for layers"),
         ("plot quality --profile amd-epyc-2-cores", "--profile is for --cost time"),
-        ("plot promise --profile amd-epyc-2-cores --cell standard", "of another cell than the standard one"),
+        ("plot promise --profile amd-epyc-2-cores --cell standard", "needs a cell other than the standard cell"),
         (
             "plot promise --profile paper",
             "profile paper has none of these rows; to record them: costmodel profile --cell",

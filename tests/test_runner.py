@@ -267,7 +267,7 @@ def test_a_window_of_frames_takes_memory() -> None:
 def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("costmodel.measure.jobs.cores", lambda: [0, 1])
     jobs = choose(settings_grid(threads=3), None, ["sep"], channels=[(4, 4)], size=(5, 6))
-    with pytest.raises(InvalidInput, match="3 threads: this process may use 2 cores"):
+    with pytest.raises(InvalidInput, match="threads is 3, but this process may use 2 cores"):
         check_possible(jobs, LARGE)
 
 
@@ -292,7 +292,7 @@ def test_ways_are_all_combinations() -> None:
     assert [(how.dtype, how.tf32) for how in on_gpu if not how.cuda_graph] == [
         ("float32", False),
         ("float32", True),
-        ("bfloat16", False),  # TF32 is a way to multiply float32
+        ("bfloat16", False),  # TF32 needs float32
     ]
 
 
@@ -304,10 +304,10 @@ def test_ways_are_all_combinations() -> None:
         ({"memory_format": "nhwc"}, "unknown memory format 'nhwc'"),
         ({"implementation": "jit"}, "unknown implementation 'jit'"),
         ({"threads": 0}, "threads must be at least 1, not 0"),
-        ({"device": "cuda", "threads": 1}, "threads are for cpu"),
-        ({"tf32": True}, "tf32, cuda_graph and flush are for cuda"),
+        ({"device": "cuda", "threads": 1}, "threads needs device cpu"),
+        ({"tf32": True}, "tf32, cuda_graph and flush need device cuda"),
         ({"frames": 0}, "frames must be at least 1"),
-        ({"device": "cuda", "dtype": "bfloat16", "tf32": True}, "tf32 is a way to multiply float32"),
+        ({"device": "cuda", "dtype": "bfloat16", "tf32": True}, "tf32 needs dtype float32"),
     ],
 )
 def test_ways_that_there_are_not(arguments: dict[str, Any], message: str) -> None:

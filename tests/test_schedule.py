@@ -158,7 +158,7 @@ def test_what_holds_for_all_times(stages: Stages, mode: str, k: int, period: int
 @pytest.mark.parametrize("mode", ["fixed", "adaptive"])
 @pytest.mark.parametrize("beside", [{"contention": 0.5}, {"devices": 1}])
 def test_what_only_runs_in_parallel(mode: str, beside: dict[str, float]) -> None:
-    with pytest.raises(InvalidInput, match="are of the mode parallel"):
+    with pytest.raises(InvalidInput, match="need the mode parallel"):
         schedule(PAPER, mode, 5, **beside)
 
 
@@ -184,12 +184,12 @@ def test_decimals_are_decimals() -> None:
             lambda: schedule(PAPER, "sequential", 5),
             "unknown mode 'sequential': one of every, fixed, adaptive, parallel",
         ),
-        (lambda: schedule(PAPER, "fixed"), "the mode fixed needs an interval, or gaps, and not both"),
-        (lambda: schedule(PAPER, "fixed", 5, gaps=[5]), "and not both"),
+        (lambda: schedule(PAPER, "fixed"), "the mode fixed needs an interval or gaps, not both"),
+        (lambda: schedule(PAPER, "fixed", 5, gaps=[5]), "or gaps, not both"),
         (lambda: schedule(PAPER, "every", 5), "the mode every has no key frames"),
         (lambda: schedule(PAPER, "fixed", 0), "the interval must be a whole number from 1 to 1,000,000, not 0"),
         (lambda: schedule(PAPER, "fixed", 2.5), "the interval must be a whole number"),
-        (lambda: schedule(PAPER, "fixed", gaps=[]), "gaps must be at least one and together at most 1,000,000"),
+        (lambda: schedule(PAPER, "fixed", gaps=[]), "the sum of gaps must be from 1 to 1,000,000 frames, not 0"),
         (lambda: schedule(PAPER, "fixed", gaps=[10**6, 1]), "not 1,000,001"),
         (lambda: schedule(PAPER, "fixed", gaps=[3, 0]), "a gap must be a whole number"),
         (lambda: schedule(PAPER, "fixed", 5, frame_period=0), "the frame period must be from 1e-06"),
@@ -199,8 +199,8 @@ def test_decimals_are_decimals() -> None:
         (lambda: clockwork([1, 2], [1]), "a period for every stage: 2 costs, 1 periods"),
         (lambda: clockwork([1, 2], [1, 0]), "the period of a stage must be a whole number"),
         (lambda: dff(271, 51, 0), "the length must be a whole number"),
-        (lambda: dff_propagate(271, 20, 10), "an average of 20 over 10 frames leaves nothing to propagate after 271"),
-        (lambda: dff_propagate(271, 271, 1), "leaves nothing to propagate"),
+        (lambda: dff_propagate(271, 20, 10), "an average of 20 over 10 frames leaves no time"),
+        (lambda: dff_propagate(271, 271, 1), "leaves no time for propagation after 271"),
         (lambda: per_frame(0), "full must be from"),
     ],
 )
@@ -348,7 +348,7 @@ def test_other_formats(form: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_short_periods_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     fast = (*GIVEN, "--mode", "fixed", "--frame-period", "100")
     said = " ".join(run(capsys, *fast)[1].split())
-    assert "fixed, k = 5: a frame every 100 ms is more than can be kept up with (151.2 ms)." in said
+    assert "fixed, k = 5: frames every 100 ms arrive faster than they can be processed (151.2 ms each)." in said
     assert "the queue grows" in said
     said = " ".join(run(capsys, *fast, "--buffer", "0")[1].split())
     assert "of 100 frames are dropped" in said

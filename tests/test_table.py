@@ -15,7 +15,7 @@ from references import EXACT, PRINTED
 from costmodel import cli
 from costmodel.describe.catalogue import NETWORKS, Network, describe_network
 from costmodel.describe.cells import CELLS, RECURRENCES, Cell
-from costmodel.describe.networks.icnet import classify, unit
+from costmodel.describe.networks.icnet import classify, conv_bn_relu
 from costmodel.describe.ops import Conv
 from costmodel.describe.program import Value
 from costmodel.errors import InvalidInput
@@ -206,7 +206,7 @@ def test_frame() -> None:
 
 
 def profile(**seconds: list[list[float]]) -> Profile:
-    """Times of v2 by cell, a list a process; processes of the same number took turns."""
+    """Times of v2 by cell, a list a process; processes of the same number are interleaved."""
     how = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     runs = []
@@ -233,7 +233,7 @@ def test_measured_times_stand_beside_the_published_ones() -> None:
     lines = [line.split()[2:] for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2")]
     # FLOPs %, not a number where it is not stable, the ranges; below, as 80 columns are full, the published time.
     assert lines[1:] == [["43.49", "unstable", "750-1500", "unstable", "37.5-50.0"], ["1616", "64.56"]]
-    assert "Remedy: more --processes" in text
+    assert "Remedy: more processes" in text
     assert "Timed on 2026-01-01." in text
     frame = timed.frame()
     assert frame.wall_cpu_s.tolist()[2] == 1.125
@@ -298,7 +298,7 @@ def test_the_papers_own_profile_shows_its_times_once() -> None:
 def unet(
     frame: Value, cells: dict[str, Cell], *, kernel: tuple[int, int], classes: int, heads: bool
 ) -> tuple[Value, ...]:
-    x = unit(frame, "stem", 4, 3, stride=2, same=True)
+    x = conv_bn_relu(frame, "stem", 4, 3, stride=2, same=True)
     with x.trace.scope("bottleneck"):
         x = cells["bottleneck"](x, 6, kernel)
     return (classify(x, "scores", classes),)
@@ -342,7 +342,7 @@ def test_settings_that_are_given_still_count() -> None:
 
 @pytest.mark.usefixtures("own")
 def test_an_own_network_beside_a_published_one() -> None:
-    with pytest.raises(InvalidInput, match="published with another size each: give one"):
+    with pytest.raises(InvalidInput, match="different values of size: give one"):
         table(["unet", "v6"])
     both = table(["unet", "v6"], ["standard"], size=(1024, 2048), classes=19, heads=True)
     paper = {row.approach: row.paper is not None for row in both.rows}

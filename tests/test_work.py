@@ -38,8 +38,8 @@ def test_prices_are_linear_and_exact(convention: Convention, a: Work, b: Work) -
 @given(bags)
 def test_only_tf_profiler_sees_the_training_graph(work: Work) -> None:
     for name in ("paper", "fvcore", "torch"):
-        assert CONVENTIONS[name].flops(work) == CONVENTIONS[name].flops(work.running)
-    assert not any(event.counted_only for event in work.running)
+        assert CONVENTIONS[name].flops(work) == CONVENTIONS[name].flops(work.executed)
+    assert all(event.executed for event in work.executed)
 
 
 def test_a_bag_holds_events_and_knows_which() -> None:
@@ -61,7 +61,7 @@ def test_names_of_conventions_are_not_confused() -> None:
 @pytest.mark.parametrize("event", [Event.SIGMOID, Event.MOVE, Event.GRID_MAC])
 def test_a_ratio_to_nothing_is_refused(event: Event) -> None:
     odd = Convention("odd", "FLOP", "nowhere", dict.fromkeys(Event, 0) | {event: 1})
-    with pytest.raises(InvalidInput, match=r"prices nothing of|a cost of 0"):
+    with pytest.raises(InvalidInput, match="a cost of 0"):
         table("icnet", convention=odd) if event is Event.SIGMOID else sweep(3, 8, (9, 9), convention=odd)
     if event is not Event.SIGMOID:
         with pytest.raises(InvalidInput, match="gives a standard cell a cost of 0"):
@@ -77,7 +77,7 @@ def test_costs_add_field_by_field() -> None:
 
 def test_an_unpriced_event_is_refused_at_construction() -> None:
     prices = {event: 1 for event in Event if event is not Event.TANH}
-    with pytest.raises(InvalidInput, match=r"no price for TANH.*spell 0"):
+    with pytest.raises(InvalidInput, match=r"no price for TANH.*give 0"):
         Convention("forgetful", "FLOP", "nowhere", prices)
 
 

@@ -1,1 +1,1 @@
-"""Descriptions as torch modules, and held against them. Needs torch."""
+"""Torch modules built from descriptions, and checks of descriptions against modules. Needs torch."""

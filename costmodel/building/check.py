@@ -1,5 +1,5 @@
-"""Description against reality: the same events, parameters and outputs, and the same totals as two third-party
-counters."""
+"""A comparison of a description with its running module: events, parameters, outputs, and the totals of two
+third-party counters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import FVCORE, TORCH
 from costmodel.work.events import Event, Work
 
-PARTS = (Event.MAC, Event.NORM, Event.RESIZE)  # of what descriptions are made of, what fvcore counts
+PARTS = (Event.MAC, Event.NORM, Event.RESIZE)  # the events of descriptions that fvcore counts
 
-# Eq. (1) twice in float32 with sums in another order: a few units in the last place of numbers near 1.
+# Eq. (1) is evaluated twice in float32, with sums in different orders: values near 1 differ in their last digits.
 TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison: the described value, the one seen elsewhere, and in words how they differ ("" if they agree)."""
+    """One comparison: the described value, the value seen elsewhere, and the difference in words ("" if both agree)."""
 
     what: str
     described: Any
@@ -59,16 +59,16 @@ class Check:
 
     @property
     def fvcore_parts(self) -> dict[str, int]:
-        """What fvcore's total consists of, by kind of event and price: why it is not half of FlopCounterMode's."""
-        work = self.program.work.running
+        """fvcore's total by price and event: the reason why the total is not half of FlopCounterMode's."""
+        work = self.program.work.executed
         return {f"{FVCORE.prices[event]} x {event.value}": FVCORE.prices[event] * work[event] for event in PARTS}
 
 
 def check(program: Program, subject: str = "") -> Check:
-    """Build the module of a description and compare the two; ``subject`` names it in reports.
+    """Build the module of a description and compare both; ``subject``: the title in reports.
 
-    Events, launches and FlopCounterMode run on meta tensors; fvcore and the outputs on real ones, so this takes the
-    time of about three frames.
+    Events, launches and FlopCounterMode run on meta tensors, fvcore and the outputs on real tensors: a check takes
+    about the time of three frames. `InvalidInput` where the module does not fit into memory.
 
     >>> import costmodel
     >>> costmodel.check(costmodel.cell("sep", kernel=5, channels=8, size=(6, 9))).ok
@@ -79,29 +79,29 @@ def check(program: Program, subject: str = "") -> Check:
     with torch.device("meta"):
         ghost = build(program).eval()
     check_memory([program])
-    with torch.random.fork_rng(devices=[]):  # a mismatch repeats, and the caller's random numbers stay
+    with torch.random.fork_rng(devices=[]):  # a mismatch is repeatable, and the caller's random state stays
         torch.manual_seed(0)
         module = build(program).eval()
-    with torch.inference_mode(False):  # which would hide what the counters look for
+    with torch.inference_mode(False):  # inference mode hides operations from the counters
         return compare(program, ghost, module, subject or program.name)
 
 
 def compare(program: Program, ghost: Streaming, module: Streaming, subject: str) -> Check:
-    """As `check`, for given modules: ``ghost`` on the meta device and a real one."""
+    """Compare a description with given modules: ``ghost`` on the meta device, ``module`` on a real device."""
     frame = torch.empty(1, *ghost.frame_shape, device="meta")
     arguments = (frame, ghost.zeros(frame))
-    seen = observe(ghost, *arguments)
-    described = program.work.running
+    observed = observe(ghost, *arguments)
+    described = program.work.executed
     parameters = sum(p.numel() for p in module.parameters())
     findings = [
-        Finding("events", described, seen.cost.work, _event_differences(described, seen.cost.work)),
+        Finding("events", described, observed.cost.work, _event_differences(described, observed.cost.work)),
         Finding(
             "unknown ops",
             {},
-            dict(seen.uncounted),
-            ", ".join(f"{n} x {op}" for op, n in seen.uncounted.items()),
+            dict(observed.uncounted),
+            ", ".join(f"{n} x {op}" for op, n in observed.uncounted.items()),
         ),
-        _number("launches", program.cost.launches, seen.cost.launches),
+        _number("launches", program.cost.launches, observed.cost.launches),
         _number("parameters", program.parameters, parameters),
         _number("FlopCounterMode", TORCH.flops(described), flop_counter_count(ghost, *arguments)),
     ]
@@ -112,13 +112,13 @@ def compare(program: Program, ghost: Streaming, module: Streaming, subject: str)
     errors = list(_output_errors(program, module, real, state))
     if errors:
         worst = max(errors)
-        ok = worst <= TOLERANCE  # NaN is not
+        ok = worst <= TOLERANCE  # False for NaN
         findings.append(
             Finding(
                 "outputs",
                 0.0,
                 worst,
-                "" if ok else f"largest deviation from the cell by hand {worst:.1e} > {TOLERANCE:.0e}",
+                "" if ok else f"largest deviation from the hand-written cell {worst:.1e} > {TOLERANCE:.0e}",
             )
         )
     return Check(subject, program, tuple(findings))
@@ -144,9 +144,9 @@ def _event_differences(described: Work, seen: Work) -> str:
 def _output_errors(
     program: Program, module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, ...]
 ) -> Iterator[float]:
-    """The largest deviation of each cell inside from its equations by hand, on the values that reach it.
+    """The largest deviation of each recurrent cell from its hand-written equations, on the values that reach the cell.
 
-    Recurrences of the user's own have no reference: for them there is nothing to yield.
+    A user's own recurrence has no reference and is skipped.
     """
     inputs = {step.name: step.inputs[0].name for step in program.steps}
     states = {state.before.name: state.after.name for state in program.states}
@@ -183,7 +183,7 @@ def _record(module: Streaming, frame: torch.Tensor, state: tuple[torch.Tensor, .
 
 
 def fvcore_count(module: torch.nn.Module, *args: Any) -> int:
-    """What ``fvcore.nn.FlopCountAnalysis`` prints (MACs, called flops). It needs real tensors: meta ones fail there."""
+    """The total of ``fvcore.nn.FlopCountAnalysis``: MACs, which fvcore calls flops. fvcore fails on meta tensors."""
     from fvcore.nn import FlopCountAnalysis
 
     with torch.no_grad():
@@ -193,7 +193,7 @@ def fvcore_count(module: torch.nn.Module, *args: Any) -> int:
 
 
 def flop_counter_count(module: torch.nn.Module, *args: Any) -> int:
-    """What ``torch.utils.flop_counter.FlopCounterMode`` prints (FLOPs, two per MAC)."""
+    """The total of ``torch.utils.flop_counter.FlopCounterMode``: FLOPs, two per MAC."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""Gradual grouping as real modules: convolutions that become grouped ones while they are trained."""
+"""Gradual grouping as torch modules: convolutions that become grouped during training."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,16 +13,16 @@ from costmodel.work.size import as_size
 
 class GradualConv2d(nn.Conv2d):
     """A convolution with the weight W o (M + alpha (1 - M)): dense at ``alpha`` 1, grouped at 0. M is 1 within
-    ``target`` groups of channels and 0 between them. ``grouped()`` is the grouped convolution that it is at 0."""
+    ``target`` groups of channels and 0 between groups. ``grouped()`` gives the grouped convolution of alpha 0."""
 
     mask: torch.Tensor
 
     def __init__(self, conv: nn.Conv2d, target: int) -> None:
-        """``conv``: an ungrouped convolution, whose weights are taken over."""
+        """``conv``: an ungrouped convolution, whose weights are reused; ``target`` divides both its channel counts."""
         if not isinstance(conv.weight, nn.Parameter) or isinstance(conv.weight, nn.UninitializedParameter):
-            raise InvalidInput("gradual grouping needs a plain weight, not one that is computed or not there yet")
+            raise InvalidInput("gradual grouping needs a plain weight, neither computed nor uninitialized")
         if isinstance(conv, GradualConv2d) or conv.groups != 1 or conv.padding_mode != "zeros":
-            raise InvalidInput("gradual grouping starts from an ungrouped convolution with zeros around the map")
+            raise InvalidInput("gradual grouping needs an ungrouped convolution with zero padding")
         as_size("groups", target)
         if conv.in_channels % target or conv.out_channels % target:
             raise InvalidInput(f"{target} groups do not divide {conv.in_channels} and {conv.out_channels} channels")
@@ -37,7 +37,7 @@ class GradualConv2d(nn.Conv2d):
         self.train(conv.training)
 
     def get_extra_state(self) -> float:
-        """Alpha, which state dicts keep."""
+        """Alpha, as kept in state dicts."""
         return self.alpha
 
     def set_extra_state(self, state: float) -> None:
@@ -48,7 +48,7 @@ class GradualConv2d(nn.Conv2d):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
 
     def grouped(self) -> nn.Conv2d:
-        """The convolution in ``target`` groups with the weights that are not masked."""
+        """A convolution of ``target`` groups with the unmasked weights."""
         made = nn.Conv2d(**_settings(self), groups=self.target, device=self.weight.device, dtype=self.weight.dtype)
         rows = self.weight.detach().chunk(self.target)
         blocks = torch.cat([row.chunk(self.target, dim=1)[g] for g, row in enumerate(rows)])
@@ -61,14 +61,14 @@ class GradualConv2d(nn.Conv2d):
 
 
 def _settings(conv: nn.Conv2d) -> dict[str, Any]:
-    """The arguments of a convolution, but for its groups."""
+    """The arguments of a convolution except ``groups``."""
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
     return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
 
 
 def make_gradual(module: nn.Module, groups: int, names: Iterable[str]) -> list[GradualConv2d]:
-    """Put a `GradualConv2d` in the place of each named convolution inside a module, wherever it is used; they are
-    returned."""
+    """Replace each named convolution of a module, wherever the convolution is used, by a `GradualConv2d`; returns the
+    new convolutions."""
     made: dict[int, GradualConv2d] = {}
     for name in names:
         conv = dict(module.named_modules(remove_duplicate=False)).get(name)
@@ -83,26 +83,26 @@ def make_gradual(module: nn.Module, groups: int, names: Iterable[str]) -> list[G
 
 
 def set_alpha(module: nn.Module, alpha: float) -> None:
-    """Set alpha, from 1 (dense) to 0 (grouped), in all gradual convolutions inside."""
+    """Set alpha, from 1 (dense) to 0 (grouped), in all gradual convolutions of a module."""
     if not 0 <= alpha <= 1:
-        raise InvalidInput(f"alpha is from 0 (grouped) to 1 (dense), not {alpha!r}")
+        raise InvalidInput(f"alpha must be from 0 (grouped) to 1 (dense), not {alpha!r}")
     for each in module.modules():
         if isinstance(each, GradualConv2d):
             each.alpha = float(alpha)
 
 
 def switch(module: nn.Module) -> None:
-    """Put the grouped convolutions in the place of all gradual ones inside, whose alpha must be 0."""
-    found = {name: each for name, each in module.named_modules() if isinstance(each, GradualConv2d)}
-    if open_ := [name or "it" for name, each in found.items() if each.alpha]:
-        raise InvalidInput(f"alpha is not 0 yet, so grouping would change what is computed: {', '.join(open_)}")
-    _replace(module, {id(each): each.grouped() for each in found.values()})
+    """Replace all gradual convolutions of a module by grouped convolutions; each alpha must be 0."""
+    gradual = {name: each for name, each in module.named_modules() if isinstance(each, GradualConv2d)}
+    if unfinished := [name or "the module itself" for name, each in gradual.items() if each.alpha]:
+        raise InvalidInput(f"alpha is not 0 yet, so grouping would change the results: {', '.join(unfinished)}")
+    _replace(module, {id(each): each.grouped() for each in gradual.values()})
 
 
 def _replace(module: nn.Module, new: Mapping[int, nn.Module]) -> None:
-    """Put modules in the places of others, all of them where one is shared."""
+    """Replace modules, given by ``id``, in every place where a module is shared."""
     if id(module) in new:
-        raise InvalidInput("a single convolution cannot be replaced in itself: use its grouped(), or GradualConv2d")
+        raise InvalidInput("a convolution cannot replace itself: use GradualConv2d(conv, groups), or grouped()")
     for name, each in list(module.named_modules(remove_duplicate=False)):
         if id(each) in new:
             module.set_submodule(name, new[id(each)])

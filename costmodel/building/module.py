@@ -1,4 +1,4 @@
-"""A description as a real torch module: ordinary, printable code, nothing interpreted while it runs."""
+"""A description as a torch module: ordinary, printable code without an interpreter at run time."""
 
 import operator
 import os
@@ -43,10 +43,10 @@ _FUNCTIONS: dict[Event, Any] = {
 class Streaming(nn.Module):
     """A network that is fed frame by frame: ``output, state = module(frame, state)``.
 
-    ``frame``: (batch, channels, rows, columns). ``state``: what the previous call returned, zeros when absent; a flat
+    ``frame``: (batch, channels, rows, columns). ``state``: the state of the previous call, zeros when absent; a flat
     tuple, ``()`` for a network without recurrence. ``output`` is a tensor, or a tuple with the auxiliary heads.
-    ``code`` is the forward pass as Python. Frames of another size than described are refused, except where nothing in
-    the network depends on it.
+    ``code`` is the forward pass as Python. Frames of another size than described are refused (``ValueError``), except
+    where nothing in the network depends on the size.
     """
 
     body: fx.GraphModule
@@ -84,7 +84,7 @@ class Streaming(nn.Module):
         return tuple(frame.new_zeros(shape) for shape in self.expected_states(frame))
 
     def expected_states(self, frame: torch.Tensor) -> list[tuple[int, ...]]:
-        """Shapes of the states that go with a frame."""
+        """Shapes of the states for a frame: (batch, channels, rows, columns)."""
         return [
             (frame.shape[0], channels, *(frame.shape[2:] if self.any_size else (rows, columns)))
             for channels, rows, columns in self.state_shapes
@@ -103,8 +103,8 @@ class Streaming(nn.Module):
 def build(program: Program) -> Streaming:
     """The torch module of a description, with torch's default initial weights.
 
-    It is a plain ``nn.Module``: ``.to(dtype)``, channels_last, ``eval()``, ``torch.compile`` and ``torch.export`` work
-    on it, and under ``torch.device("meta")`` it takes no memory.
+    The module is a plain ``nn.Module``: ``.to(dtype)``, channels_last, ``eval()``, ``torch.compile`` and
+    ``torch.export`` work, and under ``torch.device("meta")`` the module takes no memory.
 
     >>> import torch
     >>> import costmodel
@@ -126,7 +126,7 @@ def build(program: Program) -> Streaming:
 
 
 def _depends_on_size(op: Op) -> bool:
-    """True where the code of an operation holds a number that follows from the size of the map."""
+    """True where the code of an operation contains a number derived from the size of the map."""
     match op:
         case Resize() | Pool():
             return True
@@ -139,15 +139,15 @@ def _depends_on_size(op: Op) -> bool:
 
 
 def check_memory(programs: Collection[Program]) -> None:
-    """Refuse modules that this machine's memory cannot hold side by side, each with its weights, frame and states, and
-    the largest step of one of them at work."""
-    held = sum(p.parameters * p.inputs[0].map.itemsize + _carried(p) for p in programs)
+    """Raise `InvalidInput` where this machine's memory cannot hold the weights, frames and states of all modules and
+    the largest single step."""
+    stored = sum(p.parameters * p.inputs[0].map.itemsize + _carried(p) for p in programs)
     working = max((step.cost.reads + step.cost.writes for p in programs for step in p.steps), default=0)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if held + working > memory:
+    if stored + working > memory:
         what = f"{len(programs)} modules" if len(programs) > 1 else "the module"
         raise InvalidInput(
-            f"{what} would need at least {(held + working) / 1e9:,.1f} GB at these sizes; "
+            f"{what} would need at least {(stored + working) / 1e9:,.1f} GB at these sizes; "
             f"this machine has {memory / 1e9:,.1f} GB"
         )
 
@@ -179,7 +179,7 @@ def _emit(graph: fx.Graph, members: dict[str, Any], step: Step, inputs: list[fx.
     settings: dict[str, Any]
     match op:
         case Conv():
-            rows, columns = op.totals(x)
+            rows, columns = op.total_padding(x)
             padding = (rows // 2, columns // 2)
             if rows % 2 or columns % 2:
                 margins = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]

@@ -1,7 +1,7 @@
-"""Recurrent cells by hand, in plain torch, with the convolutions of a cell: eq. (1), and what else a cell may be.
+"""Hand-written recurrent cells in plain torch, on the convolutions of a built cell: eq. (1) and other recurrences.
 
-It knows nothing of descriptions: the convolutions themselves say what each transition is. So a cell module that
-computes something else with them disagrees with it.
+The references know nothing of descriptions: a cell module that computes something else with the same convolutions
+disagrees with its reference.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def gate(cell: nn.Module, name: str, x: Tensor, h: Tensor, factor: str = "") -> 
 
 
 def conv_lstm(cell: nn.Module, x: Tensor, h: Tensor, c: Tensor) -> Tensors:
-    """The next H and C; with the peepholes ``ci``, ``cf``, ``co`` if there are any."""
+    """The next H and C; with the peepholes ``ci``, ``cf``, ``co`` where the cell has them."""
 
     def peephole(name: str, c: Tensor) -> Tensor:
         return getattr(cell, name, torch.zeros(())) * c

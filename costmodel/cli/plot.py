@@ -35,7 +35,7 @@ PLOTS = {
     "time": "time per frame against FLOPs",
     "quality": "published quality (Tables II and III) against cost, with the Pareto front",
     "layers": "FLOPs per layer of a network",
-    "kernels": "what remains of the standard cell's cost, by kernel or channels; the approximation",
+    "kernels": "cost relative to the standard cell, by kernel or channels; the approximation",
     "promise": "measured speed-up of the cells against the one that FLOPs promise",
 }
 

@@ -67,7 +67,7 @@ class Count:
     @cached_property
     def cost(self) -> Cost:
         """Events, parameters, bytes read and written, kernels started."""
-        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params, kernels=self.kernels)
+        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params, conv_weights=self.kernels)
 
     @property
     def work(self) -> Work:

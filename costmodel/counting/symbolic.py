@@ -148,10 +148,10 @@ def _condition(
 
 
 def _where(name: str, letters: Sequence[str], guards: "Sequence[Guard]") -> str:
-    from costmodel.price.symbols import where
+    from costmodel.price.symbols import range_in_words
 
     usual = _usual(letters)
-    return where(name, [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)])
+    return range_in_words(name, [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)])
 
 
 def _turns(letters: Sequence[str], guards: "Sequence[Guard]") -> list[dict[str, int]]:

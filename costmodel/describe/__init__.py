@@ -1,1 +1,1 @@
-"""What is computed: networks as data. Standard library only."""
+"""The computations: networks as data. Standard library only."""

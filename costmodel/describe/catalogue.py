@@ -17,23 +17,18 @@ from costmodel.work.size import Size, as_size, int_pair
 
 @dataclass(frozen=True)
 class Network:
-    """What tables call it, its description, the sites of its recurrent cells (none: no choice of a cell), and the
-    network that it extends, which tables show first.
+    """One line of the catalogue; ``size``, ``classes`` and ``heads`` are the defaults of the network."""
 
-    ``family``: the name that brings it in where networks are listed; ``listed``: whether it is where none is named.
-    ``size``, ``classes``, ``heads`` are its defaults, ``options`` what else its description takes, with defaults.
-    """
-
-    approach: str
+    approach: str  # the name in tables
     describe: Callable[..., tuple[Value, ...]]
-    sites: tuple[str, ...] = ()
-    base: str | None = None
-    family: str | None = None
-    listed: bool = True
+    sites: tuple[str, ...] = ()  # of recurrent cells; none: the network takes no cell
+    base: str | None = None  # the network that this network extends; tables show the base first
+    family: str | None = None  # a name that selects this network together with others
+    listed: bool = True  # True: shown where no network is named
     size: tuple[int, int] = (1024, 2048)
     classes: int = 19
     heads: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # further arguments of describe, with defaults
 
 
 ERFNET: dict[str, Any] = {"listed": False, "size": (512, 1024), "classes": 20, "heads": False}
@@ -53,26 +48,27 @@ NETWORKS = {
 
 
 def find_network(model: str) -> Network:
+    """The network of that name; `InvalidInput` for an unknown name."""
     if not isinstance(model, str) or model not in NETWORKS:
         raise InvalidInput(f"unknown model {in_words(model)}: one of {network_names(model)}")
     return NETWORKS[model]
 
 
 def network_names(wanted: Any = "") -> str:
-    """What networks are called, in words; those of a family only if a name of it was meant."""
+    """The names of networks for a message; names of a family only if ``wanted`` begins with its name."""
     of = {network.family for network in NETWORKS.values() if network.family and str(wanted).startswith(network.family)}
     return ", ".join(name for name, network in NETWORKS.items() if not network.family or network.family in of)
 
 
 def key_frame_parts(model: str) -> tuple[str, str] | None:
-    """The networks that are its part for every frame and its part for key frames, if it is described in two."""
+    """The networks that describe the part for every frame and the part for key frames; None without such parts."""
     parts = f"{model}-low", f"{model}-key"
     return parts if set(parts) <= set(NETWORKS) else None
 
 
 def find_networks(models: "str | Iterable[str] | None") -> list[str]:
-    """Names, in the order of the catalogue, each once; the name of a family brings in all of it. Without ``models``:
-    those that are listed."""
+    """Names in the order of the catalogue, each once; the name of a family selects the whole family. Without
+    ``models``: the listed networks. `InvalidInput` for unknown names and for an empty list."""
     if models is None:
         return [name for name, network in NETWORKS.items() if network.listed]
     wanted = [models] if isinstance(models, str) else list(models)
@@ -98,9 +94,9 @@ def describe_network(
     """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
 
     ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
-    Table IV does. ``size``, ``classes``, ``heads`` are by default those that the network was published with (1024x2048,
-    19, True for ICNet; 512x1024, 20, False for ERFNet). ``itemsize`` is the bytes per number. ``options`` of a network:
-    ``decoder_blocks`` of ERFNet and its variants.
+    Table IV does. The defaults of ``size``, ``classes``, ``heads`` are the published settings (1024x2048, 19, True for
+    ICNet; 512x1024, 20, False for ERFNet). ``itemsize``: bytes per number. ``options``: ``decoder_blocks`` of ERFNet
+    and its variants. `InvalidInput` for unknown names and options, and for frames that are too small.
 
     >>> import costmodel
     >>> costmodel.network("v6", cell="depth").parameters
@@ -135,7 +131,7 @@ def describe_network(
     except InvalidInput:
         smallest = minimum_size(network)
         if smallest is None or (shape.rows >= smallest[0] and shape.columns >= smallest[1]):
-            raise  # it is not the size
+            raise  # the size is not the error
         raise InvalidInput(
             f"a frame of {shape.rows}x{shape.columns} is too small for {network.approach}: "
             f"at least {smallest[0]}x{smallest[1]}"
@@ -145,7 +141,7 @@ def describe_network(
 
 @lru_cache
 def minimum_size(network: Network) -> tuple[int, int] | None:
-    """The smallest frame that the network accepts, by describing it at growing sizes; None if above 1023."""
+    """The smallest frame that the network accepts, found by describing growing frames; None if above 1023."""
     cells = dict.fromkeys(network.sites, find_cell("depth"))
 
     def accepts(rows: int, columns: int) -> bool:

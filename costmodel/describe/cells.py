@@ -1,15 +1,15 @@
 """Recurrent cells: eq. (1) of the paper, written once, and the meanings of its ``*``.
 
-A ConvLSTM is eight transitions ``W * y`` and a fixed tail of pointwise work. The paper's four cells differ only in what
-``W * y`` means, so a cell kind is one line of `CELLS`: the convolutions that ``*`` stands for, given the
-channels I of ``y``, the channels O of the cell, and the kernel Kx x Ky. To add a kind, add a line. Kinds with a number
-in their name, such as ``grouped-4``, are lines of `FAMILIES`.
+A ConvLSTM is eight transitions ``W * y`` and a fixed tail of pointwise work. The paper's four cells differ only in the
+meaning of ``*``, so a kind of cell is one line of `CELLS`: the convolutions that ``*`` stands for, given the channels I
+of ``y``, the channels O of the cell, and the kernel Kx x Ky. To add a kind, add a line. Kinds with a number in their
+name, such as ``grouped-4``, are lines of `FAMILIES`.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from costmodel.describe.ops import Conv, Map, Pair, Scale, Shuffle
 from costmodel.describe.program import Program, Trace, Value, complement, sigmoid, tanh
@@ -32,7 +32,7 @@ class Gate(Protocol):
 
 
 def conv_lstm(gate: Gate, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
-    """Eq. (1): ConvLSTM without peepholes. States are H and C; the first one returned is the output."""
+    """Eq. (1): ConvLSTM without peepholes. Returns the states H, which is the output, and C."""
     I = sigmoid(gate("i", X, H))
     F = sigmoid(gate("f", X, H))
     J = tanh(gate("c", X, H))
@@ -52,7 +52,7 @@ def peephole(name: str, C: Value, per: Per) -> Value:
 def peephole_conv_lstm(gate: Gate, X: Value, H: Value, C: Value, per: Per = "element") -> tuple[Value, ...]:
     """Eq. (1) with the peepholes of Shi et al. (the paper's [17]): three products and three additions more.
 
-    W_ci, W_cf, W_co have one weight per element of C, as a Hadamard product says, or one per channel.
+    W_ci, W_cf, W_co have one weight per element of C, as in a Hadamard product, or one per channel.
     """
     I = sigmoid(gate("i", X, H) + peephole("ci", C, per))
     F = sigmoid(gate("f", X, H) + peephole("cf", C, per))
@@ -63,7 +63,7 @@ def peephole_conv_lstm(gate: Gate, X: Value, H: Value, C: Value, per: Per = "ele
 
 
 def channel_peephole_conv_lstm(gate: Gate, X: Value, H: Value, C: Value) -> tuple[Value, ...]:
-    """Peepholes with one weight per channel: translation invariant, and any frame size fits."""
+    """Peepholes with one weight per channel: translation invariant, for frames of any size."""
     return peephole_conv_lstm(gate, X, H, C, per="channel")
 
 
@@ -82,17 +82,13 @@ def conv_rnn(gate: Gate, X: Value, H: Value) -> tuple[Value, ...]:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """How a cell combines its transitions: ``step(gate, X, *states) -> states``, the first state being the output.
-
-    ``title`` is what reports call it, ``states`` names the states. ``training`` gives what TensorFlow's graph of this
-    recurrence has besides, for a state map.
-    """
+    """The combination of a cell's transitions."""
 
     name: str
-    step: Callable[..., tuple[Value, ...]]
-    states: tuple[str, ...]
-    training: Callable[[Map], Work] = lambda state: Work()
-    title: str = "convLSTM"
+    step: Callable[..., tuple[Value, ...]]  # step(gate, X, *states) -> states; the first state is the output
+    states: tuple[str, ...]  # names
+    training: Callable[[Map], Work] = lambda state: Work()  # events of TensorFlow's graph alone, for a state map
+    title: str = "convLSTM"  # the name in reports
 
 
 CONV_LSTM = Recurrence("convlstm", conv_lstm, ("h", "c"), lstm_loop)
@@ -108,7 +104,7 @@ RECURRENCES = {
 }
 
 
-# ---- what `*` means --------------------------------------------------------------------------------------------------
+# ---- meanings of `*` -------------------------------------------------------------------------------------------------
 
 CELLS: dict[str, Star] = {
     "standard": lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky)),),  # eq. (1)
@@ -122,8 +118,8 @@ CELLS: dict[str, Star] = {
 class Cell:
     """A recurrent cell: a name, the convolutions that its ``*`` stands for, and the recurrence around them.
 
-    With a ``rank`` r it is factorised (the paper's [10]): a gate is V * (U_x * X + U_h * H) + b, where ``*`` of U gives
-    r channels that the gates of one X and H share, and V is a 1x1 convolution.
+    With a ``rank`` r the cell is factorised (the paper's [10]): a gate is V * (U_x * X + U_h * H) + b. U has r output
+    channels and is shared by the gates that read the same X and H; V is a 1x1 convolution.
     """
 
     name: str
@@ -133,17 +129,17 @@ class Cell:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise InvalidInput(f"a cell's name is a word, not {self.name!r}")
+            raise InvalidInput(f"the name of a cell must be a word, not {self.name!r}")
         if not callable(self.star):
-            raise InvalidInput(f"`*` of a {self.name} cell is a function of I, O, Kx, Ky, not {self.star!r}")
+            raise InvalidInput(f'the `*` of cell "{self.name}" must be a function of I, O, Kx, Ky, not {self.star!r}')
         if not isinstance(self.recurrence, Recurrence):
-            raise InvalidInput(f"the recurrence of a {self.name} cell is a Recurrence, not {self.recurrence!r}")
+            raise InvalidInput(f'the recurrence of cell "{self.name}" must be a Recurrence, not {self.recurrence!r}')
         if self.rank is not None:
-            as_size(f"rank of a {self.name} cell", self.rank)
+            as_size(f'the rank of cell "{self.name}"', self.rank)
 
     @property
     def title(self) -> str:
-        """The name, and the recurrence where it is not the plain ConvLSTM."""
+        """The name, and the recurrence unless it is the plain ConvLSTM."""
         return self.name if self.recurrence is CONV_LSTM else f"{self.name} ({self.recurrence.name})"
 
     def transition(self, y: Value, out_channels: Size, kernel: Pair) -> "tuple[Conv | Shuffle, ...]":
@@ -157,17 +153,16 @@ class Cell:
             raise InvalidInput(
                 f'the `*` of cell "{self.name}" cannot be evaluated on symbols or arrays: {error}'
             ) from error
-        if not isinstance(chain, tuple) or not all(isinstance(part, Conv | Shuffle) for part in chain):
-            raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
-        convolutions = [part for part in chain if isinstance(part, Conv)]
-        if not convolutions:
-            raise InvalidInput(f"`*` of a {self.name} cell must be a tuple of convolutions, such as (Conv(...),)")
+        parts = chain if isinstance(chain, tuple) else ()
+        convolutions = [part for part in parts if isinstance(part, Conv)]
+        if not convolutions or not all(isinstance(part, Conv | Shuffle) for part in parts):
+            raise InvalidInput(f'the `*` of cell "{self.name}" must be a tuple of convolutions, such as (Conv(...),)')
         if any(conv.bias for conv in convolutions):
-            raise InvalidInput(f"`*` of a {self.name} cell has no bias: the recurrence adds it")
+            raise InvalidInput(f'the `*` of cell "{self.name}" must have no bias: the recurrence adds the bias')
         return chain
 
     def __call__(self, X: Value, out_channels: Size, kernel: Pair) -> Value:
-        """Record the cell in the trace of ``X``; returns its output."""
+        """Record the cell in the trace of ``X`` and return the output of the cell."""
         trace, hidden = X.trace, X.map.like(channels=out_channels)
         states = tuple(trace.state(name, hidden) for name in self.recurrence.states)
         first = len(trace.steps)
@@ -213,30 +208,39 @@ class Cell:
         return after[0]
 
 
-# Cells whose name ends in a number: of groups G, or a rank r.
-FAMILIES: dict[str, Callable[[int], Cell]] = {
-    "grouped-G": lambda G: Cell(f"grouped-{G}", lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky), groups=G),)),
-    "shuffled-G": lambda G: Cell(f"shuffled-{G}", lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky), groups=G), Shuffle(G))),
-    "low-rank-R": lambda R: Cell(f"low-rank-{R}", CELLS["standard"], rank=R),
+class Family(NamedTuple):
+    """Cells whose names end in a number."""
+
+    example: int  # the number of the cell that `costmodel check` takes
+    make: Callable[[int], Cell]
+
+
+# G is a number of groups, R a rank.
+FAMILIES = {
+    "grouped-G": Family(4, lambda G: Cell(f"grouped-{G}", lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky), groups=G),))),
+    "shuffled-G": Family(
+        4, lambda G: Cell(f"shuffled-{G}", lambda I, O, Kx, Ky: (Conv(O, (Kx, Ky), groups=G), Shuffle(G)))
+    ),
+    "low-rank-R": Family(32, lambda R: Cell(f"low-rank-{R}", CELLS["standard"], rank=R)),
 }
 
 
 def cell_names() -> tuple[str, ...]:
-    """What cells may be called; G and R stand for whole numbers."""
+    """The names of cells; G and R stand for whole numbers."""
     return (*CELLS, *FAMILIES)
 
 
 @cache
 def _of_a_family(name: str) -> Cell | None:
-    """The same `Cell` for the same name."""
-    family, _, number = name.rpartition("-")
-    made = next((make for known, make in FAMILIES.items() if known.rpartition("-")[0] == family), None)
+    """The cell of a name with a number; the same `Cell` for the same name, so that two compare equal."""
+    name, _, number = name.rpartition("-")
+    make = next((family.make for known, family in FAMILIES.items() if known.rpartition("-")[0] == name), None)
     usual = number.isascii() and number.isdecimal() and not number.startswith("0") and len(number) <= 18
-    return made(int(number)) if made and usual else None
+    return make(int(number)) if make and usual else None
 
 
 def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
-    """The cell of that name, or the given `Cell`; with another recurrence around it if one is named."""
+    """The cell of that name, or the given `Cell`, with ``recurrence`` around it if given; `InvalidInput` for others."""
     if recurrence is not None and (not isinstance(recurrence, str) or recurrence not in RECURRENCES):
         raise InvalidInput(f"unknown recurrence {recurrence!r}: one of {', '.join(RECURRENCES)}")
     if not isinstance(kind, Cell):
@@ -246,16 +250,14 @@ def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
         kind = known
     known = _known(kind.name)
     if known is not None and (known.star is not kind.star or known.rank != kind.rank):
-        raise InvalidInput(
-            f"{kind.name!r} is the name of another cell: choose one that is not {', '.join(cell_names())}"
-        )
+        raise InvalidInput(f"{kind.name!r} is the name of another cell: choose another name")
     if RECURRENCES.get(kind.recurrence.name, kind.recurrence) is not kind.recurrence:
-        raise InvalidInput(f"{kind.recurrence.name!r} is the name of another recurrence: not {', '.join(RECURRENCES)}")
+        raise InvalidInput(f"{kind.recurrence.name!r} is the name of another recurrence: choose another name")
     return kind if recurrence is None else replace(kind, recurrence=RECURRENCES[recurrence])
 
 
 def is_cell(name: str) -> bool:
-    """Whether a cell has that name."""
+    """True if a cell has that name."""
     return _known(name) is not None
 
 
@@ -264,7 +266,7 @@ def _known(name: str) -> Cell | None:
 
 
 def find_cells(kinds: "str | Cell | Iterable[str | Cell] | None", recurrence: str | None = None) -> list[Cell]:
-    """Cells, each once; without ``kinds``, all of `CELLS`."""
+    """Cells, each once; without ``kinds``, all of `CELLS`. `InvalidInput` where two cells share a name."""
     given = CELLS if kinds is None else [kinds] if isinstance(kinds, str | Cell) else kinds
     cells = list(dict.fromkeys(find_cell(kind, recurrence) for kind in given))
     if not cells:
@@ -288,7 +290,8 @@ def describe_cell(
 
     ``kernel``: ``K`` or ``(Kx, Ky)``; ``channels``: ``I = O`` or ``(I, O)``; ``size``: ``(Dx, Dy)``, rows and columns
     of the feature map. Sizes are ints, sympy symbols, or numpy arrays of 64-bit ints that broadcast (unguarded against
-    overflow: `sweep` guards). ``recurrence``: a name of `RECURRENCES`; ``itemsize``: bytes per number.
+    overflow: `sweep` guards). ``recurrence``: a name of `RECURRENCES`; ``itemsize``: bytes per number. `InvalidInput`
+    for unknown names and for sizes that the cell does not allow.
 
     >>> import costmodel
     >>> costmodel.cell("sep", kernel=5, channels=64, size=(32, 32)).parameters   # 8*(5*5*64 + 64*64) + 4*64

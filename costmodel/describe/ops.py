@@ -1,8 +1,8 @@
 """The operations that networks are made of: the shape and the cost of one step.
 
-Every operation is a frozen record with two methods: ``output(*inputs)`` gives the map it makes and refuses what it
-cannot do; ``cost(*inputs)`` gives what that takes. The paper's letters stand where its formulas stand: a kernel is
-``Kx`` rows by ``Ky`` columns on a map of ``Dx`` rows by ``Dy`` columns (W^h, the vertical part, is Kx x 1).
+Every operation is a frozen record with two methods: ``output(*inputs)`` returns the resulting map, or raises
+`InvalidInput` for maps that do not fit; ``cost(*inputs)`` returns the cost. Letters are the paper's: a kernel has
+``Kx`` rows and ``Ky`` columns, a map ``Dx`` rows and ``Dy`` columns (W^h, the vertical part, is Kx x 1).
 """
 
 from dataclasses import dataclass
@@ -43,11 +43,11 @@ class Map:
         return self.elements * self.itemsize
 
     def same_as(self, other: "Map") -> bool:
-        """Whether all sides are equal (at every point of a grid)."""
+        """True if channels, rows and columns are equal (at every point of a grid)."""
         return all(same(getattr(self, side), getattr(other, side)) for side in ("channels", "rows", "columns"))
 
     def like(self, *, channels: Size = None, rows: Size = None, columns: Size = None) -> "Map":
-        """A map with other sides; what is not given stays."""
+        """A map with other sides; the sides that are not given stay."""
         return Map(
             self.channels if channels is None else channels,
             self.rows if rows is None else rows,
@@ -60,26 +60,26 @@ class Map:
 
 
 def _cost(
-    work: dict[Event, Size], out: Map, *inputs: Map, parameters: Size = 0, constants: Size = 0, kernels: Size = 0
+    work: dict[Event, Size], out: Map, *inputs: Map, parameters: Size = 0, constants: Size = 0, conv_weights: Size = 0
 ) -> Cost:
     """One kernel that reads its inputs, parameters and constants once and writes its output once."""
     read = sum(i.bytes for i in inputs) + (parameters + constants) * out.itemsize
-    return Cost(Work(work), parameters, read, out.bytes, 1, kernels)
+    return Cost(Work(work), parameters, read, out.bytes, 1, conv_weights)
 
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution with ``Kx x Ky`` kernels; ``groups = in = out channels`` is the depthwise one.
+    """Convolution with ``Kx x Ky`` kernels; ``groups = in = out channels`` makes a depthwise convolution.
 
-    ``padding``: ``"same"`` keeps ceil(n / stride) outputs and puts an odd zero after the map (TensorFlow's SAME and
-    torch's "same" agree on that); a whole number is that many zeros on every side.
+    With the padding ``"same"`` a side of n has ceil(n / stride) outputs; an odd zero comes after the map, as in
+    TensorFlow's SAME and torch's "same".
     """
 
     out_channels: Size
     kernel: Pair
     stride: int = 1
     dilation: int = 1
-    padding: int | Literal["same"] = "same"
+    padding: int | Literal["same"] = "same"  # an int: zeros on every side
     groups: Size = 1
     bias: bool = False
 
@@ -95,7 +95,7 @@ class Conv:
         if self.padding != "same" and (not isinstance(self.padding, int) or self.padding < 0):
             raise InvalidInput(f'padding must be "same" or a whole number from 0, not {self.padding!r}')
 
-    def totals(self, x: Map) -> Pair:
+    def total_padding(self, x: Map) -> Pair:
         """Zeros added along rows and along columns, before and after together."""
         return self._total(x.rows, self.kernel[0]), self._total(x.columns, self.kernel[1])
 
@@ -133,9 +133,9 @@ class Conv:
         if self.bias:
             work[Event.BIAS] = out.elements
         biases = self.out_channels if self.bias else 0
-        cost = _cost(work, out, x, parameters=weights + biases, kernels=weights)
-        # An odd total cannot be split evenly: the map is first copied into a padded one. Odd kernels never need it.
-        rows, columns = self.totals(x)
+        cost = _cost(work, out, x, parameters=weights + biases, conv_weights=weights)
+        # An odd total cannot be split evenly: the map is first copied into a padded map. Odd kernels need no copy.
+        rows, columns = self.total_padding(x)
         odd = 1 - (1 - rows % 2) * (1 - columns % 2)
         if same(odd, 0):
             return cost
@@ -147,8 +147,8 @@ class Conv:
 
 @dataclass(frozen=True)
 class TransposedConv:
-    """Transposed convolution: every input adds its ``kernel`` of weights to the outputs it reaches; a side of n becomes
-    (n - 1) stride - 2 padding + side of the kernel + output padding."""
+    """Transposed convolution: every input adds a ``kernel`` of weights, scaled by the input, to the output. A side of n
+    becomes (n - 1) stride - 2 padding + side of the kernel + output padding."""
 
     out_channels: Size
     kernel: Pair
@@ -180,12 +180,12 @@ class TransposedConv:
         out, weights = self.output(x), self.weights(x)
         work = {Event.MAC: weights * x.positions} | ({Event.BIAS: out.elements} if self.bias else {})
         biases = self.out_channels if self.bias else 0
-        return _cost(work, out, x, parameters=weights + biases, kernels=weights)
+        return _cost(work, out, x, parameters=weights + biases, conv_weights=weights)
 
 
 @dataclass(frozen=True)
 class Concat:
-    """Maps side by side along their channels."""
+    """Concatenation of maps along their channels."""
 
     def output(self, *maps: Map) -> Map:
         first = maps[0]
@@ -201,8 +201,8 @@ class Concat:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalisation with fixed statistics: per channel a scale, a shift and two that are not learned. ``eps`` is
-    added to the variance."""
+    """Batch normalisation with fixed statistics: per channel a learned scale and shift, a mean and a variance. ``eps``
+    is added to the variance."""
 
     eps: float = 1e-5
 
@@ -266,7 +266,7 @@ class Complement:
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Channel shuffle (ShuffleNet): channel ``i`` of group ``g`` becomes channel ``g`` of group ``i``; data moves."""
+    """Channel shuffle (ShuffleNet): channel ``i`` of group ``g`` becomes channel ``g`` of group ``i``."""
 
     groups: Size
 
@@ -283,7 +283,7 @@ class Shuffle:
 
 @dataclass(frozen=True)
 class Scale:
-    """Hadamard product with a learned map: one weight per element, or one per channel."""
+    """Hadamard product with learned weights, one per element or one per channel."""
 
     per: Literal["element", "channel"]
 
@@ -314,7 +314,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Pool:
-    """Maximum (``Event.MAX_POOL``) or mean (``Event.AVERAGE_POOL``) over ``window``, every ``stride``, after zeros."""
+    """Maximum (``Event.MAX_POOL``) or mean (``Event.AVERAGE_POOL``) over windows; ``padding`` zeros on every side."""
 
     function: Event
     window: Pair

@@ -1,4 +1,4 @@
-"""A network as data: the straight-line program that tracing its description leaves behind."""
+"""A network as data: the straight-line program that the trace of its description records."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True)
 class State:
-    """What is carried from frame to frame: ``before`` is read, ``after`` is kept for the next frame."""
+    """A map that is carried from frame to frame: ``before`` is read, ``after`` is kept for the next frame."""
 
     before: Value
     after: Value
@@ -70,20 +70,15 @@ class State:
 
 @dataclass(frozen=True)
 class Program:
-    """One frame through a network, batch 1.
-
-    ``training`` is what the training graph that the network was counted on has besides (initialisers, moving
-    averages, ...), as ``(layer, work)``: events that no running module shows. ``recurrences`` names the recurrence of
-    each cell inside, as ``(layer, name)``.
-    """
+    """One frame through a network, batch 1."""
 
     name: str
     inputs: tuple[Value, ...]
     states: tuple[State, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Value, ...]
-    training: tuple[tuple[str, Work], ...]
-    recurrences: tuple[tuple[str, str], ...] = ()
+    training: tuple[tuple[str, Work], ...]  # (layer, work) of a training graph alone: initialisers, moving averages
+    recurrences: tuple[tuple[str, str], ...] = ()  # (layer, name of the recurrence) of each cell
 
     def __repr__(self) -> str:
         first = self.inputs[0]
@@ -93,8 +88,8 @@ class Program:
 
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
-        """The steps as operations, batch 1, as a `Count` of a running module has them; ``path`` is the step's name,
-        which is that of its module in `build`. Training-graph events are no operations."""
+        """The steps as operations, batch 1, as in a `Count` of a module; ``path`` is the name of the step, which is the
+        name of its module in `build`. Events of the training graph are no operations."""
         return tuple(
             Operation(
                 type(step.op).__name__.lower(),
@@ -121,9 +116,9 @@ class Program:
 
     @cached_property
     def memory(self) -> int:
-        """Bytes that one frame needs at once, batch 1, in inference: the parameters, and at the fullest step the maps
-        that are still read after it, with the frame and the states before and after it. Without workspaces of kernels
-        and what an allocator rounds up. Sizes must be whole numbers.
+        """Bytes that inference needs at once, batch 1: the parameters, and at the fullest step the frame, the states
+        and the maps that later steps still read. Without workspaces of kernels and the rounding of an allocator. Sizes
+        must be whole numbers.
         """
         kept = {v.name for v in (*self.inputs, *self.outputs)} | {s.before.name for s in self.states}
         kept |= {state.after.name for state in self.states}
@@ -141,13 +136,13 @@ class Program:
     @property
     def cells(self) -> list[tuple[Pair, Pair]]:
         """The channels (in, out) and the map (rows, columns) of each recurrent cell."""
-        found = []
+        sizes = []
         for layer, _ in self.recurrences:
             within = f"{layer}." if layer else ""
             x = next(s.inputs[0] for s in self.steps if s.name.startswith(f"{within}x"))  # W_x. * X
             state = next(s.before for s in self.states if s.before.name.startswith(within))
-            found.append(((x.map.channels, state.map.channels), (x.map.rows, x.map.columns)))
-        return found
+            sizes.append(((x.map.channels, state.map.channels), (x.map.rows, x.map.columns)))
+        return sizes
 
     @cached_property
     def layers(self) -> dict[str, Cost]:
@@ -209,7 +204,7 @@ class Trace:
         return value
 
     def state(self, name: str, shape: Map) -> Value:
-        """A map that the previous frame left, zeros before the first; say with ``carry`` what the next one gets."""
+        """A map that the previous frame left, zeros before the first frame; `carry` sets the map for the next frame."""
         return self._value(name, shape)
 
     def carry(self, before: Value, after: Value) -> None:
@@ -223,12 +218,12 @@ class Trace:
         return output
 
     def _shared(self, shape: Map) -> Map:
-        """The first map with these very sides, so that a grid computes what follows from them once."""
+        """The first map with the same sides, so that a grid computes its elements and bytes once."""
         return self._maps.setdefault((id(shape.channels), id(shape.rows), id(shape.columns), shape.itemsize), shape)
 
     @property
     def layer(self) -> str:
-        """Where the description is now."""
+        """The layer that the description is in."""
         return ".".join(self._scope)
 
     def training(self, work: Work) -> None:
@@ -236,7 +231,7 @@ class Trace:
         self._training.append((self.layer, work))
 
     def program(self, name: str, *outputs: Value) -> Program:
-        """Finish: the trace forgets what it recorded, or values and trace would keep each other's arrays alive."""
+        """The recorded program. The trace is emptied: values and trace would keep each other's arrays alive."""
         result = Program(
             name,
             tuple(self._inputs),

@@ -1,4 +1,4 @@
-"""What tables are about: every chosen network of the catalogue with every chosen cell, under the paper's names."""
+"""The rows of tables: every chosen network of the catalogue with every chosen cell, under the paper's names."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from costmodel.work.size import int_pair
 
 @dataclass(frozen=True)
 class Entry:
-    """A described network and how it came about: with which cells, for frames of which size, for how many classes."""
+    """A described network and the settings of its description."""
 
     model: str
-    cell: Cell | None
-    sites: Mapping[str, Cell]
+    cell: Cell | None  # None: the network has no recurrent cells
+    sites: Mapping[str, Cell]  # sites with another cell
     program: Program
     size: tuple[int, int]
     classes: int
@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def base(self) -> str:
-        """What percentages are of: the same network with standard cells, or the one that a variant is of."""
+        """The approach that percentages refer to: this network with standard cells, or the base of a variant."""
         network = NETWORKS.get(self.model)
         if network is not None and network.family and network.base:
             return approach(network.base, None)
@@ -44,9 +44,9 @@ class Entry:
 def approach(
     model: str | None, cell: str | None, recurrence: str = CONV_LSTM.name, sites: Mapping[str, str] | None = None
 ) -> str:
-    """The paper's name of a row: the cell unless it is standard, the network; in brackets, what the paper has not.
+    """The paper's name of a row: the cell, unless standard, and the network; in brackets, settings outside the paper.
 
-    Without a network, of a single cell: ``sep cell``.
+    A single cell, without a network: ``sep cell``.
     """
     if model is None:
         name = f"{cell} cell"
@@ -67,8 +67,8 @@ def entries(
     options: Mapping[str, Any] = MappingProxyType({}),
     **settings: Any,
 ) -> dict[str, Entry]:
-    """The rows by approach, in the paper's order; a network that others extend comes with them. ``options`` go to the
-    networks that have them."""
+    """The rows by approach, in the paper's order; the base of a chosen network comes first. ``options`` go to the
+    networks that have them, ``settings`` to `describe_network`. `InvalidInput` for unknown names."""
     wanted = find_networks(models)
     known = {site: None for model in wanted for site in find_network(model).sites}
     for site in sites or {}:

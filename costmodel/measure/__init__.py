@@ -1,1 +1,1 @@
-"""What a description costs for real: timed in fresh processes."""
+"""The timing of descriptions in fresh processes."""

@@ -1,6 +1,6 @@
-"""The fresh process that times one subject: told what to do over a pipe, ends when the pipe does.
+"""The fresh process that times one subject: commands arrive over a pipe, and the process ends when the pipe closes.
 
-``python -m costmodel.measure.child FD`` with the environment of `host.ENVIRONMENT`; the runner starts it.
+The runner starts ``python -m costmodel.measure.child FD`` with the environment of `host.ENVIRONMENT`.
 """
 
 import ctypes
@@ -21,12 +21,12 @@ from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state
 from costmodel.measure.workload import Timed, deviation, expected, flush_buffer
 
-# A sample lasts at least this long, or is a mean over so many calls: shorter ones measure the timer and the scheduler.
+# Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.05
 
 
 def serve(pipe: Connection) -> None:
-    """Answer the runner: prepare a subject; compare its results with the reference, or time turns and report."""
+    """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns."""
     pipe.send("here")
     program, how, cpus, verify = pipe.recv()
     if how.threads is not None:
@@ -54,7 +54,7 @@ def serve(pipe: Connection) -> None:
     faults, system, cold = 0, 0.0, True
     while pipe.recv() == "turn":
         if calls > 1 or cold:
-            timed.step()  # another subject's data is in the caches, or ours has waited long; one call brings it back
+            timed.step()  # the caches hold other subjects' data; one call refills the caches
             cold = False
         used = resource.getrusage(resource.RUSAGE_SELF)
         seconds = clock(timed.step, calls)
@@ -67,17 +67,17 @@ def serve(pipe: Connection) -> None:
         "system_seconds": round(system, 6),
     }
     if on_gpu:
-        spare = 0 if buffer is None else buffer.nbytes  # ours, not the subject's
+        spare = 0 if buffer is None else buffer.nbytes  # not the subject's memory
         result |= {"gpu_after": gpu_state(uuid=uuid), "peak_gpu_memory": torch.cuda.max_memory_allocated() - spare}
     pipe.send(result)
 
 
 def peak() -> int:
-    """The most bytes of memory that this process held at once."""
+    """Peak memory of this process, in bytes."""
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
-    if found:
-        return 1024 * int(found[1])
+    match = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    if match:
+        return 1024 * int(match[1])
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 
@@ -100,4 +100,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    os._exit(0)  # torch takes its time to leave
+    os._exit(0)  # torch is slow to shut down

@@ -1,6 +1,6 @@
-"""Clocks: seconds per call of a step, by the wall or by CUDA events.
+"""Clocks: seconds per call of a step, by the wall clock or by CUDA events.
 
-What a clock needs of the world (the time, the CUDA runtime) is handed in, so that its logic is tested with fakes.
+The time and the CUDA runtime are arguments, so that tests can pass fakes.
 """
 
 import time
@@ -11,13 +11,13 @@ Step = Callable[[], object]
 
 
 class Clock(Protocol):
-    """``clock(step, calls)`` runs a step that often, back to back, and gives the mean seconds of a call."""
+    """``clock(step, calls)`` runs a step ``calls`` times, back to back, and returns the mean seconds per call."""
 
     def __call__(self, step: Step, calls: int) -> float: ...
 
 
 class WallClock:
-    """Wall-clock seconds, for what is finished when it returns."""
+    """Wall-clock seconds, for steps whose work is finished when the step returns."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self.now = now
@@ -32,8 +32,8 @@ class WallClock:
 class CudaClock:
     """Seconds between two CUDA events on the current stream around each call, each call on an idle GPU.
 
-    ``flush`` empties the L2 cache before every call; the events are read after synchronising. ``cuda`` is
-    ``torch.cuda`` or something that acts like it.
+    ``flush`` empties the L2 cache before every call; the events are read after synchronising. ``cuda``: ``torch.cuda``,
+    or a fake. `RuntimeError` where the events contradict the wall clock.
     """
 
     # Events tick in half microseconds, and the two clocks need not run at quite the same rate.
@@ -67,8 +67,8 @@ class CudaClock:
 
 
 def settle(clock: Clock, step: Step, *, least: int = 3, most: int = 20, seconds: float = 10.0) -> list[float]:
-    """Warm up: call until the last three times are within 5 %, at least ``least`` calls (the first one compiles), at
-    most ``most``, and no more than about ``seconds`` after the first one; the seconds of each call."""
+    """Warm up until the last three calls agree within 5 %; returns the seconds of each call. ``least`` calls follow the
+    first call, which may compile; ``most`` calls in all, or about ``seconds`` seconds, end the warm-up."""
     times = [clock(step, 1)]
     while len(times) < least + 1 or (
         len(times) < most and sum(times[1:]) < seconds and max(times[-3:]) > 1.05 * min(times[-3:])

@@ -12,8 +12,8 @@ from typing import Any
 from costmodel.errors import InvalidInput
 from costmodel.profiles.records import Gpu, GpuState, Host
 
-# Large blocks stay in the process: otherwise glibc returns them to the kernel after every layer, and the page faults
-# of getting them back are most of the time of a memory-bound step, differently in every process.
+# Large blocks stay in the process: otherwise glibc returns blocks to the kernel after every layer, and page faults take
+# most of the time of a memory-bound step, differently in every process.
 ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
@@ -23,7 +23,7 @@ ENVIRONMENT = {
 }
 
 
-# What would change how a child computes or gets memory, and would not show in the file.
+# Variables that change how a child computes or allocates memory; profiles do not record them.
 NOT_INHERITED = (
     *("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_"),
     *("PYTORCH_", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED"),
@@ -49,7 +49,7 @@ def host(device: str) -> Host:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the operating system has it."""
+    """The name of the processor, from the operating system."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -76,7 +76,7 @@ def physical_memory() -> int:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this runs from, marked where it was changed; None elsewhere."""
+    """The commit of the checkout, marked ``-dirty`` where files were changed; None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
@@ -88,11 +88,12 @@ def _commit() -> str | None:
 
 
 def require_gpu() -> None:
+    """Raise `InvalidInput` where torch cannot use an NVIDIA GPU."""
     import torch
 
     if not torch.cuda.is_available():
         built = "" if torch.version.cuda else f": torch {torch.__version__} was built without CUDA"
-        raise InvalidInput(f"cuda: no NVIDIA GPU here that torch can use{built}")
+        raise InvalidInput(f"device cuda: torch finds no NVIDIA GPU{built}")
 
 
 def _gpu() -> Gpu:
@@ -111,7 +112,7 @@ def _gpu() -> Gpu:
 
 
 def _nvml() -> Any:
-    """NVML, started; None where it is not to be had."""
+    """NVML, initialised; None where NVML is not available."""
     try:
         import pynvml
     except ImportError:
@@ -129,7 +130,7 @@ def _driver() -> str | None:
 
 
 def gpu_state(nvml: Any = None, uuid: str | None = None) -> GpuState | None:
-    """Clocks, power, temperature and throttle reasons now; None without NVML. ``uuid`` as torch tells it."""
+    """Clocks, power, temperature and throttle reasons now; None without NVML. ``uuid``: from torch's properties."""
     nvml = nvml or _nvml()
     if nvml is None:
         return None
@@ -137,7 +138,7 @@ def gpu_state(nvml: Any = None, uuid: str | None = None) -> GpuState | None:
     def ask(question: Callable[..., int], *details: Any) -> int | None:
         try:
             return question(*details)
-        except nvml.NVMLError:  # not every card tells everything
+        except nvml.NVMLError:  # not every card reports every value
             return None
 
     handle: Any = ask(
@@ -150,13 +151,13 @@ def gpu_state(nvml: Any = None, uuid: str | None = None) -> GpuState | None:
     return GpuState(
         sm_mhz=ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
         memory_mhz=ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
-        power_w=None if power is None else power / 1e3,  # NVML says milliwatts
+        power_w=None if power is None else power / 1e3,  # from milliwatts
         temperature_c=ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
         throttle=None if reasons is None else tuple(word for bit, word in THROTTLE.items() if reasons & bit),
     )
 
 
-# nvml.h, nvmlClocksThrottleReasons; "idle" is none.
+# Bits of nvmlClocksThrottleReasons in nvml.h; "idle" is not a reason.
 THROTTLE = {
     0x2: "application clocks",
     0x4: "power cap",

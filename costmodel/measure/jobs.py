@@ -1,4 +1,4 @@
-"""What to time: jobs, the groups of them that are timed together, and whether a machine can hold them."""
+"""Jobs to time, the groups of jobs that are timed together, and a check that a machine can hold the jobs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure.host import cores
 from costmodel.profiles.records import Clock, Settings, Subject
 
-TORCH_BYTES = 400_000_000  # that a process holds for torch alone
+TORCH_BYTES = 400_000_000  # that torch alone takes in a process
 
 
 class JobFailed(MeasuringFailed):
-    """As `MeasuringFailed`, with the job that is to blame."""
+    """`MeasuringFailed` for one ``job``."""
 
     def __init__(self, job: "Job", message: str) -> None:
         super().__init__(f"{job.subject.title}, {job.how.title}: {message}")
@@ -37,14 +37,14 @@ class Job:
 
     @property
     def memory(self) -> int:
-        """Bytes that its process needs at least."""
+        """Bytes of memory that the process needs at least."""
         per_item = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[self.how.dtype or "float32"]
         window = (self.how.frames - 1) * sum(int(value.map.bytes) for value in self.program.inputs)
         return TORCH_BYTES + (self.program.memory + window) * per_item // 4 * self.how.batch
 
 
 def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
-    """Jobs that differ in their cell alone are interleaved, where bytes of memory allow."""
+    """Groups of jobs to interleave: jobs that differ in the cell alone, where ``memory`` bytes hold all of them."""
     together: dict[tuple[Subject, Settings], list[Job]] = {}
     for job in jobs:
         together.setdefault((job.subject.standard, job.how), []).append(job)
@@ -56,7 +56,7 @@ def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
 
 
 def check_possible(jobs: Iterable[Job], memory: int) -> None:
-    """Refuse before anything starts what bytes of memory cannot hold, or threads that are not there."""
+    """Raise `InvalidInput` for jobs that need more than ``memory`` bytes, or more threads than there are cores."""
     for job in jobs:
         if job.memory > memory:
             raise InvalidInput(
@@ -64,4 +64,4 @@ def check_possible(jobs: Iterable[Job], memory: int) -> None:
                 f"this {'machine' if job.how.device == 'cpu' else 'GPU'} has {memory / 1e9:,.1f} GB"
             )
         if job.how.threads is not None and job.how.threads > len(cores()):
-            raise InvalidInput(f"{job.how.threads} threads: this process may use {len(cores())} cores")
+            raise InvalidInput(f"threads is {job.how.threads}, but this process may use {len(cores())} cores")

@@ -1,4 +1,4 @@
-"""The jobs that names in the catalogue stand for, and timing them into a profile."""
+"""Jobs for names in the catalogue, and the timing of jobs into a profile."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,7 +35,8 @@ def settings_grid(
     cuda_graph: bool | Sequence[bool] = False,
     flush: bool = True,
 ) -> list[Settings]:
-    """Every combination of the given settings; see `Settings`. ``threads``: of a CPU; all cores without it."""
+    """Every combination of the given settings; see `Settings`. ``threads``: of a CPU, by default all cores.
+    `InvalidInput` for unknown values, and for settings of another device."""
     words = {"device": device, "dtype": dtype, "memory_format": memory_format, "implementation": implementation}
     for what, given in words.items():
         allowed = options(what)
@@ -45,24 +46,24 @@ def settings_grid(
     chosen: dict[str, Sequence[Any]] = {what: _several(given) for what, given in words.items()}
     if device == "cuda":
         if threads is not None:
-            raise InvalidInput("threads are for cpu")
+            raise InvalidInput("threads needs device cpu")
         chosen |= {"tf32": _several(tf32), "cuda_graph": _several(cuda_graph), "flush": [flush]}
     else:
         if any((*_several(tf32), *_several(cuda_graph))) or not flush:
-            raise InvalidInput("tf32, cuda_graph and flush are for cuda")
+            raise InvalidInput("tf32, cuda_graph and flush need device cuda")
         chosen["threads"] = [as_size("threads", n) for n in _several(len(cores()) if threads is None else threads)]
     same = {"batch": as_size("batch", batch), "frames": as_size("frames", frames)}
     every = [
         Settings.model_validate(same | dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())
     ]
-    found = [how for how in every if how.dtype == "float32" or not how.tf32]
-    if not found:
-        raise InvalidInput("tf32 is a way to multiply float32")
-    return found
+    possible = [how for how in every if how.dtype == "float32" or not how.tf32]
+    if not possible:
+        raise InvalidInput("tf32 needs dtype float32")
+    return possible
 
 
 def options(field: str) -> tuple[str, ...]:
-    """The words that a field of `Settings` may have."""
+    """The values that a field of `Settings` allows."""
     annotation = Settings.model_fields[field].annotation
     alternatives = [annotation, *get_args(annotation)]  # Literal[...], or that or None
     return next(get_args(each) for each in alternatives if get_origin(each) is Literal)
@@ -84,14 +85,14 @@ def choose(
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
 ) -> list[Job]:
-    """Jobs to time: with ``cells`` alone, single cells of every kernel and ``channels`` on maps of 128x256; else the
-    networks (all that are listed, without ``models``), as described, without their training heads, for frames and
-    classes that they were published with unless others are given. Each once."""
+    """Jobs to time, each once. With ``cells`` alone: single cells of every kernel and ``channels`` on maps of 128x256.
+    Else: networks (by default all), without training heads, with the published frame size and classes unless ``size``
+    and ``classes`` are given. `InvalidInput` for unknown names."""
     jobs: list[Job] = []
     wanted = find_networks(models)
     if models is None and cells is not None:
         if sites:
-            raise InvalidInput("sites are of networks: name models, too")
+            raise InvalidInput("sites need networks: give models, too")
         area = int_pair("size", (128, 256) if size is None else size)
         for how, sides, widths, cell in product(hows, kernels, channels, find_cells(cells, recurrence)):
             where: dict[str, Any] = {"kernel": int_pair("kernel", sides), "size": area}
@@ -101,11 +102,11 @@ def choose(
         settings: dict[str, Any] = {"size": size, "classes": classes}
         for sides in kernels:
             settings["kernel"] = int_pair("kernel", sides)
-            found = entries(wanted, cells, sites=sites, recurrence=recurrence, heads=False, **settings).values()
+            networks = entries(wanted, cells, sites=sites, recurrence=recurrence, heads=False, **settings).values()
             jobs += [
                 Job(Subject.of_network(entry, settings["kernel"]), how, entry.program)
-                for how, entry in product(hows, found)
-                if entry.model in wanted  # not what they extend, which tables show beside them
+                for how, entry in product(hows, networks)
+                if entry.model in wanted  # without the base networks, which tables show, too
             ]
     return list({job.key: job for job in jobs}.values())
 
@@ -126,11 +127,10 @@ def record(
 ) -> Profile:
     """Time jobs into a profile, which is saved to ``path`` after every block.
 
-    A file that is there already is continued: with ``resume`` the processes that its runs lack are added, with
-    ``replace`` they are measured anew (the old ones stay until there are as many new ones), and without either a run
-    that it has is refused. ``latest`` gets the profile after every block, so an interrupt loses nothing that was
-    measured. The other arguments are those of `Runner`. `MeasuringFailed` at the end names the jobs that could not be
-    timed.
+    An existing file is continued: ``resume`` adds the processes that its runs lack; ``replace`` measures the runs again
+    (old processes stay until there are as many new ones); without either, a run that the file already has is refused
+    (`InvalidInput`). ``latest`` gets the profile after every block, so an interrupt loses nothing that was measured.
+    The other arguments are those of `Runner`. `MeasuringFailed` at the end names the jobs that could not be timed.
     """
     on_gpu = any(job.how.device == "cuda" for job in jobs)
     if on_gpu:
@@ -141,15 +141,15 @@ def record(
     with locked(path) if path else nullcontext():
         result = load(path) if path and path.exists() else Profile(host=here)
         if differences := here.differences(result.host):
-            raise InvalidInput(f"{path} was recorded elsewhere: {'; '.join(differences)}")
-        there = [job for job in jobs if job.key in result.by_key]
-        if there and not (resume or replace):
+            raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}")
+        recorded = [job for job in jobs if job.key in result.by_key]
+        if recorded and not (resume or replace):
             raise InvalidInput(
-                f"{path} has {len(there)} of these runs already, such as {there[0].subject.title}: "
-                "resume=True adds what they lack, replace=True measures them again"
+                f"{path} already has {len(recorded)} of these runs, such as {recorded[0].subject.title}: "
+                "resume=True adds missing processes, replace=True measures the runs again"
             )
         result = result.model_copy(update={"host": result.host.merged(here)})
-        measured = {job: result.by_key[job.key].processes if resume and job in there else () for job in jobs}
+        measured = {job: result.by_key[job.key].processes if resume and job in recorded else () for job in jobs}
 
         def keep(processes: Mapping[Job, Process]) -> None:
             nonlocal result
@@ -163,7 +163,7 @@ def record(
                 result.save(path)
             latest(result)
 
-        # A group takes turns as a whole, so what one of its runs lacks is measured for all of them.
+        # A group is interleaved as a whole: a process that one run lacks is measured for all runs of the group.
         work = [(group, min(len(measured[job]) for job in group)) for group in groups(jobs, memory)]
 
         def settled(group: Sequence[Job]) -> bool:
@@ -209,15 +209,15 @@ def profile(
     rounds: int = ROUNDS,
     budget: float | None = None,
 ) -> Profile:
-    """Time single cells (``cells`` alone) or networks in fresh processes, interleaved; raw seconds per call.
+    """Time single cells (``cells`` alone) or networks in fresh, interleaved processes; samples are seconds per call.
 
     ``device`` to ``flush`` are the settings; with several values, such as ``memory_format=["contiguous",
-    "channels_last"]``, every combination is timed. ``threads``: of a CPU; all cores without it. ``frames``: 1 carries
-    the state from call to call, more recompute a window from zeros. ``tf32``, ``cuda_graph`` and ``flush`` (of the L2
-    cache before every call) are for ``device="cuda"``. ``out``: a name or a file that grows with every block; see
-    `record` for ``resume`` and ``replace``. ``processes``: of each subject; without it 5, and up to 12 where
-    percentages are not stable by then and ten minutes are not over. ``budget``: a time limit in seconds instead. Needs
-    POSIX.
+    "channels_last"]``, every combination is timed. ``threads``: of a CPU, by default all cores. ``frames``: 1 carries
+    the state from call to call, T > 1 recomputes a window of T frames from zeros. ``tf32``, ``cuda_graph`` and
+    ``flush`` (of the L2 cache before every call) need ``device="cuda"``. ``out``: a name or a file that grows with
+    every block; see `record` for ``resume``, ``replace`` and errors. ``processes``: of each subject; by default 5, and
+    up to 12 while percentages are not stable, within ten minutes. ``budget``: a time limit in seconds instead of a
+    number of processes. Needs POSIX.
 
     >>> import costmodel
     >>> seen = costmodel.profile(cells=["depth"], channels=[4], size=(5, 6), processes=1, rounds=2)

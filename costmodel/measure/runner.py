@@ -1,8 +1,8 @@
-"""Timing under the contract: fresh child processes, subjects interleaved, raw samples kept as they come.
+"""Timing in fresh child processes: subjects are interleaved, and all raw samples are kept.
 
-A *group* is the subjects whose ratios matter: their processes are alive together and interleaved (A B C, A B C, ...),
-so that drift of the machine hits all of them alike. A *block* is one such set of fresh processes, from start to end;
-every group gets several blocks, spread over the whole run.
+A *group* is a set of subjects whose ratios matter: their processes are alive together and interleaved (A B C, A B C,
+...), so that drift of the machine affects all subjects alike. A *block* is one set of fresh processes of a group, from
+start to end; every group gets several blocks, spread over the whole run.
 """
 
 import math
@@ -22,17 +22,17 @@ from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.worker import ChildWorker, OutOfTime, Worker
 from costmodel.profiles.records import Process
 
-PROCESSES = 5  # of each subject; and for groups that are not settled then,
-MOST_PROCESSES = 12  # up to so many,
-MORE_SECONDS = 600  # while the whole takes no longer than this
+PROCESSES = 5  # of each subject
+MOST_PROCESSES = 12  # of each subject in groups that are not settled before,
+MORE_SECONDS = 600  # as long as the whole run takes less than this
 ROUNDS = 5  # of a block
 FEWEST_ROUNDS = 3
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until what is inside is done."""
-    if threading.current_thread() is not threading.main_thread():  # Ctrl-C is for that one
+    """Delay Ctrl-C until the block inside is done."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread gets Ctrl-C
         yield
         return
     noted: list[int] = []
@@ -47,28 +47,23 @@ def _uninterrupted() -> Iterator[None]:
 
 @dataclass
 class Runner:
-    """Times jobs; ``keep`` gets the processes of every block when it ends, however it ends.
+    """Times jobs, block by block."""
 
-    Every group gets ``processes`` blocks, and up to ``most`` while it is not ``settled``. ``budget``: seconds from now
-    on; the number of blocks and of rounds in each follows from it. ``tick`` hears which part of the whole is done, from
-    0 to 1, and what is at work. ``start`` and ``now`` are handed in by tests.
-    """
-
-    keep: Callable[[Mapping[Job, Process]], None]
-    processes: int = PROCESSES
-    most: int = 0
+    keep: Callable[[Mapping[Job, Process]], None]  # gets the processes of every block, also of an interrupted block
+    processes: int = PROCESSES  # blocks of every group,
+    most: int = 0  # or up to this many while the group is not settled
     settled: Callable[[Sequence[Job]], bool] = lambda group: True
-    rounds: int = ROUNDS
-    budget: float | None = None
-    tick: Callable[[float, str], object] = lambda done, what: None
-    start: Callable[[Job, bool], Worker] = ChildWorker
+    rounds: int = ROUNDS  # of a block
+    budget: float | None = None  # seconds from now on, which decide the numbers of blocks and rounds
+    tick: Callable[[float, str], object] = lambda done, what: None  # the fraction done, 0 to 1; the current subject
+    start: Callable[[Job, bool], Worker] = ChildWorker  # tests replace start and now
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.begun = self.now()
         self.starting: dict[int, float] = {}  # seconds until a group is warm
-        self.round: dict[int, float] = {}  # seconds of one of its rounds
-        self.failed: dict[Job, str] = {}  # which are left out from then on
+        self.round: dict[int, float] = {}  # seconds of one round of a group
+        self.failed: dict[Job, str] = {}  # messages; failed jobs are left out of later blocks
 
     @property
     def left(self) -> float:
@@ -79,7 +74,7 @@ class Runner:
         return None if self.budget is None else max(0.0, self.left)
 
     def run(self, work: Sequence[tuple[Sequence[Job], int]]) -> None:
-        """Time groups, each with the number of blocks that it has already (of an earlier run)."""
+        """Time groups, each given with its number of blocks from an earlier run."""
         if self.budget is not None:
             self._run_budget([group for group, _ in work])
             return
@@ -98,7 +93,7 @@ class Runner:
                 done += 1
 
     def _run_budget(self, work: list[Sequence[Job]]) -> None:
-        """As many blocks, and rounds in each, as the time allows; every group gets the same."""
+        """Time as many blocks and rounds as the budget allows; every group gets the same number."""
         rounds, last, passes = FEWEST_ROUNDS, False, 0
         with suppress(OutOfTime):
             while rounds and len(self.failed) < sum(map(len, work)):
@@ -114,9 +109,10 @@ class Runner:
                 rounds, last = self._plan(passes)
 
     def _goes_on(self, index: int, most: int, later: float, rounds: int, final: bool | None) -> bool:
-        """Whether a group gets another round, with ``later`` seconds reserved for the other groups.
+        """True where a group gets another round, with ``later`` seconds reserved for the other groups.
 
-        The final block fills what is left; the first pass's last one does so if no other pass fits (``final`` None).
+        The final block fills the time left; so does the last block of the first pass (``final`` None) if no other pass
+        fits.
         """
         if final is None:
             final = self.left < sum(self.starting.values()) + sum(self.round.values())
@@ -131,7 +127,7 @@ class Runner:
         first: bool,
         done: tuple[int, int] | None = None,
     ) -> None:
-        """A block of a group; what fails in it is left out, and the others are timed without it."""
+        """Time a block of a group; after a failure the block starts again without the failed job."""
         while able := [job for job in group if job not in self.failed]:
             try:
                 self._block(index, able, more, first=first, done=done)
@@ -141,9 +137,9 @@ class Runner:
                 return
 
     def _plan(self, passes: int) -> tuple[int, bool]:
-        """Rounds of every block in the next pass over all groups (0: no time for one), and whether it is the last."""
+        """Rounds per block in the next pass over all groups (0: no time for a pass), and True for the last pass."""
         starting, turn = sum(self.starting.values()), sum(self.round.values())
-        # More processes rather than more rounds, down to a few: the spread is between processes.
+        # Processes are worth more than rounds, down to FEWEST_ROUNDS: the spread is between processes.
         fitting = int(self.left / (starting + self.rounds * turn))
         wanted = min(self.processes - passes, int(self.left / (starting + FEWEST_ROUNDS * turn)))
         blocks = max(fitting, wanted, 1)
@@ -158,7 +154,7 @@ class Runner:
         first: bool,
         done: tuple[int, int] | None = None,
     ) -> None:
-        """Fresh processes for a group, warmed one after another, timed in turns. What interrupts keeps whole rounds."""
+        """Start and warm fresh processes for a group, and time the group in turns. An interrupt keeps whole rounds."""
         workers: dict[Job, Worker] = {}
         facts: dict[Job, dict[str, Any]] = {job: {} for job in group}
         seconds: dict[Job, list[float]] = {job: [] for job in group}
@@ -174,7 +170,7 @@ class Runner:
             for verify in [True, False] if first else [False]:
                 begun = self.now()
                 self._start(group, workers, verify)
-                for job in group:  # one after another, as they will be timed
+                for job in group:  # one after another, as in the timing
                     say(job)
                     facts[job] |= workers[job].ready(self._patience())
                     if verify:
@@ -209,7 +205,7 @@ class Runner:
                 worker.kill()
 
     def _start(self, group: Sequence[Job], workers: dict[Job, Worker], verify: bool) -> None:
-        """Processes for a group: they load torch side by side, before any of them computes."""
+        """Start the processes of a group: all load torch side by side, before any process computes."""
         for job in group:
             workers[job] = self.start(job, verify)
         for worker in workers.values():
@@ -217,7 +213,7 @@ class Runner:
 
     @staticmethod
     def _first_turn(facts: Mapping[str, Any]) -> float:
-        """About how long a process takes for its first sample, in seconds."""
+        """Seconds that a process needs for its first sample, about."""
         return float((facts.get("calls", 1) + 1) * min(facts.get("warmup_seconds", [0.0])))
 
     def _last(self, worker: Worker) -> dict[str, Any]:

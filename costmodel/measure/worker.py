@@ -16,26 +16,26 @@ from costmodel.measure.jobs import Job, JobFailed
 
 
 class OutOfTime(Exception):
-    """The budget ended while a block was getting ready."""
+    """The budget ended during the preparation of a block."""
 
 
 class Worker(Protocol):
     """A process that times one job."""
 
     def started(self, seconds: float | None) -> None:
-        """Wait until it has loaded what it needs. `OutOfTime` after ``seconds``."""
+        """Wait until the process has finished its imports. `OutOfTime` after ``seconds``."""
 
     def ready(self, seconds: float | None) -> dict[str, Any]:
-        """Build the subject and warm up; facts about it. `OutOfTime` after ``seconds``."""
+        """Build the subject and warm up; returns fields of `Process`. `OutOfTime` after ``seconds``."""
 
     def turn(self) -> float:
         """One more sample, in seconds per call."""
 
     def finish(self) -> dict[str, Any]:
-        """Facts about the timed calls; the process ends."""
+        """End the process; returns fields of `Process` about the timed calls."""
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process."""
 
 
 class ChildWorker:
@@ -59,7 +59,7 @@ class ChildWorker:
                 stdin=subprocess.DEVNULL,
                 stdout=self.log,
                 stderr=self.log,
-                start_new_session=True,  # Ctrl-C is for the runner, which then asks for what there is
+                start_new_session=True,  # Ctrl-C goes to the runner, which then asks for the results so far
             )
         self.task = (job.program, job.how, cpus, verify)
 
@@ -85,7 +85,7 @@ class ChildWorker:
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # with what it may have started to compile
+            os.killpg(self.process.pid, signal.SIGKILL)  # and the compilers that the process may have started
         self.process.wait()
         self.pipe.close()
         self.log.close()
@@ -114,12 +114,12 @@ class ChildWorker:
         end = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         memory = "; it may have run out of memory" if code == -9 else ""
         message = f": {last[0]}" if last else ""
-        raise JobFailed(self.job, f"its process {end}{memory}{message}")
+        raise JobFailed(self.job, f"the process {end}{memory}{message}")
 
 
 @contextmanager
 def _pinned(cpus: Sequence[int] | None) -> Iterator[None]:
-    """Processes started inside may use these CPUs alone."""
+    """Restrict processes started inside the block to these CPUs."""
     if cpus is None:
         yield
         return

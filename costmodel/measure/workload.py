@@ -11,16 +11,16 @@ from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput
 from costmodel.profiles.records import Settings
 
-# Largest deviation from the reference, relative to its largest value: some hundred roundings.
+# Allowed deviation from the reference, relative to the largest reference value: a few hundred rounding errors.
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "tf32": 3e-2, "float16": 3e-2, "bfloat16": 1e-1}
 
 Tensors = tuple[torch.Tensor, ...]
 
 
 class Timed:
-    """A described network at work as ``how`` says: random input, the output kept, on its device.
+    """A described network, run with the settings ``how`` on random input; the last output is kept.
 
-    ``step()`` is one more frame with the state carried (``how.frames`` 1), or a window of frames from zeros.
+    ``step()`` computes one more frame and carries the state (``how.frames`` 1), or a window of frames from zeros.
     """
 
     def __init__(self, program: Program, how: Settings) -> None:
@@ -35,7 +35,7 @@ class Timed:
         self.step: Callable[[], object] = self._step
 
     def place(self) -> None:
-        """Bring module and frames to the device, dtype and memory format, and compile."""
+        """Move module and frames to the device, dtype and memory format; compile, and capture, as the settings say."""
         how = self.how
         layout = torch.channels_last if how.memory_format == "channels_last" else torch.contiguous_format
         where: dict[str, Any] = {"device": how.device, "dtype": getattr(torch, how.dtype or "float32")}
@@ -43,7 +43,7 @@ class Timed:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = bool(how.tf32)
             torch.backends.cudnn.benchmark = False
         self.module.to(**where)
-        self.module.to(memory_format=layout)  # type: ignore[call-overload]  # torch leaves this one out
+        self.module.to(memory_format=layout)  # type: ignore[call-overload]  # an overload that torch's types lack
         self.frames = [frame.to(memory_format=layout, **where) for frame in self.frames]
         if how.implementation == "compiled":
             self.run = torch.compile(self.module)
@@ -52,13 +52,13 @@ class Timed:
             self.capture()
 
     def restart(self) -> None:
-        """Back to the state before the first frame."""
+        """Reset the state to zeros."""
         layout = torch.channels_last if self.how.memory_format == "channels_last" else torch.contiguous_format
-        with torch.inference_mode():  # as all later states: another kind of tensor would be compiled for anew
+        with torch.inference_mode():  # as later states: torch would compile again for another kind of tensor
             if self.step == self._step:
                 self.state = tuple(s.contiguous(memory_format=layout) for s in self.module.zeros(self.frames[0]))
             else:
-                for tensor in self.state:  # a graph reads its state where it is
+                for tensor in self.state:  # a graph reads its state at a fixed address
                     tensor.zero_()
 
     def _step(self) -> object:
@@ -72,11 +72,11 @@ class Timed:
         return self.output
 
     def capture(self) -> None:
-        """From now on a step replays a CUDA graph; a carried state is copied to where the graph reads it."""
+        """Capture a step as a CUDA graph, which later steps replay; the graph copies a carried state to its input."""
         self.restart()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no type for it
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # what is allocated lazily must be there before the capture
+        with torch.cuda.stream(side):  # lazy allocations must happen before the capture
             for _ in range(3):
                 self._step()
         torch.cuda.current_stream().wait_stream(side)
@@ -97,8 +97,8 @@ class Timed:
 
 
 def expected(timed: Timed) -> list[torch.Tensor]:
-    """Output and states after two steps by the reference: float32, contiguous, eager, on the CPU, by torch's own
-    kernels instead of oneDNN's. To be called before the subject is placed."""
+    """Output and states after two steps of the reference: float32, contiguous, eager, on the CPU, with torch's own
+    kernels instead of oneDNN's. Call this before `Timed.place`."""
     with torch.backends.mkldnn.flags(enabled=False):
         timed.restart()
         for _ in range(2):
@@ -107,14 +107,14 @@ def expected(timed: Timed) -> list[torch.Tensor]:
 
 
 def deviation(timed: Timed, reference: list[torch.Tensor]) -> float:
-    """Largest deviation after two steps, relative to the reference's largest value; refused if above the tolerance."""
+    """Largest deviation after two steps, relative to the largest reference value; `InvalidInput` above `TOLERANCE`."""
     timed.restart()
     for _ in range(2):
         timed.step()
     worst = 0.0
-    for seen, wanted in zip(timed.results(), reference, strict=True):
+    for result, wanted in zip(timed.results(), reference, strict=True):
         scale = float(torch.linalg.vector_norm(wanted, torch.inf)) or 1.0
-        error = float(torch.linalg.vector_norm(seen - wanted, torch.inf)) / scale
+        error = float(torch.linalg.vector_norm(result - wanted, torch.inf)) / scale
         worst = max(worst, error if not math.isnan(error) else math.inf)
     tolerance = TOLERANCE["tf32" if timed.how.tf32 else timed.how.dtype or "float32"]
     if not worst <= tolerance:
@@ -123,5 +123,5 @@ def deviation(timed: Timed, reference: list[torch.Tensor]) -> float:
 
 
 def flush_buffer(device: str) -> torch.Tensor:
-    """Writing it empties the GPU's L2 cache: it has twice its size."""
+    """A buffer of twice the size of the GPU's L2 cache; a write to the buffer empties the cache."""
     return torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)

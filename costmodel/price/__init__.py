@@ -1,1 +1,1 @@
-"""What a description costs on paper: conventions, formulas, grids."""
+"""The cost of a description on paper: conventions, formulas, grids."""

@@ -1,7 +1,7 @@
 """Counting conventions: named price lists over events.
 
-A convention spells a price for every event. A missing one is refused when the module is imported, so that "not counted"
-is always a written 0. To add an event, add a row; to add a convention, add a column.
+A convention has a price for every event; importing this module fails where a price is missing, so "not counted" is
+always a written 0. To add an event, add a row; to add a convention, add a column.
 """
 
 from collections.abc import Mapping
@@ -17,23 +17,22 @@ from costmodel.work.size import Size
 
 @dataclass(frozen=True)
 class Convention:
-    """What one event costs, in ``unit``; ``source`` says where the prices come from. ``parameters``: ``all``, or the
-    ``kernels`` of convolutions alone, without biases and norms."""
+    """A price for every event; `InvalidInput` where one is missing, negative or no whole number, or where all are 0."""
 
     name: str
-    unit: str
-    source: str
+    unit: str  # of the prices
+    source: str  # of the prices
     prices: Mapping[Event, int]
-    parameters: Literal["all", "kernels"] = "all"
+    parameters: Literal["all", "kernels"] = "all"  # kernels: weights of convolutions, without biases and norms
 
     def __post_init__(self) -> None:
         missing = [event.name for event in Event if event not in self.prices]
         if missing:
             raise InvalidInput(
-                f"convention {self.name} has no price for {', '.join(missing)}: spell 0 for what it does not count"
+                f"convention {self.name} has no price for {', '.join(missing)}: give 0 to events that are not counted"
             )
         if not any(self.prices.values()):
-            raise InvalidInput(f"convention {self.name} prices nothing: every ratio under it would be 0 / 0")
+            raise InvalidInput(f"convention {self.name} prices nothing: every ratio would be 0 / 0")
         wrong = [event.name for event, price in self.prices.items() if type(price) is not int or price < 0]
         if wrong:
             raise InvalidInput(
@@ -45,26 +44,28 @@ class Convention:
         return f"<Convention {self.name}: {prices}; in {self.unit}s; {self.source}>"
 
     def params(self, cost: Cost) -> Size:
-        """The parameters that it counts."""
-        return cost.parameters if self.parameters == "all" else cost.kernels
+        """The parameters that the convention counts."""
+        return cost.parameters if self.parameters == "all" else cost.conv_weights
 
     @property
     def priced(self) -> tuple[Event, ...]:
-        """The events that it counts."""
+        """The events whose price is not 0."""
         return tuple(event for event in Event if self.prices[event])
 
     def share(self, part: Work, whole: Work) -> Fraction:
-        """The price of one work relative to another, exact."""
+        """The price of ``part`` over the price of ``whole``, exact; `InvalidInput` where the whole costs 0."""
         if not (flops := self.flops(whole)):
-            raise InvalidInput(f"convention {self.name} prices nothing of what the ratio is to be taken of")
+            raise InvalidInput(
+                f"convention {self.name} gives the whole a cost of 0, so the share of a part is undefined"
+            )
         return Fraction(self.flops(part), flops)
 
     def flops(self, work: Work) -> Size:
-        """The price of the work, in ``unit``. Exact: ints stay ints, symbols stay symbols."""
+        """The price of the work, in ``unit``; exact: ints stay ints, symbols stay symbols."""
         return sum(self.prices[event] * count for event, count in work.items() if self.prices[event])
 
 
-# A row an event, a column a convention (tf: tf-profiler). A written 0 is "not counted".
+# A row per event, a column per convention (tf: tf-profiler). A written 0 is "not counted".
 # fmt: off
 _PRICES: dict[Event, tuple[int, int, int, int, int]] = {
     #                         paper  tf  fvcore  torch  erfnet
@@ -88,7 +89,7 @@ _PRICES: dict[Event, tuple[int, int, int, int, int]] = {
     Event.REDUCTION:         (    0,  1,      0,     0,      0),
     Event.SOFTMAX:           (    0,  5,      0,     0,      0),
     Event.OWN_NORM:          (    0,  0,      5,     0,      0),  # fvcore's norm_flop_counter(2), affine
-    Event.ADAPTIVE_POOL:     (    0,  0,      1,     0,      0),  # elementwise_flop_counter(1, 0): an input counts once
+    Event.ADAPTIVE_POOL:     (    0,  0,      1,     0,      0),  # elementwise_flop_counter(1, 0): per input
     Event.INTERPOLATION:     (    0,  0,      0,     0,      0),
     Event.RANDOM:            (    0,  0,      0,     0,      0),
     Event.GRID_MAC:          (    0,  2,      0,     0,      0),
@@ -144,10 +145,10 @@ CONVENTIONS = {c.name: c for c in (PAPER, TF_PROFILER, FVCORE, TORCH, ERFNET)}
 
 
 def find_convention(name: "str | Convention") -> Convention:
-    """The convention of that name; a `Convention` is itself."""
+    """The convention of that name, or the given `Convention`; `InvalidInput` for others."""
     if isinstance(name, Convention):
         if CONVENTIONS.get(name.name, name) is not name:
-            raise InvalidInput(f"{name.name!r} is the name of another convention: not {', '.join(CONVENTIONS)}")
+            raise InvalidInput(f"{name.name!r} is the name of another convention: choose another name")
         return name
     if not isinstance(name, str) or name not in CONVENTIONS:
         raise InvalidInput(f"unknown convention {name!r}: one of {', '.join(CONVENTIONS)}")

@@ -1,6 +1,6 @@
 """Closed forms: the cost of a cell as a formula, derived by tracing its description with symbols for sizes.
 
-Nothing here is typed from the paper; `costmodel.published.lstm_icnet` holds what it prints, to be compared with.
+No formula here is typed from the paper; `costmodel.published.lstm_icnet` holds the printed formulas for comparison.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from costmodel.work.size import Size, int_pair
 
 
 def symbolic_program(cell: Cell) -> Program:
-    """One time step in the paper's letters; with I = O where the cell needs that."""
+    """One time step in the paper's letters; at I = O where the cell needs equal channels."""
     try:
         return describe_cell(cell, kernel=(Kx, Ky), channels=(I, O), size=(Dx, Dy))
     except InvalidInput:
@@ -47,7 +47,7 @@ def symbolic_program(cell: Cell) -> Program:
 
 @dataclass(frozen=True)
 class Item:
-    """One row of Table I at I = O: ``total`` operations (convolutions; else per output element) and their price."""
+    """One row of Table I at I = O: ``total`` operations (convolutions, else per output element) and their price."""
 
     operation: str
     total: Expr
@@ -57,21 +57,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The cost per position of a cell relative to the standard one, at I = O, without what is counted once.
+    """The cost per position of a cell relative to the standard cell, at I = O, without `Equation.once`."""
 
-    ``exact``: eqs. (5), (8), (11). ``leading``: its leading term for large I. ``convolutions``: without the pointwise
-    work, which is the paper's approximation. For depth it is not the leading term: the pointwise work stays a fixed
-    part of the cell (37 beside 16 Kx Ky), however large I is.
-    """
-
-    exact: Expr
-    leading: Expr
+    exact: Expr  # eqs. (5), (8), (11)
+    leading: Expr  # the leading term for large I
+    # The paper's approximation, without pointwise work. For depth it is not the leading term: the pointwise work stays
+    # a fixed part of the cell (37 beside 16 Kx Ky) for any I.
     convolutions: Expr
 
 
 @dataclass(frozen=True)
 class RatioValue:
-    """A ratio at given sizes: exact, and as the convolutions alone promise (the paper's approximation)."""
+    """A ratio at given sizes: exact, and of the convolutions alone (the paper's approximation)."""
 
     exact: Fraction
     approximation: Fraction
@@ -85,11 +82,9 @@ class RatioValue:
 class Equation:
     """The cost of one time step of a cell, as a formula under a convention, for odd kernels.
 
-    ``general`` holds for any I and O; ``equal`` is its value at I = O in the form that the paper prints (a factor per
-    output element in I, times ``O Dx Dy``); ``square`` is that at Kx = Ky; ``once`` is what a convention counts
-    once and not per position (random initialisers; 0 for most); ``items`` are the rows of Table I; ``ratio`` is
-    relative to the standard cell. All are sympy expressions. Divisions that a description rounds (``O // 4``) are exact
-    under the ``condition``, "" where there is none; `at` is exact for all channels.
+    Formulas are sympy expressions. Divisions that a description rounds (``O // 4``) are exact under the ``condition``
+    ("": always); `at` is exact for all channels. ``once`` is the cost that a convention counts once and not per
+    position: random initialisers, 0 in most conventions.
     """
 
     def __init__(self, cell: Cell, convention: Convention) -> None:
@@ -102,7 +97,7 @@ class Equation:
         self.position = sympy.expand((total - total.subs({Dx: 0, Dy: 0})) / (Dx * Dy))
 
     def _condition(self) -> str:
-        """What the formulas need, in words."""
+        """The channels for which the formulas are exact, in words."""
         work = self.program.work
         divisors: dict[Expr, int] = {}
         for event, count in work.items():
@@ -113,7 +108,7 @@ class Equation:
 
     @property
     def general(self) -> Expr:
-        """Per time step, for any I and O; for I = O only where the cell needs that (it then has no I)."""
+        """The cost for any I and O; without I where the cell needs I = O."""
         convolutions = sympy.factor(self.convention.prices[Event.MAC] * self.macs)
         tail = self.position - sympy.expand(convolutions)
         shared = all(sympy.fraction(sympy.cancel(part / O))[1] == 1 for part in (convolutions, tail))
@@ -133,20 +128,22 @@ class Equation:
 
     @property
     def equal(self) -> Expr:
+        """The cost at I = O as the paper prints it: a factor per output element in I, times O Dx Dy."""
         return product(ordered(self.element), O, Dx, Dy)
 
     @property
     def square(self) -> Expr:
-        """At I = O and Kx = Ky."""
+        """The cost at I = O and Kx = Ky."""
         return product(ordered(square(self.element)), O, Dx, Dy)
 
     @property
     def needs_equal(self) -> bool:
-        """Whether the cell exists for I = O only."""
+        """True if the cell needs I = O."""
         return bool(self.program.inputs[0].map.channels == O)
 
     @property
     def items(self) -> tuple[Item, ...]:
+        """The rows of Table I."""
         convolutions = sum(isinstance(step.op, Conv) for step in self.program.steps)
         rows = []
         for event, count in self.program.work.items():
@@ -184,23 +181,25 @@ class Equation:
         return Ratio(fraction(exact), leading_term(exact, I), shortest(convolutions))
 
     def at(self, kernel: "Size | Pair" = 3, channels: "Size | Pair" = 128) -> RatioValue:
-        """The ratio per position to the standard cell at ``K`` or ``(Kx, Ky)`` and ``I = O`` or ``(I, O)``."""
+        """The ratio to the standard cell, per position, at ``K`` or ``(Kx, Ky)`` and at ``I = O`` or ``(I, O)``."""
         sides, widths = int_pair("kernel", kernel), int_pair("channels", channels)
         flops, macs = self._per_position(sides, widths)
         if self.convention.prices[Event.MOVE] and not all(side % 2 for side in sides):
-            raise InvalidInput(f"formulas are for odd kernels where {self.convention.name} prices moved elements")
+            raise InvalidInput(
+                f"formulas are for odd kernels: {self.convention.name} prices the elements that even kernels move"
+            )
         of, of_macs = self._standard_with_a_price()._per_position(sides, widths)
         return RatioValue(Fraction(flops, of), Fraction(macs, of_macs))
 
     def _per_position(self, kernel: Pair, channels: Pair) -> tuple[int, int]:
-        """The cost and the multiply-accumulates at numbers, from a description at these: nothing is rounded away."""
+        """The cost and the multiply-accumulates, from a description at these numbers, so that roundings are exact."""
         work = describe_cell(self.cell, kernel=kernel, channels=channels, size=(Dx, Dy)).work
         flops, macs = (sympy.expand(n).coeff(Dx * Dy) for n in (self.convention.flops(work), work[Event.MAC]))
         return int(flops), int(macs)
 
     @property
     def terms(self) -> tuple[Expr, ...]:
-        """The cost per time step at I = O, and what is counted once if anything is."""
+        """The cost per time step at I = O, and ``once`` unless it is 0."""
         return (self.equal,) if self.once == 0 else (self.equal, ordered(sympy.expand(self.once.subs(O, I))))
 
     def __str__(self) -> str:
@@ -213,7 +212,7 @@ class Equation:
 def equation(
     cell: "str | Cell" = "standard", convention: "str | Convention" = "paper", *, recurrence: str | None = None
 ) -> Equation:
-    """The cost of one time step of a cell as a formula.
+    """The cost of one time step of a cell as a formula (Table I, eqs. (2) to (11)); `InvalidInput` for unknown names.
 
     >>> from costmodel import equation
     >>> str(equation("sep"))

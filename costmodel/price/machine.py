@@ -1,4 +1,4 @@
-"""The roofline: what a machine's arithmetic and its memory make of a cost, and which of the two bounds it.
+"""The roofline: the least time that a cost takes on a machine, bound by arithmetic or by memory.
 
 S. Williams, A. Waterman, D. Patterson: Roofline, Communications of the ACM 2009.
 """
@@ -17,11 +17,10 @@ Bound: TypeAlias = Literal["compute", "memory"]
 
 @dataclass(frozen=True)
 class Machine:
-    """The most that a machine does: ``peak`` in FLOP/s, two per multiply-accumulate, and ``bandwidth`` of its memory in
-    bytes/s; of a data sheet, or measured."""
+    """The limits of a machine, from a data sheet or measured."""
 
-    peak: float
-    bandwidth: float
+    peak: float  # FLOP/s, two per multiply-accumulate
+    bandwidth: float  # of the memory, in bytes/s
 
     def __post_init__(self) -> None:
         for name in ("peak", "bandwidth"):
@@ -31,7 +30,7 @@ class Machine:
 
     @property
     def ridge(self) -> float:
-        """FLOP/byte from which arithmetic is the bound.
+        """The FLOP/byte from which arithmetic is the bound.
 
         >>> Machine(peak=120e9, bandwidth=20e9).ridge
         6.0
@@ -39,12 +38,12 @@ class Machine:
         return self.peak / self.bandwidth
 
     def seconds(self, cost: Cost) -> float:
-        """What the slower of the two takes: the time below which one operation cannot be, if no byte of it is in a
-        cache. Other events than multiply-accumulates take no time of their own."""
+        """The time of the slower of arithmetic and memory: the least time of one operation whose data are in no cache.
+        Only multiply-accumulates take arithmetic time."""
         return max(self._computing(cost), self._moving(cost))
 
     def bound(self, costs: Iterable[Cost]) -> tuple[float, Bound | None]:
-        """The seconds of operations one after the other, and what bounds most of them (None: nothing happens)."""
+        """The seconds of operations in sequence, and the bound of most of that time (None: the operations cost 0)."""
         by: dict[Bound, float] = {"compute": 0.0, "memory": 0.0}
         for cost in costs:
             by["compute" if self._computing(cost) > self._moving(cost) else "memory"] += self.seconds(cost)

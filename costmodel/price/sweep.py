@@ -1,7 +1,7 @@
 """Grids: the cells at every combination of kernels, channels and map sizes, in exact integers.
 
-The description is evaluated on numpy arrays laid along three axes (kernel x channels x size), so that what depends on
-the kernel alone is computed once per kernel. Blocks of the grid bound the temporary memory.
+Descriptions are evaluated on numpy arrays along three axes (kernel x channels x size), so that values that depend on
+the kernel alone are computed once per kernel. Blocks of the grid bound the temporary memory.
 """
 
 import itertools
@@ -29,13 +29,12 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 MOST_ROWS = 50_000_000
 ROW_BYTES = 24  # FLOPs, MACs, parameters
 LARGEST = np.iinfo(np.int64).max
-BLOCK = 1 << 16  # points whose temporaries are alive at once: they fit in a second-level cache
+BLOCK = 1 << 16  # points that are computed at once: their arrays fit in a second-level cache
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cell at one point. ``cost_ratio``: what remains of the standard cell's cost; ``approximation``: the same for
-    the convolutions alone, which is the paper's 2/Kx, 1/I, 1/I + 1/(Kx Ky) at I = O and Kx = Ky."""
+    """One cell at one point."""
 
     kernel: tuple[int, int]
     channels: tuple[int, int]
@@ -43,16 +42,16 @@ class Row:
     cell: str
     flops: int
     params: int
-    cost_ratio: float
-    approximation: float
+    cost_ratio: float  # to the standard cell
+    approximation: float  # the ratio of multiply-accumulates: 2/Kx, 1/I, 1/I + 1/(Kx Ky) at I = O and Kx = Ky
 
 
 class Sweep:
     """The costs of cells over a grid; made by `sweep`. ``len()`` is the number of rows: points x cells.
 
     ``flops[cell]``, ``macs[cell]``, ``params[cell]`` are int64 arrays of shape (kernels, channels, sizes); FLOPs in the
-    unit of ``convention``. Ratios are to the standard cell with the same recurrence. ``left_out`` says in words which
-    cells the channels do not allow.
+    unit of ``convention``. Ratios are to the standard cell with the same recurrence. ``left_out`` names, in words, the
+    cells that the channels do not allow.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Sweep:
         return math.prod(self.shape) * len(self.cells)
 
     def _blocks(self) -> Iterator[tuple[slice, ...]]:
-        """Slices of the grid of at most `BLOCK` points: whole size axes first, then channels, then kernels."""
+        """Slices of the grid, at most `BLOCK` points each; sizes are split last, kernels first."""
         steps, room = [0, 0, 0], BLOCK
         for axis in (2, 1, 0):
             steps[axis] = max(1, min(self.shape[axis], room))
@@ -113,9 +112,9 @@ class Sweep:
         return flops, macs, params
 
     def _refuse_overflow(self, cell: Cell) -> None:
-        """Costs grow with every size, so the largest corner bounds them all; Python's ints say what it is exactly.
+        """Raise `InvalidInput` if the largest corner, which bounds all costs, needs more than 64 bits.
 
-        Even kernels move elements besides, so sides are rounded up to even ones where that can matter.
+        Even kernels also move elements, so the corner is computed with even sides, too.
         """
         corner = [
             tuple(max(side) for side in zip(*pairs, strict=True)) for pairs in (self.kernels, self.channels, self.sizes)
@@ -132,11 +131,11 @@ class Sweep:
             )
 
     def cost_ratio(self, cell: str) -> Floats:
-        """What remains of the standard cell's cost, over the grid."""
+        """The cost relative to the standard cell, over the grid."""
         return np.asarray(self.flops[cell] / self._standard[cell][0])
 
     def approximation(self, cell: str) -> Floats:
-        """What remains of the standard cell's multiply-accumulates, over the grid."""
+        """The multiply-accumulates relative to the standard cell, over the grid."""
         return np.asarray(self.macs[cell] / self._standard[cell][1])
 
     def rows(self) -> Iterator[Row]:
@@ -159,7 +158,7 @@ class Sweep:
                         )
 
     def frame(self) -> "pd.DataFrame":
-        """A pandas frame, a row a cell and point; ``attrs`` carries the convention and its unit."""
+        """A pandas frame, one row per point and cell; ``attrs`` holds the convention and its unit."""
         import pandas as pd
 
         names = [cell.name for cell in self.cells]
@@ -191,12 +190,12 @@ def sweep(
     convention: "str | Convention" = "paper",
     recurrence: str | None = None,
 ) -> Sweep:
-    """The costs of cells at every combination of kernels, channels and sizes; a grid, lists multiply.
+    """The costs of cells at every combination of kernels, channels and sizes.
 
     ``kernels``: ``K`` or ``(Kx, Ky)`` each; ``channels``: ``C`` (I = O) or ``(I, O)`` each; ``sizes``: ``(rows,
-    columns)`` each, or one such pair. ``cells``: names or `Cell` objects; without it, every cell that the channels
-    allow. Integers are exact: a grid whose largest cost would not fit 64 bits is refused, and so is one of more rows
-    than `MOST_ROWS`.
+    columns)`` each, or one pair. ``cells``: names or `Cell` objects; by default every cell that the channels allow.
+    Integers are exact: `InvalidInput` for a grid whose largest cost needs more than 64 bits, and for more than
+    `MOST_ROWS` rows.
 
     >>> import costmodel
     >>> grid = costmodel.sweep(kernels=[3, 5], channels=[64, 128], cells=["standard", "sep"])
@@ -226,7 +225,7 @@ def sweep(
 
 
 def _pairs(values: Any, name: str) -> list[Pair]:
-    """Sizes as pairs of Python ints. One size is a list of one; two whole numbers are one map size, rows x columns."""
+    """Sizes as pairs of Python ints. One size is a list of one size; two ints are one map size, rows x columns."""
     values = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(values, Iterable):
         values = [values]
@@ -242,7 +241,7 @@ def _pairs(values: Any, name: str) -> list[Pair]:
 
 
 def _along(axis: int, pairs: list[Pair]) -> tuple[Ints, Ints]:
-    """The two sides as arrays along one of three axes; the same array twice where they are equal everywhere."""
+    """The two sides as arrays along one of three axes; the same array twice if all sides are equal."""
     table = np.array(pairs, dtype=np.int64)
     shape = [-1 if n == axis else 1 for n in range(3)]
     first, second = (table[:, side].reshape(shape) for side in (0, 1))
@@ -250,7 +249,7 @@ def _along(axis: int, pairs: list[Pair]) -> tuple[Ints, Ints]:
 
 
 def _refusal(cell: Cell, channels: list[Pair]) -> str:
-    """Why the cell cannot have these channels, or nothing."""
+    """The reason why the cell cannot have these channels, or ""."""
     try:
         describe_cell(cell, kernel=1, channels=_along(1, channels), size=(1, 1))  # all at once
     except InvalidInput:

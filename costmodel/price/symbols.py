@@ -1,4 +1,4 @@
-"""Expressions in letters: the paper's own, those of a traced module, their order, text and LaTeX."""
+"""Expressions in the letters of the paper or of a traced module: their order, text and LaTeX."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import lcm
@@ -11,7 +11,7 @@ from costmodel.work.size import Size
 
 Expr = Any  # sympy has no types
 
-# Kernel sides are odd, as everywhere in the paper: an even one adds a copy, which no convention prices.
+# Kernel sides are odd, as everywhere in the paper: an even side adds a copy, which no convention prices.
 Kx, Ky = sympy.symbols("Kx Ky", integer=True, positive=True, odd=True)
 I, O, Dx, Dy = sympy.symbols("I O Dx Dy", integer=True, positive=True)
 LETTERS = (Kx, Ky, I, O, Dx, Dy)
@@ -25,7 +25,7 @@ def parse(text: str) -> Expr:
 
 
 def closed(expr: Expr) -> Expr:
-    """Expanded, without the roundings that `multiples` makes exact: ``O // 2`` is O/2. Other roundings stay."""
+    """The expanded expression without the roundings that `multiples` makes exact: ``O // 2`` is O/2."""
     whole = sympy.sympify(expr).replace(
         lambda part: isinstance(part, ROUNDING) and _multiples(part.args[0]) is not None, lambda part: part.args[0]
     )
@@ -33,21 +33,21 @@ def closed(expr: Expr) -> Expr:
 
 
 def multiples(expr: Expr) -> dict[Expr, int]:
-    """By letter, what it must be a multiple of for `closed` to be exact."""
-    found: dict[Expr, int] = {}
+    """By letter, the number of which the letter must be a multiple for `closed` to be exact."""
+    divisors: dict[Expr, int] = {}
     for part in sympy.sympify(expr).atoms(*ROUNDING):
         for letter, divisor in (_multiples(closed(part.args[0])) or {}).items():
-            found[letter] = lcm(found.get(letter, 1), divisor)
-    return found
+            divisors[letter] = lcm(divisors.get(letter, 1), divisor)
+    return divisors
 
 
 def _multiples(argument: Expr) -> dict[Expr, int] | None:
-    """By letter, what it must be a multiple of for the argument to be a whole number; None where that is unknown, as
-    of (O + 1)/2, of I*O/4, and of Kx/2, for kernel sides are odd."""
+    """By letter, the number of which the letter must be a multiple for the argument to be whole; None where multiples
+    are no answer, as for (O + 1)/2, for I*O/4, and for Kx/2, since kernel sides are odd."""
     letters = sorted(argument.free_symbols, key=str)
     if not letters or not argument.is_polynomial(*letters):
         return None
-    found: dict[Expr, int] = {}
+    divisors: dict[Expr, int] = {}
     for powers, coefficient in sympy.Poly(argument, *letters).terms():
         if not coefficient.is_Rational:
             return None
@@ -56,8 +56,8 @@ def _multiples(argument: Expr) -> dict[Expr, int] | None:
         inside = [letter for letter, power in zip(letters, powers, strict=True) if power]
         if len(inside) != 1 or (inside[0].is_odd and coefficient.q % 2 == 0):
             return None
-        found[inside[0]] = lcm(found.get(inside[0], 1), int(coefficient.q))
-    return found
+        divisors[inside[0]] = lcm(divisors.get(inside[0], 1), int(coefficient.q))
+    return divisors
 
 
 def square(expr: Expr) -> Expr:
@@ -66,14 +66,14 @@ def square(expr: Expr) -> Expr:
 
 
 def fraction(expr: Expr) -> Expr:
-    """A cancelled fraction, numerator and denominator in the paper's order."""
+    """A fraction with numerator and denominator in the paper's order."""
     numerator, denominator = (ordered(part) for part in sympy.fraction(expr))
     inverses = [sympy.Pow(factor, -1, evaluate=False) for factor in sympy.Mul.make_args(denominator) if factor != 1]
     return product(numerator, *inverses)
 
 
 def leading_term(expr: Expr, letter: Expr) -> Expr:
-    """The leading term of a rational function for a large letter."""
+    """The leading term of a rational function for a large letter; `InvalidInput` where there is none."""
     expr = expr.replace(lambda part: isinstance(part, ROUNDING) and part.has(letter), lambda part: part.args[0])
     parts = sympy.fraction(sympy.cancel(expr))
     if not all(part.is_polynomial(letter) for part in parts):
@@ -84,7 +84,7 @@ def leading_term(expr: Expr, letter: Expr) -> Expr:
 
 
 def shortest(expr: Expr) -> Expr:
-    """The shortest of the expanded, the combined and the factored form; its terms short ones first."""
+    """The shortest of the expanded, the combined and the factored form, with short terms first."""
     forms = (sympy.expand(sympy.cancel(expr)), sympy.cancel(expr), sympy.factor(expr))
     form = min(forms, key=lambda form: len(str(form)))
     if not form.is_Add:
@@ -93,7 +93,7 @@ def shortest(expr: Expr) -> Expr:
 
 
 def ordered(polynomial: Expr) -> Expr:
-    """A polynomial printed in the paper's order: terms by falling degree, letters as in K_x K_y I O."""
+    """A polynomial in the paper's order: terms by falling degree, letters as in K_x K_y I O."""
     letters = [letter for letter in LETTERS if polynomial.has(letter)]
     if not letters:
         return polynomial
@@ -124,7 +124,7 @@ def latex(expr: Expr) -> str:
     return str(sympy.latex(expr, symbol_names=LATEX, mul_symbol="dot", order="none"))
 
 
-# How torch spells what sympy has, too.
+# Functions of torch that sympy has under other names.
 _SPELLED: dict[str, Callable[..., Expr]] = {
     "FloorDiv": lambda a, b: sympy.floor(a / b),
     "CleanDiv": lambda a, b: sympy.floor(a / b),
@@ -136,30 +136,30 @@ _SPELLED: dict[str, Callable[..., Expr]] = {
 
 
 def in_user_symbols(size: Any, letters: Mapping[str, str]) -> Size:
-    """A size that torch traced, in the letters of the user: ``letters`` by the name of torch's symbol.
+    """A traced size in the letters of the user; ``letters`` by the name of torch's symbol. Whole numbers stay.
 
-    Whole numbers stay. `InvalidInput` where it is no closed form of sums, products and floors.
+    `InvalidInput` unless the size is a closed form of sums, products, floors, maxima and minima.
     """
     if isinstance(size, int):
         return size
-    found = _spelled(size, letters)
+    expr = _spelled(size, letters)
     known = (sympy.Symbol, sympy.Number, sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min)
-    if odd := {type(part).__name__ for part in sympy.preorder_traversal(found) if not isinstance(part, known)}:
+    if odd := {type(part).__name__ for part in sympy.preorder_traversal(expr) if not isinstance(part, known)}:
         raise InvalidInput(f"no closed form: the sizes depend on the inputs through {', '.join(sorted(odd))}")
-    return int(found) if found.is_Integer else found
+    return int(expr) if expr.is_Integer else expr
 
 
 def _spelled(expr: Any, letters: Mapping[str, str]) -> Expr:
-    found = expr.replace(
+    expr = expr.replace(
         lambda e: type(e).__name__ in _SPELLED and not isinstance(e, sympy.Max | sympy.Min | sympy.Mod),
         lambda e: _SPELLED[type(e).__name__](*e.args),
     )
-    names = {symbol: letter(letters[symbol.name]) for symbol in found.free_symbols if symbol.name in letters}
-    return found.xreplace(names)
+    names = {symbol: letter(letters[symbol.name]) for symbol in expr.free_symbols if symbol.name in letters}
+    return expr.xreplace(names)
 
 
 class Guard:
-    """What torch took for granted about the sizes when it traced, such as ``H <= 500``; elsewhere the module may do
+    """A condition on the sizes that torch assumed in its trace, such as ``H <= 500``; for other sizes the module may do
     something else."""
 
     def __init__(self, traced: Any, letters: Mapping[str, str]) -> None:
@@ -174,8 +174,8 @@ class Guard:
             return False
 
 
-def where(name: str, holds: Sequence[bool]) -> str:
-    """In words, for which sizes (from 1 on) something holds; nothing where that takes more than a few words."""
+def range_in_words(name: str, holds: Sequence[bool]) -> str:
+    """The sizes, of 1, 2, ..., for which a condition holds, in words; "" for all sizes and for no simple range."""
     inside = [size for size, held in enumerate(holds, 1) if held]
     if not inside or all(holds):
         return ""
@@ -191,17 +191,17 @@ def where(name: str, holds: Sequence[bool]) -> str:
 
 
 def letter(name: str) -> sympy.Symbol:
-    """A size, by its name."""
+    """The symbol of a size."""
     return sympy.Symbol(name, integer=True, positive=True)
 
 
 def at(size: Size, sizes: Mapping[str, int]) -> int:
-    """The number that an expression in letters has at given sizes."""
+    """The value of an expression at given sizes."""
     return size if isinstance(size, int) else int(size.subs({letter(name): n for name, n in sizes.items()}))
 
 
 def simplified_text(size: Size) -> str:
-    """An expression in Python syntax, common factors outside, in the shorter of two forms; a number with its digits."""
+    """An expression in Python syntax, factored, in the shorter of two forms."""
     if isinstance(size, int):
         return str(size)
     forms = [sympy.factor_terms(size), sympy.factor_terms(sympy.expand(size))]

@@ -14,25 +14,23 @@ from costmodel.published import PrintedTable, erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.work.size import Size, as_size, int_pair
 
-# By the network that the others of a table extend.
+# By the network that the other networks of a table extend.
 PRINTED: dict[str, PrintedTable] = {"icnet": published.TABLE, "erfnet": erfnet.TABLE}
 
 
 @dataclass(frozen=True)
 class CountedRow:
-    """One network. ``params`` and ``flops`` as the table's convention counts them; percentages of ``base``, the same
-    network with standard cells or the one that it is a variant of, rounded as Table IV does; ``paper`` is the row of
-    ``printed`` where the settings are the paper's."""
+    """One network, counted as the convention of the table says."""
 
     approach: str
-    base: str
+    base: str  # of percentages: this network with standard cells, or the network that a variant extends
     version: str | None
     cell: str | None
     params: int
     flops: int
-    params_pct: float
+    params_pct: float  # rounded as in Table IV
     flops_pct: float
-    paper: "published.Row | erfnet.Row | None"
+    paper: "published.Row | erfnet.Row | None"  # the row of printed, if the settings are the paper's
     entry: Entry
     printed: PrintedTable = published.TABLE
 
@@ -46,13 +44,13 @@ class CountedRow:
 
     @property
     def gflops(self) -> float:
-        """Rounded as its paper does."""
+        """FLOPs / 1e9, rounded as in the paper."""
         return round(self.flops / 1e9, self.printed.digits)
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Rows and the settings that they were counted under."""
+    """Rows and the settings of their count."""
 
     convention: Convention
     size: tuple[int, int]
@@ -64,18 +62,18 @@ class Counted:
 
     @property
     def has_printed(self) -> bool:
-        """Whether a paper prints a table that covers any of the networks."""
+        """True if a printed table covers one of the networks."""
         return any(row.printed.rows for row in self.rows)
 
     @property
     def source(self) -> str:
-        """Where the prices come from; with the printed table counted so only beside networks of a printed table."""
+        """The source of the prices; it names a printed table only beside networks of a printed table."""
         source = self.convention.source
         return source if self.has_printed else source.removesuffix(f", as in {published.TABLE.place} of the paper")
 
     @property
     def heads_in_words(self) -> str:
-        """``with training heads`` or ``without training heads``; nothing where no paper and no description has any."""
+        """``with training heads`` or ``without training heads``; "" if neither paper nor description has heads."""
         if self.has_printed:
             return f"{'with' if self.heads else 'without'} training heads"
         return "with training heads" if self.heads and any(map(self._has_heads, self.rows)) else ""
@@ -103,7 +101,7 @@ def count_networks(
     sites: "Mapping[str, str | Cell] | None" = None,
     decoder_blocks: int | None = None,
 ) -> Counted:
-    """The rows of `costmodel.table`, without times; its settings."""
+    """The rows of `costmodel.table` without times, and the settings; `InvalidInput` as for `costmodel.table`."""
     names = find_networks(models)
     printed = _printed(names)
     price = find_convention(_default("convention", convention, [each.convention for each in printed]))
@@ -116,15 +114,15 @@ def count_networks(
         options |= printed[0].options
     options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
     if unknown := [name for name in options if not any(name in NETWORKS[model].options for model in names)]:
-        raise InvalidInput(f"{', '.join(unknown)}: of ERFNet and its variants alone")
+        raise InvalidInput(f"only ERFNet and its variants have {', '.join(unknown)}")
     settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
-    found = entries(names, cells, sites=sites, recurrence=recurrence, options=options, **settings)
-    programs = {approach: entry.program for approach, entry in found.items()}
+    networks = entries(names, cells, sites=sites, recurrence=recurrence, options=options, **settings)
+    programs = {approach: entry.program for approach, entry in networks.items()}
     rows = []
-    for approach, entry in found.items():
+    for approach, entry in networks.items():
         base = entry.base
         if base not in programs and entry.cell is not None:
-            # Percentages are of the standard cell with the same recurrence, shown or not.
+            # Percentages refer to the standard cell with the same recurrence, shown or not.
             standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
             programs[base] = describe_network(entry.model, cell=standard, **settings)
         plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
@@ -138,7 +136,7 @@ def count_networks(
         }
         paper = source.rows.get(approach) if as_printed else None
         cost, whole = entry.program.cost, programs[base].cost
-        params, of = price.params(cost), price.params(whole)
+        params, full = price.params(cost), price.params(whole)
         rows.append(
             CountedRow(
                 approach=approach,
@@ -147,7 +145,7 @@ def count_networks(
                 cell=None if entry.cell is None else entry.cell.name,
                 params=params,
                 flops=price.flops(cost.work),
-                params_pct=_thousands_pct(params, of) if source.thousands else round(100 * params / of, 2),
+                params_pct=_thousands_pct(params, full) if source.thousands else round(100 * params / full, 2),
                 flops_pct=round(float(100 * price.share(cost.work, whole.work)), 2),
                 paper=paper,
                 entry=entry,
@@ -158,15 +156,15 @@ def count_networks(
 
 
 def _printed(names: Iterable[str]) -> list[PrintedTable]:
-    """The tables of the papers that the networks come from, each once, and the defaults of other networks."""
-    found = [_printed_table(name) for name in names]
-    return [each for number, each in enumerate(found) if each not in found[:number]]
+    """The printed tables of the networks, each once; for other networks, their defaults."""
+    tables = [_printed_table(name) for name in names]
+    return [table for number, table in enumerate(tables) if table not in tables[:number]]
 
 
 def _printed_table(name: str) -> PrintedTable:
-    """The printed table that covers a network; for a network of one's own, an empty one with that network's defaults.
+    """The printed table that covers a network; for any other network, an empty table with its defaults.
 
-    A network that extends a printed one is covered where its defaults are those that the table was counted on.
+    A table also covers an extension of a printed network whose defaults are the settings of the table.
     """
     network = NETWORKS[name]
     covers = PRINTED.get(network.base or name)
@@ -189,16 +187,16 @@ def _printed_table(name: str) -> PrintedTable:
 
 
 def _default(name: str, given: Any, of: list[Any]) -> Any:
-    """What is given, or what the papers of all networks have in common."""
+    """The given value, or the value that the papers of all networks share; `InvalidInput` where they differ."""
     if given is not None:
         return given
     if any(each != of[0] for each in of):
-        raise InvalidInput(f"these networks were published with another {name} each: give one")
+        raise InvalidInput(f"these networks were published with different values of {name}: give one")
     return of[0]
 
 
 def _thousands_pct(params: int, base: int) -> float:
-    """As printed: from the truncated thousands, where there are any."""
+    """The percentage as printed: of truncated thousands, if the base has thousands."""
     if base >= 1000:
         params, base = params // 1000, base // 1000
     return round(100 * params / base, 2)

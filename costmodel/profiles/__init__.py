@@ -1,1 +1,1 @@
-"""Recorded times: the file format, what samples say, what two files differ in. No torch."""
+"""Recorded times: the file format, estimates from samples, comparisons of two files. No torch."""

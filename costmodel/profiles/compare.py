@@ -10,8 +10,8 @@ from costmodel.profiles.records import Profile, Run
 
 @dataclass(frozen=True)
 class Change:
-    """A run that two profiles have. ``ratio``: its time in the second relative to the first; ``relative``: the same of
-    its times relative to the standard cell (None: there is none)."""
+    """A run that two profiles have. ``ratio``: the time in the second profile relative to the first; ``relative``: the
+    same for times relative to the standard cell (None: no standard cell)."""
 
     run: Run
     before: Estimate
@@ -41,15 +41,15 @@ def _ratio(name: str, ratio: Estimate | None) -> dict[str, Any]:
 
 
 def significant(ratio: Estimate | None) -> bool | None:
-    """True where the interval of a ratio leaves out 1; None where there is no ratio, or too few processes."""
+    """True where the interval of a ratio excludes 1; None without a ratio, or with too few processes."""
     if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
         return None
     return not ratio.interval[0] <= 1 <= ratio.interval[1]
 
 
 def changes(first: Profile, second: Profile) -> list[Change]:
-    """Every run that both have, in the second one's order."""
-    found = []
+    """Changes of every run that both profiles have, in the order of the second profile."""
+    result = []
     for run in second.runs:
         if (old := first.by_key.get(run.key)) is None:
             continue
@@ -57,5 +57,5 @@ def changes(first: Profile, second: Profile) -> list[Change]:
         relative = None
         if standard != run.key and standard in first.by_key and standard in second.by_key:
             relative = estimate.relative_change((run, second.by_key[standard]), (old, first.by_key[standard]))
-        found.append(Change(run, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
-    return found
+        result.append(Change(run, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
+    return result

@@ -10,36 +10,35 @@ from numpy.typing import NDArray
 
 from costmodel.profiles.records import Run
 
-RATIO_TOLERANCE = 0.03  # two measurements of a ratio on one machine shall agree this well
-TIME_TOLERANCE = 0.10  # seconds follow the drift of the whole machine
-FEWEST = 5  # processes: of fewer, not even their whole range holds the median in 95 of 100 cases (2 * 0.5 ** 5 is 6 %)
+RATIO_TOLERANCE = 0.03  # two measurements of a ratio on one machine should agree this well
+TIME_TOLERANCE = 0.10  # seconds also contain the drift of the whole machine
+FEWEST = 5  # processes: the range of 5 misses the median in 2 * 0.5 ** 5 = 6 % of cases, the range of 4 in 12 %
 RESAMPLES = 5000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median over processes with its 95 % bootstrap interval (None: one process).
+    """A median over processes, with an interval and a verdict.
 
-    ``verdict``: ``stable``; ``unstable``, where the interval is wider than the tolerance on a side, or there are fewer
-    than `FEWEST` processes; ``two modes``, where it is so because they fall into two groups: then ``modes`` has the
-    median and the number of processes of each. ``interleaved``: for a ratio, whether the two were.
+    ``verdict``: ``stable``; ``unstable``, where the interval is wider than the tolerance on one side, or there are
+    fewer than `FEWEST` processes; ``two modes``, where the processes of a wide interval fall into two groups.
     """
 
     value: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float] | None  # the 95 % bootstrap interval; None: one process
     verdict: str
     processes: int
-    modes: tuple[tuple[float, int], tuple[float, int]] | None = None
-    interleaved: bool = True
+    modes: tuple[tuple[float, int], tuple[float, int]] | None = None  # median and number of processes of each group
+    interleaved: bool = True  # of a ratio: whether the two were interleaved
 
 
 def estimate(values: Sequence[float], tolerance: float) -> Estimate:
-    """From one value per process; the interval shall be within ``tolerance`` of the median on each side."""
+    """The estimate from one value per process; ``tolerance``: relative, on each side of the median."""
     return _judge(statistics.median(values), _resampled(values), len(values), tolerance, values)
 
 
 def _resampled(values: Sequence[float], seed: int = 0) -> NDArray[np.float64]:
-    """Medians of resampled values; the same for the same values and seed."""
+    """Medians of resampled values, the same for equal values and seeds."""
     draws = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values)))
     return np.asarray(np.median(draws, axis=1))
 
@@ -57,7 +56,7 @@ def _judge(
 
 
 def _two_modes(values: Sequence[float], tolerance: float) -> "tuple[tuple[float, int], tuple[float, int]] | None":
-    """Two groups, each narrow beside the gap between them, which is wider than the tolerance."""
+    """Median and size of two groups, each narrow beside a gap that is wider than the tolerance; None: no two groups."""
     if len(values) < 3:
         return None
     gap, cut = max((b - a, n) for n, (a, b) in enumerate(itertools.pairwise(values), 1))
@@ -70,14 +69,14 @@ def _two_modes(values: Sequence[float], tolerance: float) -> "tuple[tuple[float,
 
 
 def time(run: Run) -> Estimate:
-    """Seconds per call."""
+    """Seconds per call of a run."""
     return estimate(_medians(run), TIME_TOLERANCE)
 
 
 def ratio(run: Run, base: Run) -> Estimate:
-    """Time of one run relative to another's: taken within rounds, of the processes that took turns.
+    """Time of one run relative to another run, within the rounds of interleaved processes.
 
-    Where none did, of the medians, with the spreads of both; then the drift between the two is in it.
+    Without interleaved processes: the quotient of the medians, which contains the drift between the two runs.
     """
     if run == base:
         return Estimate(1.0, (1.0, 1.0), "stable", len(run.processes))
@@ -93,13 +92,13 @@ def change(after: Run, before: Run) -> Estimate:
 
 
 def relative_change(after: tuple[Run, Run], before: tuple[Run, Run]) -> Estimate:
-    """The same for the time relative to the standard cell (each a pair: the run, the standard one)."""
+    """Change of the time relative to the standard cell; each argument: a run, and the run of its standard cell."""
     shares = [_paired(*pair) or [ratio(*pair).value] for pair in (after, before)]
     return quotient(*shares)
 
 
 def quotient(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """The median of some values relative to that of others, independent of them."""
+    """The median of some values divided by the median of other, independent values."""
     value = statistics.median(above) / statistics.median(below)
     return _judge(value, _resampled(above, 1) / _resampled(below, 2), min(len(above), len(below)), RATIO_TOLERANCE)
 
@@ -109,10 +108,10 @@ def _medians(run: Run) -> list[float]:
 
 
 def _paired(run: Run, base: Run) -> list[float]:
-    """Ratios within rounds, a median for each pair of processes that took turns."""
-    turns = {process.started: process for process in base.processes if process.started is not None}
+    """Ratios within rounds, a median for each pair of interleaved processes."""
+    partners = {process.started: process for process in base.processes if process.started is not None}
     return [
-        statistics.median(a / b for a, b in zip(process.seconds, turns[process.started].seconds, strict=False))
+        statistics.median(a / b for a, b in zip(process.seconds, partners[process.started].seconds, strict=False))
         for process in run.processes
-        if process.started in turns
+        if process.started in partners
     ]

@@ -1,4 +1,4 @@
-"""Profile files: found by name, read and validated, locked while they grow."""
+"""Profile files: look-up by name, reading with validation, and a lock for writing."""
 
 import os
 import tempfile
@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from costmodel.errors import InvalidInput
 from costmodel.profiles.records import FORMAT, Profile
 
-SHIPPED = Path(__file__).parents[1] / "recorded"  # in a wheel; in a checkout they are in profiles/
+SHIPPED = Path(__file__).parents[1] / "recorded"  # in a wheel; a checkout has profiles/ instead
 
 
 def load(path: Path) -> Profile:
-    """Read and validate; `InvalidInput` names the file, the run and the field."""
+    """Read and validate a file; `InvalidInput` names the file, the run and the field."""
     if path.exists() and not path.is_file():
         raise InvalidInput(f"{path}: not a profile file")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # editors may put a mark in front
+        text = path.read_text(encoding="utf-8-sig")  # editors may write a byte-order mark
     except FileNotFoundError:
         raise InvalidInput(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -34,7 +34,7 @@ def _in_words(error: ValidationError, text: str) -> str:
     problems = error.errors(include_url=False)
     for problem in problems:
         if problem["loc"] == ("format",) and isinstance(problem["input"], int):
-            return f"format {problem['input']}, and this version of costmodel reads format {FORMAT}: update costmodel"
+            return f"format {problem['input']}, but this version of costmodel reads format {FORMAT}: update costmodel"
     first = problems[0]
     if first["type"] == "json_invalid":
         return f"damaged or cut short, not JSON: {first['ctx']['error']}"
@@ -48,7 +48,7 @@ def _in_words(error: ValidationError, text: str) -> str:
 
 
 def _run_in_words(place: Sequence[int | str], text: str) -> str:
-    """Which run a place is in, by its line, where runs stand one a line."""
+    """The run that a place is in, with its line where the file has one run per line."""
     if len(place) < 2 or place[0] != "runs":
         return ""
     line = next((n for n, line in enumerate(text.splitlines(), 1) if line.startswith('"runs": [')), None)
@@ -56,33 +56,33 @@ def _run_in_words(place: Sequence[int | str], text: str) -> str:
 
 
 def folders() -> list[Path]:
-    """Where profiles are looked for by name: ``profiles/`` here, then those that come with costmodel."""
+    """The folders that are searched for a name: ``profiles/`` here, then the profiles that come with costmodel."""
     own = Path(__file__).parents[2] / "profiles"
-    here = Path(os.path.realpath("profiles"))  # also of links that lead to themselves
+    here = Path(os.path.realpath("profiles"))  # works for links to themselves, too
     return list(dict.fromkeys([here, SHIPPED if SHIPPED.is_dir() else own]))
 
 
 def available() -> dict[str, Path]:
-    """Profiles by name."""
-    found: dict[str, Path] = {}
+    """Paths of profiles by name."""
+    paths: dict[str, Path] = {}
     for folder in folders():
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
-            found.setdefault(path.stem, path)
-    return found
+            paths.setdefault(path.stem, path)
+    return paths
 
 
 def locate(name: str) -> Path:
-    """The file of a profile, given its path or its name."""
+    """The file of a profile, given its path or its name; `InvalidInput` for an unknown name."""
     if name.endswith(".json") or os.sep in name:
         return Path(name)
-    found = available()
-    if name not in found:
-        raise InvalidInput(f"no profile {name!r}: there are {', '.join(found) or 'none'}; or give the path of a file")
-    return found[name]
+    paths = available()
+    if name not in paths:
+        raise InvalidInput(f"no profile {name!r}: there are {', '.join(paths) or 'none'}; or give the path of a file")
+    return paths[name]
 
 
 def read(name: str | Path) -> Profile:
-    """A recorded profile, by its name or the path of its file.
+    """A recorded profile, given its name or the path of its file; `InvalidInput` for a missing or damaged file.
 
     >>> import costmodel
     >>> paper = costmodel.read_profile("paper")
@@ -93,16 +93,16 @@ def read(name: str | Path) -> Profile:
 
 
 def destination(name: str) -> Path:
-    """Where a new profile goes: a path as it is, a name to ``profiles/NAME.json`` here."""
+    """The file of a new profile: a path stays, a name becomes ``profiles/NAME.json`` here."""
     if not name or name.endswith(("/", os.sep)) or Path(name).is_dir():
         raise InvalidInput(f"{name!r} is not a valid profile name: expected NAME or a path such as profiles/NAME.json")
     path = Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
-    return path.resolve() if path.is_symlink() else path  # the file is replaced, not what points to it
+    return path.resolve() if path.is_symlink() else path  # the file is replaced, not the link
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a profile for writing; a second writer is refused."""
+    """Lock a profile for writing; `InvalidInput` where another process writes, or where nobody may write."""
     from filelock import FileLock, Timeout
 
     try:
@@ -119,7 +119,7 @@ def locked(path: Path) -> Iterator[None]:
     except Timeout:
         raise InvalidInput(f"{path}: another process is writing to it") from None
     try:
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed while it saved
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # left by a writer that was killed
             left.unlink(missing_ok=True)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The commands that record the times that a profile lacks."""
+"""Commands that record the times that a profile lacks."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def recording(
-    subjects: "Iterable[Subject]", ways: "Mapping[str, Sequence[Any]] | None" = None, name: str = "NAME"
+    subjects: "Iterable[Subject]", settings: "Mapping[str, Sequence[Any]] | None" = None, name: str = "NAME"
 ) -> str:
-    """The commands that time subjects (and perhaps some more) into a profile; ``ways``: values of settings."""
+    """Commands that time subjects (and perhaps more subjects) into a profile; ``settings``: values by field."""
     groups: dict[tuple[Any, ...], list[Subject]] = {}
     for subject in subjects:
         about = subject.sites, subject.recurrence, subject.classes, subject.size
-        # A network without cells has neither sites nor a recurrence: it joins those of its size that do.
+        # A network without cells has neither sites nor a recurrence: the network joins a group of its size.
         alike = next((key for key in groups if subject.cell is None and key[2:] == about[2:]), about)
         groups.setdefault(alike, []).append(subject)
-    return " && ".join(_command(group, ways or {}, name) for group in groups.values())
+    return " && ".join(_command(group, settings or {}, name) for group in groups.values())
 
 
 _USUAL = {
@@ -38,7 +38,7 @@ _USUAL = {
 _FLAGS = {"tf32": (True, "--tf32"), "cuda_graph": (True, "--cuda-graph"), "flush": (False, "--no-flush")}
 
 
-def _command(subjects: "Sequence[Subject]", ways: "Mapping[str, Sequence[Any]]", name: str) -> str:
+def _command(subjects: "Sequence[Subject]", settings: "Mapping[str, Sequence[Any]]", name: str) -> str:
     first = next((subject for subject in subjects if subject.cell), subjects[0])
     fields = {"model": "network", "cell": "cell", "kernel": "kernel", "channels": "channels", "classes": "classes"}
     options = {
@@ -48,7 +48,7 @@ def _command(subjects: "Sequence[Subject]", ways: "Mapping[str, Sequence[Any]]",
     options["size"] = "x".join(map(str, first.size))
     options["site"] = ",".join(f"{site}={cell}" for site, cell in first.sites)
     options["recurrence"] = first.recurrence
-    options |= {field: ",".join(map(str, values)) for field, values in ways.items() if field not in _FLAGS}
+    options |= {field: ",".join(map(str, values)) for field, values in settings.items() if field not in _FLAGS}
     usual = _USUAL | {"size": "128x256"}
     if network := NETWORKS.get(first.network or ""):
         usual |= {"size": "x".join(map(str, network.size)), "classes": str(network.classes)}
@@ -57,14 +57,14 @@ def _command(subjects: "Sequence[Subject]", ways: "Mapping[str, Sequence[Any]]",
         for field, value in options.items()
         if value and value != usual.get(field)
     ]
-    given += [flag for field, (value, flag) in _FLAGS.items() if value in ways.get(field, ())]
-    # Nothing is there to resume where the name is still to be chosen.
+    given += [flag for field, (value, flag) in _FLAGS.items() if value in settings.get(field, ())]
+    # Without a chosen name there is nothing to resume.
     into = f"--out {shlex.quote(name)}" + (" --resume" if name != "NAME" else "")
     return " ".join(["costmodel profile", *given, into])
 
 
 def _typed(value: Any) -> str:
-    """A size as it is typed: ``3``, ``3x5``."""
+    """A value as commands take it; sizes as ``3``, ``3x5``."""
     return (
         "x".join(map(str, dict.fromkeys(value) if len(set(value)) == 1 else value))
         if isinstance(value, tuple)

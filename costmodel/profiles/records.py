@@ -1,7 +1,7 @@
-"""The file format of ``profiles/``: one machine, what was timed on it and how, and every raw sample.
+"""The file format of ``profiles/``: one machine, subjects and settings of its runs, and every raw sample.
 
-JSON, one run a line, so that a re-measurement is a one-line diff. Nothing derived is stored. Files are validated when
-they are read, replaced as a whole when they are written, and locked while they grow.
+The files are JSON with one run per line, so that a new measurement is a one-line diff. Nothing derived is stored. Files
+are validated when they are read, replaced as a whole when they are written, and locked while they grow.
 """
 
 import os
@@ -26,7 +26,7 @@ FORMAT: Literal[1] = 1
 Sides = tuple[int, int]
 Side = tuple[Count, Count]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]  # a line, without what would steer a terminal
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]  # one line, without control characters
 Clock = Literal["wall", "cuda-events", "published"]
 
 
@@ -37,7 +37,7 @@ class _Data(BaseModel):
 class Subject(_Data):
     """The thing that was timed: one frame of a network without its training heads, or one step of a single cell.
 
-    Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: cells other than ``cell`` there.
+    Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: sites with another cell.
     """
 
     network: Text | None = None
@@ -51,7 +51,7 @@ class Subject(_Data):
 
     @classmethod
     def of_network(cls, entry: Entry, kernel: Sides) -> "Subject":
-        """A row of a table."""
+        """The subject of a row of a table."""
         sites = tuple((site, cell.name) for site, cell in entry.sites.items())
         if entry.cell is None:
             return cls(network=entry.model, classes=entry.classes, size=entry.size)
@@ -68,31 +68,31 @@ class Subject(_Data):
 
     @classmethod
     def of_cell(cls, cell: Cell, *, kernel: Sides, channels: Sides, size: Sides) -> "Subject":
-        """One step of a cell."""
+        """The subject of one step of a cell."""
         return cls(cell=cell.name, recurrence=cell.recurrence.name, kernel=kernel, channels=channels, size=size)
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
         if self.network is None and self.cell is None:
-            raise ValueError("neither a network nor a cell")
+            raise ValueError("a subject needs a network or a cell")
         if (self.cell is None) != (self.kernel is None):
-            raise ValueError("a kernel goes with a cell")
+            raise ValueError("a cell needs a kernel, and a kernel needs a cell")
         if (self.network is None) != (self.channels is not None):
-            raise ValueError("channels are of a single cell")
+            raise ValueError("a single cell needs channels, and a network has none")
         if self.network is None and self.sites:
-            raise ValueError("sites are of a network")
+            raise ValueError("a single cell has no sites")
         if (self.network is None) != (self.classes is None):
-            raise ValueError("classes are of a network")
+            raise ValueError("a network needs classes, and a single cell has none")
         return self
 
     @property
     def name(self) -> str:
-        """As tables call it: ``depth-LSTM-ICNet v6``, ``sep cell``."""
+        """The name in tables: ``depth-LSTM-ICNet v6``, ``sep cell``."""
         return approach(self.network, self.cell, self.recurrence, dict(self.sites))
 
     @property
     def title(self) -> str:
-        """The name and the sizes, and the classes where they are not those that the network was published with."""
+        """Name and sizes, and the classes where they differ from the published ones."""
         channels = self.channels and dict.fromkeys(self.channels)  # I = O is one number
         sizes = ["x".join(map(str, sides)) for sides in (self.kernel, channels, self.size) if sides]
         usual = NETWORKS[self.network].classes if self.network in NETWORKS else 19
@@ -101,7 +101,7 @@ class Subject(_Data):
 
     @property
     def standard(self) -> "Subject":
-        """The subject of 100 %: the same with standard cells; the network that a variant is of; else itself."""
+        """The subject of 100 %: this subject with standard cells; of a variant its base network; else this subject."""
         if self.cell is not None:
             return self.model_copy(update={"cell": "standard", "sites": ()})
         network = NETWORKS.get(self.network or "")
@@ -110,41 +110,36 @@ class Subject(_Data):
 
 
 class Settings(_Data):
-    """The settings of a run. A field that a machine or a publication leaves open is None.
-
-    ``frames``: 1 streams, the state carried from call to call; T > 1 recomputes a window of T frames from zeros for
-    every output. ``threads``: CPU threads of torch. ``tf32``, ``cuda_graph``, ``flush`` (of the L2 cache before every
-    call): CUDA alone.
-    """
+    """The settings of a run. A field that a machine or a publication leaves open is None."""
 
     device: Literal["cpu", "cuda"]
     dtype: Literal["float32", "float64", "bfloat16", "float16"] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
     implementation: Literal["eager", "compiled"] | None = None
-    threads: Count | None = None
+    threads: Count | None = None  # CPU threads of torch; the next three: CUDA alone
     tf32: bool | None = None
     cuda_graph: bool | None = None
-    flush: bool | None = None
+    flush: bool | None = None  # of the L2 cache before every call
     batch: Count = 1
-    frames: Count = 1
+    frames: Count = 1  # 1 carries the state from call to call; T > 1 recomputes T frames from zeros for every output
 
     @model_validator(mode="after")
     def _fits_the_device(self) -> Self:
         if self.device == "cpu" and (self.tf32, self.cuda_graph, self.flush) != (None, None, None):
-            raise ValueError("tf32, cuda_graph and flush are for cuda")
+            raise ValueError("tf32, cuda_graph and flush need device cuda")
         if self.device == "cuda" and self.threads is not None:
-            raise ValueError("threads are for cpu")
+            raise ValueError("threads needs device cpu")
         if len({self.dtype is None, self.memory_format is None, self.implementation is None}) > 1:
-            raise ValueError("dtype, memory_format and implementation are known together")
+            raise ValueError("dtype, memory_format and implementation are all set or all left open")
         return self
 
     def unit_of(self, one: str) -> str:
-        """What a call gives: ``one`` (a frame, a step), an output of a window of them, or a batch."""
+        """The unit that a call computes: ``one`` (a frame, a step), an output of a window, or a batch."""
         return "batch" if self.batch > 1 else "output" if self.frames > 1 else one
 
     @property
     def title(self) -> str:
-        """In words, without what is as usual."""
+        """The settings in words, without usual values."""
         if self.dtype is None:  # of a publication
             return "as published"
         parts: list[str] = [part for part in (self.dtype, self.memory_format, self.implementation) if part]
@@ -159,7 +154,7 @@ class Settings(_Data):
 
 
 class GpuState(_Data):
-    """The state of a GPU by NVML: clocks in MHz, watts, degrees Celsius, throttle reasons. None: NVML does not tell."""
+    """The state of a GPU by NVML: clocks in MHz, watts, degrees Celsius, throttle reasons. None: not reported."""
 
     sm_mhz: NonNegativeInt | None = None
     memory_mhz: NonNegativeInt | None = None
@@ -169,24 +164,19 @@ class GpuState(_Data):
 
 
 class Process(_Data):
-    """The measurements of one fresh child process.
+    """The measurements of one fresh child process."""
 
-    ``started`` is shared by processes whose calls were interleaved: the n-th ``seconds`` of each belong to one round.
-    Each is a mean over ``calls`` calls, back to back. ``deviation``: of its output from the reference, relative to the
-    largest value there. ``minor_faults`` and ``system_seconds``: during the timed calls. ``peak_memory``: bytes, of the
-    process; ``peak_gpu_memory``: of torch's allocator.
-    """
-
-    started: AwareDatetime | None = None
-    calls: Count = 1
-    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    started: AwareDatetime | None = None  # equal in interleaved processes, whose n-th seconds belong to one round
+    calls: Count = 1  # of a sample, back to back
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]  # samples: mean seconds per call
     warmup_seconds: tuple[Seconds, ...] = ()
+    # Of the output from the reference, relative to the largest reference value.
     deviation: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    peak_memory: NonNegativeInt | None = None
-    peak_gpu_memory: NonNegativeInt | None = None
-    minor_faults: NonNegativeInt | None = None
-    system_seconds: Annotated[float, Field(ge=0)] | None = None
-    affinity: tuple[NonNegativeInt, ...] | None = None
+    peak_memory: NonNegativeInt | None = None  # bytes
+    peak_gpu_memory: NonNegativeInt | None = None  # bytes in torch's allocator
+    minor_faults: NonNegativeInt | None = None  # during the timed calls
+    system_seconds: Annotated[float, Field(ge=0)] | None = None  # during the timed calls
+    affinity: tuple[NonNegativeInt, ...] | None = None  # CPUs that the process may use
     gpu_before: GpuState | None = None
     gpu_after: GpuState | None = None
 
@@ -198,7 +188,7 @@ class Process(_Data):
 
 
 class Run(_Data):
-    """All processes that timed one subject in one way."""
+    """All processes that timed one subject with the same settings and clock."""
 
     subject: Subject
     how: Settings
@@ -219,7 +209,7 @@ class Run(_Data):
     @model_validator(mode="after")
     def _is_by_its_clock(self) -> Self:
         if (self.clock == "published") != (self.how.dtype is None):
-            raise ValueError("a way to run that leaves the dtype open belongs to a published time, and to nothing else")
+            raise ValueError("published times leave the dtype open, and measured times name a dtype")
         if self.clock != "published" and (self.clock == "wall") != (self.how.device == "cpu"):
             raise ValueError(
                 f"the clock of {self.how.device} is {'wall' if self.how.device == 'cpu' else 'cuda-events'}"
@@ -237,7 +227,7 @@ class Run(_Data):
         return [*_ABOUT, *sizes, *Settings.model_fields, "clock"]
 
     def columns(self) -> dict[str, Any]:
-        """What was timed, how and by which clock, as columns of a frame; sizes under the names that sweeps use."""
+        """Subject, settings and clock as columns of a frame; sizes have the names that sweeps use."""
         about = self.subject
         sites = ",".join(f"{site}={cell}" for site, cell in about.sites)
         values = [about.title, about.network, about.cell, sites, about.recurrence, about.classes]
@@ -255,7 +245,7 @@ SIDES = {
 
 
 class Gpu(_Data):
-    """A GPU and what drives it; memory in bytes."""
+    """A GPU and its software; memory in bytes."""
 
     name: Text
     memory: Count | None = None
@@ -265,7 +255,7 @@ class Gpu(_Data):
 
 
 class Host(_Data):
-    """The machine and the software; memory in bytes. ``environment``: what was set for the child processes."""
+    """The machine and the software; memory in bytes. ``environment``: variables set for the child processes."""
 
     cpu: Text
     cores: Count | None = None
@@ -285,12 +275,12 @@ class Host(_Data):
         return self.gpu.name if device == "cuda" and self.gpu else self.cpu
 
     def merged(self, other: "Host") -> "Host":
-        """``other``, with what only this one knows: the GPU, if nothing is timed on it now."""
+        """``other``, completed by facts that only this host has, such as a GPU that is not used now."""
         known = {key: getattr(self, key) for key in type(self).model_fields if getattr(other, key) is None}
         return other.model_copy(update=known)
 
     def differences(self, other: "Host") -> list[str]:
-        """In which respects runs of the two must not stand in one file; what one of them leaves open is none."""
+        """Differences that keep runs of two hosts out of one file; an open fact of one host is no difference."""
         mine, theirs = (h.model_dump(exclude={"date", "commit", "costmodel", "source"}) for h in (self, other))
         return [
             f"{key} {theirs[key]!r}, here {mine[key]!r}"
@@ -300,7 +290,7 @@ class Host(_Data):
 
 
 class Profile(_Data):
-    """A profile file. Immutable: `with_run` gives a new one."""
+    """A profile file. Immutable: `with_run` gives a new profile."""
 
     format: Literal[1] = FORMAT
     host: Host
@@ -311,7 +301,7 @@ class Profile(_Data):
         seen = set()
         for run in self.runs:
             if run.key in seen:
-                raise ValueError(f"{run.title} is there twice")
+                raise ValueError(f"{run.title} appears twice")
             seen.add(run.key)
             if run.how.device == "cuda" and self.host.gpu is None:
                 raise ValueError(f"{run.title} was timed on a GPU, but the host has none")
@@ -331,18 +321,18 @@ class Profile(_Data):
         return {run.key: run for run in self.runs}
 
     def with_run(self, run: Run) -> "Profile":
-        """This profile with ``run`` in the place of the one with the same subject, way and clock, or at the end."""
+        """This profile with ``run`` in the place of the run with the same key, or at the end."""
         runs = self.by_key | {run.key: run}
         return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs.values()))
 
     def only(self, keep: Callable[[Settings], bool]) -> "Profile":
-        """This profile with the runs in the ways that ``keep`` wants."""
+        """This profile with the runs whose settings ``keep`` accepts."""
         runs = tuple(run for run in self.runs if keep(run.how))
         return Profile.model_construct(format=self.format, host=self.host, runs=runs)
 
     def frame(self) -> "pd.DataFrame":
-        """A pandas frame of the raw samples, a row each: what was timed and how, number of the process and of the
-        round in it, seconds per call. ``attrs`` carries the machine."""
+        """A pandas frame with a row for each raw sample: subject, settings, clock, numbers of process and round,
+        seconds per call. ``attrs`` carries the machine."""
         import pandas as pd
 
         samples = [
@@ -356,14 +346,14 @@ class Profile(_Data):
         return frame
 
     def text(self) -> str:
-        """The file: one run a line."""
+        """The text of the file, one run per line."""
         lines = [run.model_dump_json(exclude_defaults=True) for run in self.runs]
         host = self.host.model_dump_json(exclude_defaults=True)
         runs = "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
         return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {runs}\n}}\n'
 
     def save(self, path: Path) -> None:
-        """Replace the file as a whole: at every moment there is the old one or the new one."""
+        """Replace the file as a whole: at every moment the path holds the old file or the new file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:

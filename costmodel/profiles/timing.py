@@ -1,4 +1,4 @@
-"""Times as reports carry them: which machine, which clock, the median and how far it can be trusted."""
+"""Times as reports carry them: machine, clock, median, interval and verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,29 +15,23 @@ CLOCKS = {"wall": "wall clock", "cuda-events": "CUDA events", "published": "as p
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call: of a frame or a step, of a batch of them, or of an output of a window (see ``how``).
-
-    ``interval_s`` is the 95 % bootstrap interval of the median over processes (None: one process, or published).
-    ``pct`` is relative to the standard cell of the same network, or at the same point of a sweep (None: not timed).
-    ``seconds``, ``ratio``, ``how``, ``profile`` and ``dates`` (the days on which it was timed) belong to what was
-    measured; published times have none.
-    """
+    """Seconds per call: of a frame, a step, a batch, or an output of a window (see ``how``)."""
 
     machine: str
     device: str
-    clock: str
+    clock: str  # a key of CLOCKS
     median_s: float
-    interval_s: tuple[float, float] | None
-    pct: float | None
-    seconds: "Estimate | None" = None
+    interval_s: tuple[float, float] | None  # 95 % bootstrap interval over processes; None: one process, or published
+    pct: float | None  # of the standard cell in the same network or at the same point of a sweep; None: not timed
+    seconds: "Estimate | None" = None  # seconds, ratio and dates: of measured times alone
     ratio: "Estimate | None" = None
     how: "Settings | None" = None
     profile: str = ""
     throttle: tuple[str, ...] = ()
-    dates: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()  # days on which the run was timed
 
     def record(self) -> dict[str, Any]:
-        """The JSON contract; the second half only for what was measured."""
+        """The JSON contract; measured times have more keys."""
         record: dict[str, Any] = {
             "machine": self.machine,
             "device": self.device,
@@ -52,39 +46,39 @@ class Timing:
         if self.ratio is not None:
             record["pct_interval"] = self.ratio.interval and [100 * side for side in self.ratio.interval]
             record |= _judged(self.ratio, "pct", 100)
-        held = {"throttle": list(self.throttle)} if self.device == "cuda" else {}
-        where = {"how": self.how.model_dump(exclude_none=True), "profile": self.profile, "dates": list(self.dates)}
-        return record | held | where
+        throttle = {"throttle": list(self.throttle)} if self.device == "cuda" else {}
+        origin = {"how": self.how.model_dump(exclude_none=True), "profile": self.profile, "dates": list(self.dates)}
+        return record | throttle | origin
 
     def columns(self, alone: bool) -> dict[str, Any]:
-        """As columns of a flat row; named after profile and way where this is not the only one of the table."""
+        """Columns of a flat row; their names have profile and settings unless this time is ``alone`` in the table."""
         prefix = f"{self.clock}_{self.device}"
         if not alone:
-            way = f"{self.profile}_{self.how.title}" if self.how else self.machine
-            prefix += "_" + way.replace(", ", "_").replace(" ", "-")
-        found: dict[str, Any] = {f"{prefix}_machine": self.machine}
-        found |= {f"{prefix}_date": " ".join(self.dates)} if self.seconds else {}
-        found |= {f"{prefix}_s": self.median_s, f"{prefix}_pct": self.pct}
-        for judged, unit, factor in ((self.seconds, "s", 1), (self.ratio, "pct", 100)):
-            if judged:
-                low, high = judged.interval or (None, None)
-                found[f"{prefix}_{unit}_low"] = None if low is None else factor * low
-                found[f"{prefix}_{unit}_high"] = None if high is None else factor * high
-                found[f"{prefix}_{unit}_verdict"] = judged.verdict
-        return found
+            settings = f"{self.profile}_{self.how.title}" if self.how else self.machine
+            prefix += "_" + settings.replace(", ", "_").replace(" ", "-")
+        row: dict[str, Any] = {f"{prefix}_machine": self.machine}
+        row |= {f"{prefix}_date": " ".join(self.dates)} if self.seconds else {}
+        row |= {f"{prefix}_s": self.median_s, f"{prefix}_pct": self.pct}
+        for estimate, unit, factor in ((self.seconds, "s", 1), (self.ratio, "pct", 100)):
+            if estimate:
+                low, high = estimate.interval or (None, None)
+                row[f"{prefix}_{unit}_low"] = None if low is None else factor * low
+                row[f"{prefix}_{unit}_high"] = None if high is None else factor * high
+                row[f"{prefix}_{unit}_verdict"] = estimate.verdict
+        return row
 
 
 def flat(rows: "Sequence[Sequence[Timing]]") -> list[dict[str, Any]]:
-    """The times of each row as columns: named after clock and device, and after profile and way where there are several
-    of those in the table."""
-    ways: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
+    """The times of each row as columns, named after clock and device; also after profile and settings where the table
+    has several."""
+    runs: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
     for timing in (timing for row in rows for timing in row):
-        ways.setdefault((timing.clock, timing.device), set()).add((timing.machine, timing.profile, timing.how))
+        runs.setdefault((timing.clock, timing.device), set()).add((timing.machine, timing.profile, timing.how))
     columns = []
     for row in rows:
         record: dict[str, Any] = {}
         for timing in row:
-            record |= timing.columns(alone=len(ways[timing.clock, timing.device]) == 1)
+            record |= timing.columns(alone=len(runs[timing.clock, timing.device]) == 1)
         columns.append(record)
     return columns
 
@@ -97,12 +91,12 @@ def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
 
 
 def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
-    """The times of a run, and the percentage of the standard cell, if that was timed with the same settings."""
+    """The times of a run, with the percentage of the standard cell where the profile has the same run of that cell."""
     from costmodel.profiles import estimate
 
     base = profile.by_key.get((run.subject.standard, run.how, run.clock))
     seconds, ratio = estimate.time(run), None if base is None else estimate.ratio(run, base)
-    published = run.clock == "published"  # one number, no samples to judge it by
+    published = run.clock == "published"  # one number, without samples for a verdict
     return Timing(
         machine=profile.host.name(run.how.device),
         device=run.how.device,
@@ -120,7 +114,7 @@ def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
 
 
 def _dates(profile: "Profile", run: "Run") -> tuple[str, ...]:
-    """The days on which its processes ran, or that of the profile."""
+    """The days on which the processes of a run ran, or the day of the profile."""
     moments = [process.started for process in run.processes if process.started]
     if not moments and profile.host.date:
         moments = [profile.host.date]
@@ -133,13 +127,13 @@ def _held(process: "Process") -> list[str]:
 
 
 def timings(profile: "Profile", name: str, subject: "Subject") -> list[Timing]:
-    """Every way in which a profile has timed a subject."""
+    """All times that a profile has for a subject."""
     return [from_run(profile, name, run) for run in profile.runs if run.subject == subject]
 
 
 def estimates(profile: "Profile") -> "pd.DataFrame":
-    """A pandas frame, a row a run: what was timed and how, the median in seconds, the percentage of the standard cell,
-    the 95 % interval and the verdict of each. The names of sizes are those of ``sweep(...).frame()``, to merge with.
+    """A pandas frame with a row for each run: subject, settings, median in seconds, percentage of the standard cell,
+    and the 95 % interval and verdict of both. Sizes have the names of ``sweep(...).frame()``, for merging.
 
     >>> import costmodel
     >>> frame = costmodel.estimates(costmodel.read_profile("paper"))

@@ -1,4 +1,4 @@
-"""What papers print, a file a paper, to be compared with: nothing here is an input to a result."""
+"""Printed numbers, one file per paper, for comparison: nothing here is an input to a result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Erratum:
-    """``place`` in the paper, what is wrong, and the arithmetic that shows it."""
+    """An error in a paper: ``place``, and ``text`` with the error and the arithmetic that shows it."""
 
     place: str
     text: str
@@ -15,7 +15,7 @@ class Erratum:
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of a table: the quality of the segmentation by approach, in ``unit``."""
+    """A column of a table: the quality of segmentations by approach, in ``unit``."""
 
     place: str
     label: str
@@ -26,11 +26,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """A table of parameters and FLOPs as printed, and the settings that it was counted on.
-
-    ``rows`` by approach, with ``gflops`` to so many ``digits`` and ``params``, or ``params_k`` where they are in
-    ``thousands``. ``errata`` by approach; ``remarks`` about all rows.
-    """
+    """A printed table of parameters and FLOPs, and the settings of its count."""
 
     place: str
     size: tuple[int, int]
@@ -38,14 +34,14 @@ class PrintedTable:
     classes: int
     heads: bool
     convention: str
-    rows: Mapping[str, Any]
-    digits: int
-    thousands: bool
-    errata: Mapping[str, Erratum]
-    remarks: tuple[str, ...]
+    rows: Mapping[str, Any]  # by approach, with gflops, and params or params_k
+    digits: int  # of gflops
+    thousands: bool  # True: rows have params_k
+    errata: Mapping[str, Erratum]  # by approach
+    remarks: tuple[str, ...]  # about all rows
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def params(self, approach: str) -> int:
-        """As printed: thousands, or single ones."""
+        """The printed parameters: thousands, or ones."""
         row = self.rows[approach]
         return int(row.params_k if self.thousands else row.params)

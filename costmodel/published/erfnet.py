@@ -1,9 +1,9 @@
-"""What is printed about ERFNet and its variants, and what is wrong with some of it.
+"""The printed numbers of ERFNet and its variants, and their errata.
 
 E. Romera, J. M. Alvarez, L. M. Bergasa, R. Arroyo: ERFNet, IEEE Transactions on Intelligent Transportation Systems
 2018.
 N. Vallurupalli, S. Annamaneni, G. Varma, C. V. Jawahar, M. Mathew, S. Nagori: Efficient Semantic Segmentation Using
-Gradual Grouping, CVPR Workshops 2018 (its tables are these; rows of them that are not at hand are not here).
+Gradual Grouping, CVPR Workshops 2018 (the tables below are from this paper and lack some of its rows).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""What is printed about low-latency video segmentation by key frames, and what follows from it.
+"""Printed times and accuracies of low-latency video segmentation by key frames.
 
-Times in ms. ``stated``: printed there; ``derived``: by arithmetic from what is printed.
+Times in ms. ``stated``: printed; ``derived``: by arithmetic from printed times.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ SOURCES = MappingProxyType(
     }
 )
 
-# The stages of the adaptive network, and how the four times are known.
+# The times of the stages of the adaptive network.
 FULL, HIGH, PROPAGATE, FRONT = 360, 299, 38, 119  # stated
 LOW = FULL - HIGH  # derived: 61
 SELECT = FRONT - LOW - PROPAGATE  # derived: 20
 INTERVAL = 5  # frames, of the times and of the accuracies
 
-# Printed of two modes, and never of one: the average is sequential, the latency parallel.
+# Printed for different modes: the average is sequential, the latency parallel.
 SEQUENTIAL_AVERAGE = 171
 PARALLEL_LATENCY = 119
 
-# Channels of the low and high features, stride of both, and the frame, of the worked costs of the components.
+# For the example costs of components: channels of the low and high features, their stride, and the frame.
 LOW_CHANNELS, HIGH_CHANNELS, STRIDE, SIZE = 1024, 2048, 8, (1024, 2048)
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """mIoU in % on Cityscapes, a key frame every `INTERVAL` frames, all compared by the authors of ``adaptive``."""
+    """mIoU in % on Cityscapes with a key frame every `INTERVAL` frames, as the authors of ``adaptive`` compare them."""
 
     method: str
     miou: float
@@ -53,7 +53,7 @@ ACCURACIES = (
 
 @dataclass(frozen=True)
 class FlowRun:
-    """Deep Feature Flow's detection runs: stated ms per frame of the whole network, and on average over ``length``."""
+    """A detection run of Deep Feature Flow: ms per frame, of the whole network and the average over ``length``."""
 
     machine: str
     full: float
@@ -63,7 +63,7 @@ class FlowRun:
 
 FLOW_RUNS = (FlowRun("K40", 271, 73), FlowRun("Titan X", 133, 34))
 
-# Methods whose sources give no times that could be taken apart: their algebra alone.
+# Algebra of methods whose sources print no times of stages.
 WITHOUT_TIMES = MappingProxyType(
     {
         "clockwork": ("Clockwork", "sum of c_s/n_s over stages s", "sum of c_s"),

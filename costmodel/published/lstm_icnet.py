@@ -1,7 +1,7 @@
-"""Every number and equation printed in the paper that this package compares with, and what is wrong with some of them.
+"""The numbers and equations of the paper that this package compares with, and their errata.
 
 A. Pfeuffer, K. Dietmayer: Separable Convolutional LSTMs for Faster Video Segmentation, 2019 (arXiv 1907.06876).
-Typed once, for comparison only: nothing here is an input to a result.
+Typed once, for comparison: nothing here is an input to a result.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ GPU = Machine("NVIDIA TITAN X", "cuda")
 
 @dataclass(frozen=True)
 class Row:
-    """One row of Table IV as printed; percentages of the standard row of the same network."""
+    """One printed row of Table IV; percentages refer to the standard row of the same network."""
 
     approach: str
     params_k: int
@@ -99,17 +99,15 @@ QUALITY = MappingProxyType(
 
 @dataclass(frozen=True)
 class Equation:
-    """The cost of one cell as printed; its ratio to the standard cell (erratum (5) mended), the approximation of that,
-    and the percentage that the text draws from it at Kx = Ky = 3, I = O = 128. Python syntax. ``errata``: keys of
-    `ERRATA`."""
+    """The printed cost of one cell, in Python syntax."""
 
     number: str
     cost: str
-    errata: tuple[str, ...]
+    errata: tuple[str, ...]  # keys of `ERRATA`
     ratio_number: str | None = None
-    ratio: str | None = None
-    approximation: str | None = None
-    percentage: str | None = None
+    ratio: str | None = None  # to the standard cell, erratum (5) corrected
+    approximation: str | None = None  # of the ratio
+    percentage: str | None = None  # of the ratio in the text, at Kx = Ky = 3, I = O = 128
     ratio_errata: tuple[str, ...] = ()
 
 
@@ -147,7 +145,7 @@ EQUATIONS = MappingProxyType(
     }
 )
 
-# The rows of Table I as printed: operation, total, FLOPs per O Dx Dy.
+# The printed rows of Table I: operation, total, FLOPs per O Dx Dy.
 TABLE_I = (
     ("Convolutions", 8, "8*2*Kx*Ky*I"),
     ("Hadamard Product", 3, "3"),
@@ -205,17 +203,16 @@ TABLE = PrintedTable(
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says about the time of a cell relative to the standard one: ``ratio`` is the range that its words
-    allow, ``printed`` the percentage of Table IV. Without a network: of a single cell."""
+    """A statement of the paper about the time of a cell relative to the standard cell."""
 
     place: str
     text: str
     device: str
-    network: str | None
+    network: str | None  # None: a single cell
     kernel: tuple[int, int]
     cell: str
-    ratio: tuple[float, float]
-    printed: float | None = None
+    ratio: tuple[float, float]  # the range that the words allow
+    printed: float | None = None  # the percentage in Table IV
 
 
 _FASTER, _SLOWER, _HALF = (0.0, 1.0), (1.0, float("inf")), (0.35, 0.65)

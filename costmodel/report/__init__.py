@@ -1,1 +1,1 @@
-"""What people read: tables and formulas as text, Markdown, LaTeX, CSV and JSON."""
+"""Tables, formulas and figures to read, as text, Markdown, LaTeX, HTML, CSV and JSON."""

@@ -1,4 +1,4 @@
-"""What `check` found, as a table with every difference in words."""
+"""The result of `check`, as a table with every difference in words."""
 
 import json
 from collections.abc import Sequence
@@ -32,16 +32,16 @@ def _comparisons(checks: "Sequence[Check]") -> Sheet:
         differences += [f"{c.subject}, {f.what}: {f.difference}" for f in c.findings if not f.ok]
     bad = sum(not c.ok for c in checks)
     notes = [
-        "events: every kind of event of the description against what torch's dispatcher saw in the module.",
-        "unknown ops: dispatched operations that no rule knows; there should be none.",
+        "events: the events of the description against the events that torch's dispatcher saw in the module.",
+        "unknown ops: dispatched operations without a rule; there should be none.",
         "launches, parameters, FlopCounterMode (FLOPs), fvcore (MACs): as seen; as described unless marked.",
-        "outputs: largest deviation from the cells by hand with the module's weights (float32); - without a cell.",
-        "The description's training-graph events (tf-profiler only) are left out: a running module has none of them.",
+        "outputs: largest deviation from hand-written cells with the module's weights (float32); -: no cell.",
+        "Training-graph events (tf-profiler only) are left out: a running module has none of them.",
         *differences,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
     ]
     return Sheet(
-        "Description against running torch modules and foreign counters",
+        "Description against running torch modules and third-party counters",
         ["subject", "result", *COLUMNS],
         "lllrrrrrr",
         rows,
@@ -50,7 +50,7 @@ def _comparisons(checks: "Sequence[Check]") -> Sheet:
 
 
 def _parts(checks: "Sequence[Check]") -> Sheet:
-    """fvcore's totals, itemised."""
+    """The totals of fvcore, itemised."""
     columns = list(checks[0].fvcore_parts)
     rows = [
         [c.subject, *(f"{c.fvcore_parts[part]:,}" for part in columns), f"{sum(c.fvcore_parts.values()):,}"]

@@ -1,4 +1,4 @@
-"""What the paper says about time, against what was measured."""
+"""Claims of the paper about time, against measured times."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and the measured ratio to the standard cell; `word` is what follows from them."""
+    """A claim and the measured ratio to the standard cell; ``word`` is the result."""
 
     claim: published.Claim
     ratio: "Estimate"
 
     @property
     def word(self) -> str:
-        """``holds`` or ``does not hold`` where the whole interval, of enough processes, says so; else ``undecided``."""
+        """``holds`` or ``does not hold`` where the whole interval, of enough processes, agrees; else ``undecided``."""
         from costmodel.profiles.estimate import FEWEST
 
         if self.ratio.interval is None or self.ratio.processes < FEWEST:
@@ -54,18 +54,18 @@ class Verdict:
 
 
 def judge(profile: "Profile", how: "Settings", about: "Collection[Subject] | None" = None) -> list[Verdict]:
-    """The claims about this device (and about these subjects) that the profile has both sides of, run in this way."""
+    """Verdicts on claims about this device (and these subjects) of which the profile has both runs with ``how``."""
     from costmodel.profiles import estimate
 
-    found = []
+    judged = []
     for claim in published.CLAIMS:
         if claim.device != how.device:
             continue
         subject = _subject(claim)
         runs = {run.subject: run for run in profile.runs if run.how == how and run.clock != "published"}
         if subject in runs and subject.standard in runs and (about is None or subject in about):
-            found.append(Verdict(claim, estimate.ratio(runs[subject], runs[subject.standard])))
-    return found
+            judged.append(Verdict(claim, estimate.ratio(runs[subject], runs[subject.standard])))
+    return judged
 
 
 def _subject(claim: published.Claim) -> "Subject":
@@ -80,41 +80,41 @@ def _subject(claim: published.Claim) -> "Subject":
 
 
 def records(profiles: "Mapping[str, Profile]", about: "Collection[Subject]") -> dict[str, Any]:
-    """All verdicts about some subjects under ``claims``, for JSON; nothing where no profile was given."""
+    """All verdicts about some subjects under ``claims``, for JSON; empty without profiles."""
     if not profiles:
         return {}
-    found = []
+    entries = []
     for name, profile in profiles.items():
         for how in dict.fromkeys(run.how for run in profile.runs):
-            where = {
+            origin = {
                 "profile": name,
                 "machine": profile.host.name(how.device),
                 "how": how.model_dump(exclude_none=True),
             }
-            found += [where | verdict.record() for verdict in judge(profile, how, about)]
-    return {"claims": found}
+            entries += [origin | verdict.record() for verdict in judge(profile, how, about)]
+    return {"claims": entries}
 
 
 def sheet(profiles: "Mapping[str, Profile]", about: "Collection[Subject]") -> Sheet | None:
-    """All verdicts about some subjects, a row a claim, machine and way to run; None where there are none."""
-    found = [
+    """All verdicts about some subjects, with a row for each claim, machine and settings; None without verdicts."""
+    judged = [
         (profile.host.name(how.device), how.title, verdict)
         for profile in profiles.values()
         for how in dict.fromkeys(run.how for run in profile.runs)
         for verdict in judge(profile, how, about)
     ]
-    if not found:
+    if not judged:
         return None
     rows = []
-    for machine, way, verdict in sorted(found, key=lambda each: published.CLAIMS.index(each[2].claim)):
+    for machine, settings, verdict in sorted(judged, key=lambda each: published.CLAIMS.index(each[2].claim)):
         claim, ratio = verdict.claim, verdict.ratio
         printed = f"{claim.printed:.2f}" if claim.printed else ""
-        rows.append([claim.text, machine, way, printed, *percentage(ratio), verdict.word])
+        rows.append([claim.text, machine, settings, printed, *percentage(ratio), verdict.word])
     notes = [
         "%: time in per cent of the standard cell in the same network; paper: as printed in Table IV; 95 %: bootstrap "
         "interval over processes.",
-        "holds, does not hold: the whole interval says so; undecided: it does not, or there are too few processes.",
+        "holds, does not hold: the whole interval agrees; undecided: a part agrees, or there are too few processes.",
     ]
-    notes += verdicts([verdict.ratio for _, _, verdict in found])
+    notes += verdicts([verdict.ratio for _, _, verdict in judged])
     columns = ["claim", "machine", "run as", "paper", "%", "95 %", "result"]
     return Sheet("Claims of the paper", columns, "lllrrrl", rows, notes)

@@ -1,4 +1,4 @@
-"""What a module costs, as a table of its parts."""
+"""The cost of a module, as a table of its parts."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,14 @@ def document(
     sort: str = "order",
     machine: Machine | None = None,
 ) -> Document:
-    """The modules of a count, ``depth`` names deep (all without it); ``sort``: in the order of execution, or the
-    largest first; with a ``machine``, the least time of each module, and what bounds the module."""
+    """The modules of a count, ``depth`` names deep (by default all); ``sort``: in the order of execution, or the
+    largest first; ``machine`` adds the roofline time of each module, in ms, and its bound."""
     if sort not in SORTS:
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
     price = find_convention(convention)
     if count.letters:
         if machine is not None:
-            raise InvalidInput("letters have no numbers: give sizes for --machine")
+            raise InvalidInput("machine needs numbers: give sizes instead of letters")
         return _formulas(count, price)
     rows = _rows(count, price, depth, machine)
     if sort != "order":
@@ -50,7 +50,7 @@ def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine
     for path, number in count.own_parameters.items():
         short = path if depth is None else ".".join(path.split(".")[:depth]) if path else ""
         params[short] = params.get(short, 0) + number
-    # A module whose operations are all in its parts has no row; one with parameters of its own that nothing used has.
+    # A module without operations of its own has a row only where the module has parameters of its own.
     idle = {path: () for path, number in params.items() if number and path not in parts}
     rows = []
     for path, operations in {**parts, **idle}.items():
@@ -62,14 +62,14 @@ def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine
 
 
 def _passes(operations: "Sequence[Operation]", price: Convention) -> dict[str, Any]:
-    """The two passes apart."""
+    """FLOPs of the forward pass and of the backward pass."""
     back = price.flops(sum((each.cost for each in operations if each.backward), NOTHING).work)
     ahead = price.flops(sum((each.cost for each in operations if not each.backward), NOTHING).work)
     return {"forward_flops": ahead, "backward_flops": back}
 
 
 def _bound(operations: "Sequence[Operation]", machine: Machine | None) -> dict[str, Any]:
-    """What a machine takes at least, and what bounds it."""
+    """The roofline time on a machine, in ms, and its bound; empty without a machine."""
     if machine is None:
         return {}
     seconds, bound = machine.bound(each.cost for each in operations)
@@ -77,7 +77,7 @@ def _bound(operations: "Sequence[Operation]", machine: Machine | None) -> dict[s
 
 
 def _scale(most: int) -> tuple[str, float]:
-    """A prefix for numbers up to this, and what it stands for."""
+    """A prefix for numbers up to ``most``, and its factor."""
     letters = (("G", 1e9), ("M", 1e6), ("k", 1e3))
     return next(((letter, scale) for letter, scale in letters if most >= 10 * scale), ("", 1))
 
@@ -144,7 +144,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machin
     notes = [
         f"{unit}: convention {price.name}, {price.source}. Total: {whole['flops']:,} {price.unit}s, "
         f"{whole['macs']:,} multiply-accumulates.",
-        f"{prefix}B: read and written by each operation on its own, as if nothing stayed in a cache. "
+        f"{prefix}B: bytes that each operation reads and writes, as if nothing stayed in a cache. "
         f"{price.unit}/byte: the arithmetic intensity.",
         *([_roof(machine)] if machine else []),
         *counted(count.work, price),
@@ -160,21 +160,21 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machin
 
 
 def _formulas(count: "Count", price: Convention) -> Document:
-    """Closed forms, a row a quantity."""
-    found = count.formula(price)
+    """Closed forms, with a row for each quantity."""
+    formulas = count.formula(price)
     about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
     rest = {"condition": count.condition or None, "uncounted": dict(count.uncounted)}
     where = f"; holds for {count.condition}" if count.condition else ""
     notes = [
         f"{price.unit}s: convention {price.name}, {price.source}.",
-        f"compared with integer counts at several sizes, from 1 to 4099{where}.",
+        f"checked against integer counts at several sizes, from 1 to 4099{where}.",
         *counted(count.work, price),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
-    sheet = Sheet(_title(count), ["quantity", "formula"], "ll", [list(pair) for pair in found.items()], notes)
+    sheet = Sheet(_title(count), ["quantity", "formula"], "ll", [list(pair) for pair in formulas.items()], notes)
     return Document(
-        json=lambda: about | {"letters": list(count.letters), "formulas": found} | rest,
-        csv=lambda: [{"quantity": name, "formula": formula} for name, formula in found.items()],
+        json=lambda: about | {"letters": list(count.letters), "formulas": formulas} | rest,
+        csv=lambda: [{"quantity": name, "formula": formula} for name, formula in formulas.items()],
         sheets=lambda: [sheet],
     )
 
@@ -182,8 +182,8 @@ def _formulas(count: "Count", price: Convention) -> Document:
 def _roof(machine: Machine) -> str:
     return (
         f"ms: roofline, each operation at the slower of {machine.peak / 1e9:g} GFLOP/s (two per multiply-accumulate) "
-        f"and {machine.bandwidth / 1e9:g} GB/s: not a prediction, but what both take if nothing stays in a cache. "
-        f"bound: what most of that is; at {machine.ridge:.3g} FLOP/byte they are even."
+        f"and {machine.bandwidth / 1e9:g} GB/s, as if nothing stayed in a cache: not a prediction. "
+        f"bound: the limit of most of that time; at {machine.ridge:.3g} FLOP/byte both limits are equal."
     )
 
 
@@ -207,7 +207,7 @@ def _a_frame(count: "Count", price: Convention) -> str:
 
 
 def counted(work: Work, price: Convention) -> list[str]:
-    """Which events the convention counts, and which of those that happened it does not."""
+    """Notes on the events that happened: those that the convention prices, and those that are priced 0."""
     known = [f"{price.prices[event]} x {event.value}" for event in work if price.prices[event] and work[event]]
     free = [event.value for event in work if not price.prices[event] and work[event]]
     lines = [f"counted: {', '.join(known)}."] if known else []

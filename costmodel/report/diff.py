@@ -14,34 +14,34 @@ from costmodel.report.times import value
 def document(
     first: tuple[str, Profile], second: tuple[str, Profile], limit: float | None, relative: bool
 ) -> tuple[Document, bool]:
-    """Two profiles compared run by run, and whether a run is significantly slower by more than ``limit`` (0.05: 5 %):
-    in seconds, or ``relative`` to the standard cell."""
-    found = changes(first[1], second[1])
-    if not found:
-        raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: the same subject run in the same way")
+    """Two profiles compared run by run, and True where a run is significantly slower by more than ``limit`` (0.05:
+    5 %), in seconds or ``relative`` to the standard cell. `InvalidInput` without a common run."""
+    shared = changes(first[1], second[1])
+    if not shared:
+        raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: same subject, same settings")
 
     def judged(change: Change) -> Estimate | None:
         return change.relative if relative else change.ratio
 
     slower = [
         change.run.title
-        for change in found
+        for change in shared
         if limit is not None and (ratio := judged(change)) and significant(ratio) and ratio.value > 1 + limit
     ]
     words = {True: "yes", False: "no", None: "unknown"}
     columns = ["subject", "ms before", "ms after", "ratio", "95 %", "significant"]
-    lonely = [len(profile.runs) - len(found) for _, profile in (first, second)]
+    single = [len(profile.runs) - len(shared) for _, profile in (first, second)]
     what = "time relative to the standard cell" if relative else "time"
     lines = [
-        f"before: {first[0]}, after: {second[0]}; {lonely[0]} runs only in the first, {lonely[1]} only in the second.",
-        f"ratio: of the {what}, after / before; 95 %: its bootstrap interval over processes; significant: it leaves "
-        f"out 1 (unknown: fewer than {FEWEST} processes{', or no standard cell' if relative else ''}).",
+        f"before: {first[0]}, after: {second[0]}; {single[0]} runs only in the first, {single[1]} only in the second.",
+        f"ratio: {what} after / before; 95 %: its bootstrap interval over processes; significant: the interval "
+        f"excludes 1 (unknown: fewer than {FEWEST} processes{', or no standard cell' if relative else ''}).",
         *(f"The machines differ: {each}." for each in first[1].host.differences(second[1].host)),
         *(f"slower by more than {100 * limit:g} %: {title}" for title in slower if limit is not None),
     ]
-    ways = list(dict.fromkeys(change.run.how for change in found))
+    settings = list(dict.fromkeys(change.run.how for change in shared))
     sheets = []
-    for way in ways:
+    for how in settings:
         rows = [
             [
                 change.run.subject.title,
@@ -51,22 +51,22 @@ def document(
                 "{:.3f}-{:.3f}".format(*ratio.interval) if ratio and ratio.interval else "",
                 words[significant(ratio)],
             ]
-            for change in found
-            if change.run.how == way
+            for change in shared
+            if change.run.how == how
             for ratio in [judged(change)]
         ]
-        sheets.append(Sheet(way.title, columns, "lrrrrl", rows, lines if way == ways[-1] else ()))
-    whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in found], "slower": slower}
-    flat = [_unnested(change.record()) for change in found]
+        sheets.append(Sheet(how.title, columns, "lrrrrl", rows, lines if how == settings[-1] else ()))
+    whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in shared], "slower": slower}
+    flat = [_unnested(change.record()) for change in shared]
     return Document(lambda: whole, lambda: flat, lambda: sheets), bool(slower)
 
 
 def _unnested(record: dict[str, Any]) -> dict[str, Any]:
     """Intervals as two columns."""
     flat: dict[str, Any] = {}
-    for key, held in record.items():
+    for key, entry in record.items():
         if key.endswith("_interval"):
-            flat[f"{key[:-9]}_low"], flat[f"{key[:-9]}_high"] = held or (None, None)
+            flat[f"{key[:-9]}_low"], flat[f"{key[:-9]}_high"] = entry or (None, None)
         else:
-            flat[key] = held
+            flat[key] = entry
     return flat

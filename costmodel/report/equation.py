@@ -11,14 +11,14 @@ from costmodel.published import lstm_icnet as published
 
 
 def printed(equation: Equation) -> published.Equation | None:
-    """What the paper prints for this cell, if it is one of the paper's, without peepholes."""
+    """The equation that the paper prints for this cell; None for other cells, and with peepholes."""
     cell = equation.cell
     known = CELLS.get(cell.name) is cell.star and cell.recurrence is CONV_LSTM
     return published.EQUATIONS.get(cell.name) if known and equation.convention.name == "paper" else None
 
 
 def matches(equation: Equation, print_: published.Equation) -> bool:
-    """Whether the printed cost is the derived one at I = O (and at Kx = Ky where only Kx is printed)."""
+    """True where the printed cost equals the derived cost at I = O (and at Kx = Ky where only Kx is printed)."""
     theirs = parse(print_.cost)
     ours = equation.equal if theirs.has(Ky) else equation.square
     return bool((ours - theirs).expand() == 0)
@@ -31,7 +31,7 @@ def _name(equation: Equation) -> str:
 
 
 def cost(equation: Equation) -> str:
-    """Table I of the cell and its total, at I = O and in general, and whether the paper prints the same."""
+    """Table I of the cell and its total, at I = O and in general, compared with the equation of the paper."""
     lines = [
         f"{_name(equation)}: {equation.convention.unit}s per time step, convention {equation.convention.name}",
         "",
@@ -43,7 +43,7 @@ def cost(equation: Equation) -> str:
     lines += _condition(equation)
     if equation.once != 0:
         lines += _labelled("and once per graph", text(equation.once))
-    general = "refused: this cell keeps its channels" if equation.needs_equal else text(equation.general)
+    general = "refused: this cell needs I = O" if equation.needs_equal else text(equation.general)
     lines += _labelled("for any I and O", general)
     if print_ := printed(equation):
         verdict = "the same" if matches(equation, print_) else "differs"
@@ -87,14 +87,14 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
         numbers = dict(zip((Kx, Ky, I, O), (*kernel, *channels), strict=True))
         literal = Fraction(str(approximation.subs(numbers)))
         if literal != value.approximation:
-            what = f"{percent(literal)}; it is meant for I = O and Kx = Ky"
+            what = f"{percent(literal)}; meant for I = O and Kx = Ky"
             lines += _labelled(f"printed {print_.approximation}", what)
         lines += _notes(print_.ratio_errata)
     return "\n".join(lines)
 
 
 def as_latex(equation: Equation, with_ratio: bool) -> str:
-    """One formula, after a comment that says what it counts."""
+    """One formula as LaTeX, after a comment that names the formula."""
     what = f"{_name(equation)}, I = O, convention {equation.convention.name}"
     what += f", {equation.condition}" if equation.condition else ""
     if with_ratio:
@@ -104,7 +104,7 @@ def as_latex(equation: Equation, with_ratio: bool) -> str:
 
 
 def record(equation: Equation, kernel: Pair, channels: Pair) -> dict[str, Any]:
-    """The formulas in Python syntax, and the ratio to the standard cell at given sizes (null where it cannot be)."""
+    """The formulas in Python syntax, and the ratio to the standard cell at given sizes (null: the cell needs I = O)."""
     r, print_ = equation.ratio, printed(equation)
     value = None if equation.needs_equal and channels[0] != channels[1] else equation.at(kernel, channels)
     return {

@@ -1,4 +1,4 @@
-"""Why tools disagree about one call: what each would print, by kind of operation."""
+"""Reasons why tools disagree about one call: the count of each tool, by kind of operation."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from costmodel.counting.explain import Reading
 
 
-def document(count: "Count", found: "Sequence[Reading]", kinds: Sequence[str]) -> Document:
-    """A row a tool, a column a kind of operation that one of the tools counts, in the unit of each tool."""
-    records = [_record(each) for each in found]
+def document(count: "Count", readings: "Sequence[Reading]", kinds: Sequence[str]) -> Document:
+    """A table with a row for each tool and a column for each kind of operation, in the unit of each tool."""
+    records = [_record(each) for each in readings]
     exact = {"macs": count.macs, "params": count.params, "uncounted": dict(count.uncounted)}
     flat = [{key: value for key, value in each.items() if key not in ("items", "unknown")} for each in records]
     rows = [
@@ -24,11 +24,11 @@ def document(count: "Count", found: "Sequence[Reading]", kinds: Sequence[str]) -
             "not known" if each.total is None else f"{each.total:,}",
             *(f"{each.items[name]:,}" if name in each.items else "-" for name in kinds),
         ]
-        for each in found
+        for each in readings
     ]
     title = f"What tools print for {count.name}, one call with {', '.join(count.inputs)}"
     columns = ["tool", "unit", "total", *kinds]
-    sheet = Sheet(title, columns, "ll" + "r" * (len(kinds) + 1), rows, _notes(count, found))
+    sheet = Sheet(title, columns, "ll" + "r" * (len(kinds) + 1), rows, _notes(count, readings))
     return Document(
         json=lambda: {"name": count.name, "inputs": list(count.inputs), **exact, "tools": records},
         csv=lambda: [row | each["items"] for row, each in zip(flat, records, strict=True)],
@@ -47,21 +47,19 @@ def _record(each: "Reading") -> dict[str, Any]:
     }
 
 
-def _notes(count: "Count", found: "Sequence[Reading]") -> list[str]:
+def _notes(count: "Count", readings: "Sequence[Reading]") -> list[str]:
     macs = count.macs
     notes = [
         f"Exact: {macs:,} multiply-accumulates, {count.work[Event.BIAS]:,} bias additions. A count of FLOPs is near "
-        "twice, one of MACs near once the first number; what is beyond stands in the row.",
+        "twice the first number, a count of MACs near the first number; the row shows the rest.",
         "-: not counted, or not seen.",
     ]
-    for each in found:
+    for each in readings:
         factor = 2 if each.counter.unit == "FLOP" else 1
         seen = sum(each.items.get(name, 0) for name in ("convolution", "matrix product")) / factor
         if each.total is not None and macs and seen < 0.999 * macs:
-            notes.append(
-                f"{each.counter.name} does not see {100 * (1 - seen / macs):.1f} % of the multiply-accumulates."
-            )
+            notes.append(f"{each.counter.name} misses {100 * (1 - seen / macs):.1f} % of the multiply-accumulates.")
         elif each.total is not None and macs and seen > 1.05 * macs:
-            notes.append(f"{each.counter.name} sees {seen / macs:.2f} times the multiply-accumulates that there are.")
-    notes += [f"{each.counter.name}: not known for {', '.join(each.unknown)}." for each in found if each.unknown]
-    return notes + [f"{each.counter.name}: {each.counter.source}." for each in found]
+            notes.append(f"{each.counter.name} counts {seen / macs:.2f} times the actual multiply-accumulates.")
+    notes += [f"{each.counter.name}: not known for {', '.join(each.unknown)}." for each in readings if each.unknown]
+    return notes + [f"{each.counter.name}: {each.counter.source}." for each in readings]

@@ -37,7 +37,7 @@ FIGURES = ("svg", "png")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to draw: the name of its file, what it shows, and how; ``way``: the profile and way that it is about."""
+    """A figure to draw: file name, caption and drawing function; ``way``: the profile and settings of its times."""
 
     name: str
     caption: str
@@ -63,15 +63,15 @@ class Report:
 
     @property
     def title(self) -> str:
-        return f"What {', '.join(dict.fromkeys(row.base for row in self.plain.rows))} cost"
+        return f"Costs of {', '.join(dict.fromkeys(row.base for row in self.plain.rows))}"
 
     @cached_property
     def drawings(self) -> list[Drawing]:
-        """All figures, in the order in which they are shown; no two have the same name."""
+        """All figures, in the order of the page; no two figures have the same name."""
         plain, known = self.plain, any(row.paper for row in self.plain.rows)
         unit = f"{plain.convention.unit}s"
         beside = f", {unit} and published time on a GPU" if known else f" and {unit}"
-        found = [
+        drawings = [
             Drawing(
                 "overview",
                 f"Parameters{beside} relative to the first row"
@@ -80,37 +80,37 @@ class Report:
             )
         ]
         for metric in (name for name in figures.networks.metrics(plain) if name.endswith("iou")):
-            what = f"Published quality against {unit}, and the Pareto front: what nothing else beats in both."
+            what = f"Published quality against {unit}, and the Pareto front: networks that none beats in both."
             if metric == "cityscapes-miou":
                 what += f" {published.ERRATA['miou'].place} {published.ERRATA['miou'].text}"
-            found.append(Drawing(f"quality-{metric}", what, partial(figures.quality, plain, metric)))
+            drawings.append(Drawing(f"quality-{metric}", what, partial(figures.quality, plain, metric)))
         networks: dict[str, TableRow] = {}
         for row in plain.rows:
-            networks.setdefault(row.base, row)  # with the first of its cells: the standard one, if that is shown
+            networks.setdefault(row.base, row)  # with its first cell: the standard cell, if shown
         for row in networks.values():
             draw = partial(figures.layers, row.entry.program, plain.convention, name=row.approach)
-            found.append(Drawing(f"layers-{row.approach}", f"The most expensive layers of {row.approach}.", draw))
-        what = "What remains of the standard cell's cost, and the paper's approximation of it."
-        found.append(Drawing("kernels", what, partial(figures.kernels, self.sweep)))
+            drawings.append(Drawing(f"layers-{row.approach}", f"The most expensive layers of {row.approach}.", draw))
+        what = "Cost relative to the standard cell, and the paper's approximation."
+        drawings.append(Drawing("kernels", what, partial(figures.kernels, self.sweep)))
         for way in self.table.times():
-            what = f"Time against the {unit} of a frame; dotted: in proportion to them."
-            found.append(Drawing(f"time-{called(*way)}", what, partial(figures.time, self.table, way=way), way))
+            what = f"Time against the {unit} of a frame; dotted: time in proportion to {unit}."
+            drawings.append(Drawing(f"time-{called(*way)}", what, partial(figures.time, self.table, way=way), way))
             timed = [row for row in self.table.rows if way in {(t.profile, t.how) for t in row.timings}]
-            # The published one is the first of all; others need the row that all are relative to.
+            # The first overview has the published times; other overviews need a time of the first row, their base.
             if way[1].dtype is not None and self.table.rows[0] in timed[: len(timed) - 1]:
                 what = f"Parameters, {unit} and time relative to the first row."
                 draw = partial(figures.overview, self.table, way=way)
-                found.append(Drawing(f"overview-{called(*way)}", what, draw, way))
+                drawings.append(Drawing(f"overview-{called(*way)}", what, draw, way))
         for name, profile in self.profiles.items():
             for how in dict.fromkeys(t.how for _, t in figures.cells.speedups(self.sweep, profile) if t.how):
                 what = "Speed-up of single cells, promised and measured; on the line the promise is kept."
                 draw = partial(figures.promise, self.sweep, profile, how=how)
-                found.append(Drawing(f"promise-{called(name, how)}", what, draw, (name, how)))
-        names = unique([slug(each.name) for each in found])
-        return [replace(each, name=name) for each, name in zip(found, names, strict=True)]
+                drawings.append(Drawing(f"promise-{called(name, how)}", what, draw, (name, how)))
+        names = unique([slug(each.name) for each in drawings])
+        return [replace(each, name=name) for each, name in zip(drawings, names, strict=True)]
 
     def page(self, drawn: Mapping[str, str]) -> str:
-        """One page with everything; ``drawn``: inline figures by name."""
+        """The page with all tables and figures; ``drawn``: inline figures by name."""
 
         def shown(*ways: "tuple[str, Settings] | None", but: str = "", only: str = "") -> list[Figure]:
             return [
@@ -128,10 +128,10 @@ class Report:
         about = [self.plain.subject(row) for row in self.plain.rows]
         about += [sweeps.subject(self.sweep, row) for row in self.sweep.rows()]
         if judged := claims.sheet(self.profiles, about):
-            sections.insert(0, Section("What the paper says about time, and what was measured", [judged]))
+            sections.insert(0, Section("Claims of the paper about time", [judged]))
         for way in dict.fromkeys([*networks, *cells]):
             name, how = way
-            sheets = [found[way] for found in (networks, cells) if way in found]
+            sheets = [by_way[way] for by_way in (networks, cells) if way in by_way]
             machine = self.profiles[name].host.name(how.device)
             sections.append(Section(f"Time on {machine}: {how.title}", sheets, shown(way)))
         return page(self.title, sections, summary=[self._settings()], footer=self._sources(), command=self.command)
@@ -153,12 +153,12 @@ class Report:
             host = profile.host
             facts = [host.cpu, host.gpu and host.gpu.name, host.os, host.torch and f"torch {host.torch}"]
             date = f", {host.date.date()}" if host.date else ""
-            told = host.source or ", ".join(fact for fact in facts if fact) + date
-            lines.append(f"Profile {name}: {told}")
+            origin = host.source or ", ".join(fact for fact in facts if fact) + date
+            lines.append(f"Profile {name}: {origin}")
         return lines
 
     def write(self, folder: Path, tick: Callable[[str], object] = lambda what: None) -> None:
-        """Write all files into a folder; ``tick`` hears of each figure."""
+        """Write all files into a folder; ``tick`` gets the name of each figure."""
         drawn = {}
         (folder / "figures").mkdir()
         for each in self.drawings:
@@ -185,21 +185,21 @@ def slug(text: str) -> str:
 
 
 def called(name: str, how: "Settings") -> str:
-    """A profile and a way to run, without what is as usual."""
+    """The name of a profile and its settings, without usual values."""
     return f"{name} {how.title.removesuffix(', state carried') if how.dtype else f'{how.device} {how.title}'}"
 
 
 def unique(names: list[str]) -> list[str]:
-    """The same names, a number behind those that come again.
+    """The same names, with a number behind each repeated name.
 
     >>> unique(["time-a", "time-b", "time-a"])
     ['time-a', 'time-b', 'time-a-2']
     """
-    found: list[str] = []
+    result: list[str] = []
     for name in names:
         others = (f"{name}-{number}" for number in count(2))
-        found.append(next(each for each in chain([name], others) if each not in found))
-    return found
+        result.append(next(each for each in chain([name], others) if each not in result))
+    return result
 
 
 # ---- the place on disk -----------------------------------------------------------------------------------------------
@@ -207,10 +207,9 @@ def unique(names: list[str]) -> list[str]:
 
 @contextmanager
 def replacing(out: Path, force: bool) -> Iterator[Path]:
-    """A folder to fill, which becomes ``out`` when the block ends well; else nothing changes.
+    """A folder to fill, which becomes ``out`` when the block succeeds; otherwise nothing changes.
 
-    `InvalidInput` where ``out`` cannot be written, or is there already: with ``force`` a report is replaced, other
-    files never are.
+    `InvalidInput` where ``out`` cannot be written, or exists: ``force`` replaces a report, never other files.
     """
     refuse_to_replace(out, force)
     out = Path(os.path.realpath(out))  # a link is followed
@@ -218,18 +217,18 @@ def replacing(out: Path, force: bool) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", dir=out.parent))
     except OSError as error:
-        raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from None
+        raise InvalidInput(f"{out} cannot be written: {error.strerror}") from None
     before = _end_at_sigterm()
     try:
         new, old = temporary / "new", temporary / "old"
         new.mkdir()
         yield new
-        refuse_to_replace(out, force)  # it took a while
+        refuse_to_replace(out, force)  # again: drawing takes a while
         try:
             if out.exists():
                 out.rename(old)
             new.rename(out)
-        except BaseException:  # Ctrl-C, too, leaves what was there
+        except BaseException:  # Ctrl-C, too, restores the old folder
             if old.exists() and not out.exists():
                 old.rename(out)
             raise
@@ -240,31 +239,31 @@ def replacing(out: Path, force: bool) -> Iterator[Path]:
 
 
 def _end_at_sigterm() -> Any:
-    """Let SIGTERM, too, clean up on its way out; the handler before. Only the main thread may ask for that."""
+    """Let SIGTERM, too, end in a clean-up; returns the handler before. Only the main thread may set a handler."""
     if threading.current_thread() is not threading.main_thread():
         return None
     return signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def refuse_to_replace(out: Path, force: bool) -> None:
-    """`InvalidInput` where ``out`` is neither new nor empty nor, with ``force``, a report and nothing else."""
+    """Raise `InvalidInput` unless ``out`` is new, empty or, with ``force``, a report and nothing else."""
     try:
         out = Path(os.path.realpath(out, strict=True))
         if not out.is_dir():
-            raise InvalidInput(f"--out {out} is a file: give the name of a folder")
+            raise InvalidInput(f"{out} is a file: give the name of a folder")
         if not any(out.iterdir()):
             return
     except FileNotFoundError:
         return
     except OSError as error:  # a link to itself, a name that is too long, a file for a folder
-        raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from None
+        raise InvalidInput(f"{out} cannot be written: {error.strerror}") from None
     try:
         known = set(json.loads((out / MANIFEST).read_text())["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise InvalidInput(f"--out {out} has files and is no report: give another folder") from None
+        raise InvalidInput(f"{out} has files and is not a report: give another folder") from None
     there = {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir() or path.is_symlink()}
-    if foreign := sorted(there - known):
-        more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
-        raise InvalidInput(f"--out {out} also has {foreign[0]}{more}, which no report wrote: give another folder")
+    if other := sorted(there - known):
+        more = f" and {len(other) - 1} more" if other[1:] else ""
+        raise InvalidInput(f"{out} also has {other[0]}{more}, which no report wrote: give another folder")
     if not force:
-        raise InvalidInput(f"--out {out} is there already: --force replaces it")
+        raise InvalidInput(f"{out} already has a report: force=True replaces it")

@@ -1,4 +1,4 @@
-"""What training a variant of ERFNet with gradual grouping costs."""
+"""The cost of training a variant of ERFNet with gradual grouping."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from costmodel.report.table import Table, table
 
 
 def dense_of(model: str) -> str:
-    """The network that a grouped variant starts from: the same without groups."""
+    """The dense network that a grouped variant starts from; `InvalidInput` for other networks."""
     approach = find_network(model).approach
     variant = VARIANTS.get(approach)
     if variant is None or variant.groups == 1:
@@ -29,14 +29,14 @@ def dense_of(model: str) -> str:
 
 
 def is_grouped(approach: str) -> bool:
-    """Whether an approach is a grouped variant."""
+    """True for the approach of a grouped variant."""
     return approach in VARIANTS and VARIANTS[approach].groups > 1
 
 
 def document(model: str, alphas: Sequence[float], images: int, **settings: Any) -> Document:
-    """A training of ``model`` on so many images, with ``alphas`` epoch by epoch.
+    """A training of ``model`` on ``images`` images per epoch, with one alpha per epoch.
 
-    ``settings``: of `costmodel.table`, such as ``size``, ``convention``, ``decoder_blocks``.
+    ``settings``: arguments of `costmodel.table`, such as ``size``, ``convention``, ``decoder_blocks``.
     """
     dense = dense_of(model)
     counted = table([dense, model], **settings)

@@ -17,8 +17,8 @@ from costmodel.work.events import Event
 
 @dataclass(frozen=True)
 class Printed:
-    """A time of a frame, in ms: as ``printed``, and as ``computed`` from what is stated (None: not the one, or not the
-    other). ``obtained``: stated or derived; ``source``: a key of `costmodel.published.low_latency.SOURCES`."""
+    """A time of a frame in ms: as ``printed``, and as ``computed`` from stated times (None: not printed, not computed).
+    ``obtained``: stated or derived; ``source``: a key of `costmodel.published.low_latency.SOURCES`."""
 
     method: str
     quantity: str
@@ -29,13 +29,13 @@ class Printed:
 
 
 def times() -> list[Printed]:
-    """What is printed, beside what its own constants give."""
+    """Printed times, beside the times that the printed constants give."""
     stages = Stages(published.LOW, published.HIGH, published.PROPAGATE, published.SELECT)
     fixed, adaptive, parallel = (
         schedule(stages, mode, published.INTERVAL) for mode in ("fixed", "adaptive", "parallel")
     )
     every = schedule(stages, "every")
-    found = [
+    result = [
         Printed("whole network", "average, maximum", published.FULL, every.average_ms, "stated", "adaptive"),
         Printed("high part", "time", published.HIGH, None, "stated", "adaptive"),
         Printed("propagation", "time", published.PROPAGATE, None, "stated", "adaptive"),
@@ -52,17 +52,17 @@ def times() -> list[Printed]:
     for run in published.FLOW_RUNS:
         propagate = dff_propagate(run.full, run.average, run.length)
         again, name = dff(run.full, propagate, run.length), f"DFF, {run.machine}"
-        found += [
+        result += [
             Printed(name, "every frame", run.full, None, "stated", "dff"),
             Printed(name, "average", run.average, again.average, "stated", "dff"),
             Printed(name, "maximum", None, again.maximum, "derived", "dff"),
             Printed(name, "propagation", None, propagate, "derived", "dff"),
         ]
-    return found
+    return result
 
 
 def components() -> dict[str, Cost]:
-    """What the adaptive network adds to its backbone, for the published frame."""
+    """Costs of the parts that the adaptive network adds to its backbone, for the published frame."""
     low, high = (_features(channels) for channels in (published.LOW_CHANNELS, published.HIGH_CHANNELS))
     return {
         "scheduler": key_frames.scheduler(low),
@@ -77,7 +77,7 @@ def _features(channels: int) -> Map:
 
 
 def published_record() -> dict[str, Any]:
-    """All of it, as JSON."""
+    """Times, methods, qualities and components, for JSON."""
     names = ("method", "average", "maximum")
     untimed = published.WITHOUT_TIMES.items()
     return {
@@ -93,50 +93,50 @@ def published_record() -> dict[str, Any]:
 
 
 def comparisons() -> list[Sheet]:
-    """All of it, to read."""
+    """Times, methods, qualities and components, as tables."""
     return [_times(), _methods(), _accuracies(), _components()]
 
 
 def _times() -> Sheet:
-    found = times()
+    records = times()
     rows = [
         [each.method, each.quantity]
         + ["" if value is None else number(value) for value in (each.printed, each.computed)]
         + [each.obtained, each.source]
-        for each in found
+        for each in records
     ]
     lengths = ", ".join(dict.fromkeys(str(run.length) for run in published.FLOW_RUNS))
-    said = [
-        f"ms. computed: by the formulas, from what is stated: low = {published.FULL} - {published.HIGH}, scheduler = "
+    notes = [
+        f"ms. computed: by the formulas, from stated times: low = {published.FULL} - {published.HIGH}, scheduler = "
         f"{published.FRONT} - {published.LOW} - {published.PROPAGATE}; a key frame every {published.INTERVAL} frames.",
-        "adaptive: the printed average is of sequential, the printed latency of parallel: a network has one.",
+        "adaptive: the printed average is of the sequential mode, the printed latency of the parallel mode.",
         f"DFF, l = {lengths}: average (c_full + (l - 1)*c_prop)/l, solved for c_prop; maximum c_full.",
-        *(f"{key}: {published.SOURCES[key]}." for key in dict.fromkeys(each.source for each in found)),
+        *(f"{key}: {published.SOURCES[key]}." for key in dict.fromkeys(each.source for each in records)),
     ]
     columns = ["method", "quantity", "printed", "computed", "obtained", "source"]
     labels = [*columns[:2], "printed ms", "computed ms", *columns[4:]]
-    return Sheet("Published times of a frame", columns, "llrrll", rows, said, keys=2, labels=labels)
+    return Sheet("Published times of a frame", columns, "llrrll", rows, notes, keys=2, labels=labels)
 
 
 def _methods() -> Sheet:
     rows = [[name, average, maximum, key] for key, (name, average, maximum) in published.WITHOUT_TIMES.items()]
-    said = [f"{key}: {published.SOURCES[key]}." for key in published.WITHOUT_TIMES]
+    notes = [f"{key}: {published.SOURCES[key]}." for key in published.WITHOUT_TIMES]
     title = "Methods without published times of their parts"
-    return Sheet(title, ["method", "average", "maximum", "source"], "llll", rows, said)
+    return Sheet(title, ["method", "average", "maximum", "source"], "llll", rows, notes)
 
 
 def _accuracies() -> Sheet:
     rows = [[each.method, number(each.miou), each.source] for each in published.ACCURACIES]
-    said = [f"stated there, a key frame every {published.INTERVAL} frames, Cityscapes."]
-    return Sheet("Published quality", ["method", "mIoU %", "source"], "lrl", rows, said)
+    notes = [f"as the sources state, a key frame every {published.INTERVAL} frames, Cityscapes."]
+    return Sheet("Published quality", ["method", "mIoU %", "source"], "lrl", rows, notes)
 
 
 def _components() -> Sheet:
     body = [[name, f"{cost.work[Event.MAC]:,}", f"{cost.parameters:,}"] for name, cost in components().items()]
-    said = [
+    notes = [
         f"inferred from the description of the method, for a {'x'.join(map(str, published.SIZE))} frame at stride "
-        f"{published.STRIDE}, {published.LOW_CHANNELS} low and {published.HIGH_CHANNELS} high channels, the reduced "
-        "map of the key frame kept; convolutions alone.",
+        f"{published.STRIDE}, {published.LOW_CHANNELS} low and {published.HIGH_CHANNELS} high channels, keeping the "
+        "reduced map of the key frame; convolutions alone.",
         f"the kernels are a tensor of {key_frames.kernels(_features(published.HIGH_CHANNELS)).elements:,} elements.",
     ]
-    return Sheet("Components of the adaptive network", ["part", "MACs", "params"], "lrr", body, said)
+    return Sheet("Components of the adaptive network", ["part", "MACs", "params"], "lrr", body, notes)

@@ -1,4 +1,4 @@
-"""The runs of a profile, to read."""
+"""The runs of a profile, as tables."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,11 +9,11 @@ from costmodel.profiles.timing import from_run
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import cells, notes
+from costmodel.report.times import notes, time_cells
 
 
 def document(profile: Profile, name: str, keys: "Collection[tuple[Subject, Settings, Clock]]") -> Document:
-    """Runs of a profile, by key; a table for every way to run."""
+    """Runs of a profile, by key, with a table for all runs of the same settings. `InvalidInput` without runs."""
     runs = [run for run in profile.runs if run.key in keys]
 
     def json() -> dict[str, Any]:
@@ -26,8 +26,8 @@ def document(profile: Profile, name: str, keys: "Collection[tuple[Subject, Setti
         return runs
 
     def sheets() -> list[Sheet]:
-        ways = dict.fromkeys((run.how, run.clock) for run in shown())
-        return [_sheet(profile, name, [r for r in runs if (r.how, r.clock) == way]) for way in ways]
+        settings = dict.fromkeys((run.how, run.clock) for run in shown())
+        return [_sheet(profile, name, [r for r in runs if (r.how, r.clock) == each]) for each in settings]
 
     return Document(json, lambda: [_flat(profile, name, run) for run in shown()], sheets)
 
@@ -44,7 +44,7 @@ def _flat(profile: Profile, name: str, run: Run) -> dict[str, Any]:
 
 
 def _work(run: Run) -> dict[str, Any]:
-    """What the processes used besides time: medians over them, faults and system time per call."""
+    """Memory, faults and system time of the processes: medians over processes; faults and system time per call."""
     calls = [process.calls * len(process.seconds) for process in run.processes]
 
     def middle(name: str, per_call: bool = False) -> float | None:
@@ -66,7 +66,7 @@ def _work(run: Run) -> dict[str, Any]:
 
 
 def _base(runs: list[Run]) -> str:
-    """What percentages are of, in words."""
+    """The base of percentages, in words."""
     subjects = [run.subject for run in runs]
     others = dict.fromkeys(each.standard.name for each in subjects if each.standard.network != each.network)
     standard = ["the standard cell"] if not others or any(each.cell for each in subjects) else []
@@ -75,16 +75,16 @@ def _base(runs: list[Run]) -> str:
 
 def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
     how = runs[0].how
-    rows, found = [], []
+    rows, times = [], []
     for run in runs:
         timing, work = from_run(profile, name, run), _work(run)
-        found.append(timing)
+        times.append(timing)
         memory = work["peak_memory_bytes" if how.device == "cpu" else "peak_gpu_memory_bytes"]
         faults = work["minor_faults_per_call"]
         rows.append(
             [
                 run.subject.title,
-                *cells(timing),
+                *time_cells(timing),
                 "" if memory is None else f"{memory / 1e6:.0f}",
                 "" if faults is None else f"{faults:.0f}",
             ]
@@ -92,9 +92,9 @@ def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
     one = "frame" if all(run.subject.network for run in runs) else "step"
     title = f"Time per {how.unit_of(one)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
     lines = [
-        *notes(found, _base(runs)),
-        f"MB: most memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
-        "faults: minor page faults a call.",
+        *notes(times, _base(runs)),
+        f"MB: peak memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
+        "faults: minor page faults per call.",
         *(verdict.text for verdict in claims.judge(profile, how)),
     ]
     columns = ["subject", "ms", "95 %", "%", "95 %", "MB", "faults"]

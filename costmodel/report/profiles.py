@@ -1,4 +1,4 @@
-"""The recorded profiles, a row a file."""
+"""The recorded profiles, with a row for each file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,9 @@ from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 
 
-def document(found: Mapping[str, Path]) -> Document:
-    """Names, machines, dates and numbers of runs of profile files; of a damaged one, what is wrong with it."""
-    records = [_summary(name, path) for name, path in found.items()]
+def document(paths: Mapping[str, Path]) -> Document:
+    """Names, machines, dates and numbers of runs of profile files; problems of damaged files."""
+    records = [_summary(name, path) for name, path in paths.items()]
     rows = [[str(r[key] or "") for key in ("name", "machine", "runs", "date", "torch")] for r in records]
     problems = [str(r["problem"]) for r in records if r["problem"]]
     problems += [f"{r['name']}: {r['source']}" for r in records if r["source"]]

@@ -1,4 +1,4 @@
-"""Key-frame schedules to read: what they cost, by which formula, what a simulation says, what is published."""
+"""Key-frame schedules as tables: costs, formulas, simulations and published values."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A schedule, and its simulation (None: a cycle is too long for one)."""
+    """A schedule, and its simulation (None: a cycle is too long for a simulation)."""
 
     schedule: Schedule
     simulation: "Simulation | None"
 
     def record(self, notes: Sequence[str] = ()) -> dict[str, Any]:
-        """The JSON contract; ``notes``: where the times are from."""
+        """The JSON contract; ``notes``: the origin of the times."""
         record = asdict(self.schedule)
         record["gaps"] = list(self.schedule.gaps)
         staleness = self.schedule.staleness_frames
@@ -47,8 +47,8 @@ class Row:
 
 
 def document(rows: Sequence[Row], notes: Sequence[str] = (), compare: bool = False) -> Document:
-    """Schedules (in JSON one schedule is one object, several are a list); ``compare`` adds what is published (in JSON:
-    an object with ``schedules``, a list, and ``published``). ``notes``: where the times are from."""
+    """Schedules (in JSON one schedule is an object, several are a list); ``compare`` adds published values (in JSON: an
+    object with ``schedules``, a list, and ``published``). ``notes``: the origin of the times."""
 
     def json() -> Any:
         records = [row.record(notes) for row in rows]
@@ -58,7 +58,7 @@ def document(rows: Sequence[Row], notes: Sequence[str] = (), compare: bool = Fal
 
     def csv() -> list[dict[str, Any]]:
         if compare:
-            raise InvalidInput("CSV has one table: published comparisons are in the other formats")
+            raise InvalidInput("CSV has one table: use another format with compare=True")
         return [row.flat() for row in rows]
 
     def sheets() -> list[Sheet]:
@@ -88,18 +88,18 @@ def _costs(rows: Sequence[Row], notes: Sequence[str]) -> Sheet:
     columns = ["mode", "k", "average", "maximum", "work", "speed-up", "frames/s", "T", "U", "stale"]
     labels = ["mode", "k", "average ms", "maximum ms", "work ms", *columns[5:7], "T ms", "U", "staleness"]
     modes = dict.fromkeys(row.schedule.mode for row in rows)
-    said = [
-        "average, maximum: latency of a frame in ms that does not wait for others; work: ms per frame of all devices; "
-        f"without the first frame, {number(rows[0].schedule.first_frame_ms)} ms, which has nothing to propagate from.",
-        f"speed-up: of the average, against {number(rows[0].schedule.every_frame_ms)} ms on every frame. frames/s: the "
-        "most without queues. T: ms from frame to frame. stale: frames since the one whose high features are shown.",
+    lines = [
+        "average, maximum: latency in ms of a frame that does not wait; work: ms per frame, summed over devices. The "
+        f"first frame, {number(rows[0].schedule.first_frame_ms)} ms, is left out: it has nothing to propagate from.",
+        f"speed-up: of the average, against {number(rows[0].schedule.every_frame_ms)} ms on every frame. frames/s: "
+        "the highest rate without queues. T: frame period in ms. stale: age of the high features in frames.",
         *(f"{mode}: {MODES[mode]}." for mode in modes),
         *_parallel([row.schedule for row in rows if row.schedule.mode == "parallel"]),
         *notes,
         *(line for row in rows for line in _warnings(row)),
     ]
     title = f"Key-frame schedules: {_stages(rows[0].schedule.stages)}"
-    return Sheet(title, columns, "l" + "r" * 9, body, said, keys=2, labels=labels).without(["U"])
+    return Sheet(title, columns, "l" + "r" * 9, body, lines, keys=2, labels=labels).without(["U"])
 
 
 def _stages(stages: Stages) -> str:
@@ -116,20 +116,20 @@ def _parallel(schedules: Sequence[Schedule]) -> list[str]:
     if not schedules:
         return []
     first = schedules[0]
-    where = "a device of its own" if first.devices == 2 else "the same device, whenever no frame is there"
+    place = "a device of its own" if first.devices == 2 else "the same device, whenever no frame is processed"
     eps = f"; contention makes every frame {1 + first.contention:g} times as long" if first.contention else ""
-    return [f"U: load of the background, c_high/(k*T), on {where}{eps}."]
+    return [f"U: load of the background, c_high/(k*T), on {place}{eps}."]
 
 
 def _warnings(row: Row) -> list[str]:
-    """What a frame period does that is too short."""
+    """Effects of a frame period that is too short."""
     each = row.schedule
     name = each.mode + (f", k = {_interval(each)}" if each.gaps != (1,) or each.mode != "every" else "")
     lines = []
     if not each.keeps_up:
         lines.append(
-            f"{name}: a frame every {number(each.frame_period_ms)} ms is more than can be kept up with "
-            f"({number(1000 / each.throughput_fps)} ms)."
+            f"{name}: frames every {number(each.frame_period_ms)} ms arrive faster than they can be processed "
+            f"({number(1000 / each.throughput_fps)} ms each)."
         )
     if row.simulation and row.simulation.dropped:
         lines.append(f"{name}: {row.simulation.dropped} of {len(row.simulation.frames) - 1} frames are dropped.")
@@ -137,10 +137,12 @@ def _warnings(row: Row) -> list[str]:
         lines.append(f"{name}: the queue grows, to {row.simulation.longest_queue} frames here.")
     if each.feasible is False:
         lines.append(
-            f"{name}: the background falls behind, so that staleness grows; its range is that of the first key frames."
+            f"{name}: the background falls behind and staleness grows; the range is that of the first key frames."
         )
     elif each.mode == "parallel" and len(each.gaps) > 1 and each.frame_period_ms * min(each.gaps) < each.stages.high:
-        lines.append(f"{name}: some key frames come faster than their features: staleness is more, see simulated.")
+        lines.append(
+            f"{name}: some key frames come faster than their features: staleness is larger, see the simulation."
+        )
     return lines
 
 
@@ -149,51 +151,51 @@ def _simulated(rows: Sequence[Row]) -> Sheet | None:
     for row in rows:
         if row.simulation is None:
             continue
-        seen = row.simulation
+        simulation = row.simulation
         body.append(
             [
                 row.schedule.mode,
                 _interval(row.schedule),
-                str(len(seen.frames) - 1),
-                number(seen.average_ms),
-                number(seen.maximum_ms),
-                number(seen.work_per_frame_ms),
-                " ".join(f"{each:.4f}" for each in seen.utilisation),
-                "-".join(map(str, dict.fromkeys(seen.staleness_frames))),
-                str(seen.longest_queue),
-                str(seen.dropped),
+                str(len(simulation.frames) - 1),
+                number(simulation.average_ms),
+                number(simulation.maximum_ms),
+                number(simulation.work_per_frame_ms),
+                " ".join(f"{each:.4f}" for each in simulation.utilisation),
+                "-".join(map(str, dict.fromkeys(simulation.staleness_frames))),
+                str(simulation.longest_queue),
+                str(simulation.dropped),
             ]
         )
     if not body:
         return None
-    said = [
-        "frames: after the first; whole cycles of key frames have the averages of the formulas. average, maximum: with "
-        "waiting. load: of each device, work over the time in which the frames came. queue: the most frames that "
-        "waited; lost: dropped frames.",
+    lines = [
+        "frames: without the first; whole cycles of key frames have the averages of the formulas. average, maximum: "
+        "with waiting. load: of each device, work divided by the time in which frames arrive. queue: the most frames "
+        "that wait at once; lost: dropped frames.",
     ]
     columns = ["mode", "k", "frames", "average", "maximum", "work", "load", "stale", "queue", "lost"]
     labels = [*columns[:3], "average ms", "maximum ms", "work ms", "load", "staleness", "queue", "dropped"]
-    return Sheet("Simulated, event by event", columns, "l" + "r" * 9, body, said, keys=2, labels=labels)
+    return Sheet("Simulated, event by event", columns, "l" + "r" * 9, body, lines, keys=2, labels=labels)
 
 
 def _formulas(rows: Sequence[Row]) -> Sheet:
     modes = dict.fromkeys(row.schedule.mode for row in rows)
     body = [[mode, what, formula] for mode in modes for what, formula in FORMULAS[mode].items()]
     limits = {row.schedule.mode: row.schedule.break_even_key_fraction for row in rows}
-    said = [
+    lines = [
         "p: the fraction of key frames, 1/k, or n over the sum of n gaps; T: the frame period; eps: the contention. "
-        "Where there is no work per frame, it is the average.",
+        "Work per frame that is not listed equals the average.",
         *(
             f"{mode}: less work than every frame in full {f'for p < {limit:.6f}' if limit else 'at no p'}."
             for mode, limit in limits.items()
             if mode != "every"
         ),
-        "parallel: the features of a key frame come s = ceil(c_high/T) frames later, and are shown for s to s + k - 1 "
-        "frames; on one device, T - front takes the place of T."
+        "parallel: the features of a key frame are ready s = ceil(c_high/T) frames later, and are s to s + k - 1 "
+        "frames old when shown; on one device, T - front takes the place of T."
         if "parallel" in modes
         else "",
     ]
-    return Sheet("Formulas", ["mode", "quantity", "formula"], "lll", body, [line for line in said if line], keys=2)
+    return Sheet("Formulas", ["mode", "quantity", "formula"], "lll", body, [line for line in lines if line], keys=2)
 
 
 # ---- from a profile --------------------------------------------------------------------------------------------------
@@ -202,8 +204,8 @@ def _formulas(rows: Sequence[Row]) -> Sheet:
 def stages_from(
     profile: "Profile", name: str, model: str, *, propagate: float = 0, select: float = 0
 ) -> tuple[Stages, list[str]]:
-    """Low and high of a described network, which has the parts ``model-low`` and ``model-key``, by the medians of a
-    profile, in the first way that both were timed in; and what to say about them."""
+    """Stages (ms) of a network with the parts ``model-low`` and ``model-key``, from the medians of the first settings
+    with which a profile timed both parts, and notes on the times. `InvalidInput` without such times."""
     from costmodel.describe.catalogue import NETWORKS, key_frame_parts
     from costmodel.profiles.timing import from_run
 
@@ -211,15 +213,15 @@ def stages_from(
     if parts is None:
         known = ", ".join(filter(key_frame_parts, NETWORKS))
         raise InvalidInput(f"{model!r} has no parts for key frames: one of {known}")
-    found: dict[tuple[Settings, object], dict[str, Run]] = {}
+    timed: dict[tuple[Settings, object], dict[str, Run]] = {}
     for run in profile.runs:
         if run.subject.network in parts:
             alike = run.subject.size, run.subject.classes
-            found.setdefault((run.how, alike), {})[str(run.subject.network)] = run
-    both = next((runs for runs in found.values() if len(runs) == 2), None)
+            timed.setdefault((run.how, alike), {})[str(run.subject.network)] = run
+    both = next((runs for runs in timed.values() if len(runs) == 2), None)
     if both is None:
         raise InvalidInput(
-            f"profile {name} has no times of {' and '.join(parts)} in the same way; to record them: "
+            f"profile {name} has no times of {' and '.join(parts)} with the same settings; to record them: "
             f"costmodel profile --model {parts[1]},{parts[0]} --out NAME"
         )
     low, high = (from_run(profile, name, both[part]) for part in parts)

@@ -1,4 +1,4 @@
-"""A sweep as a table: what each cell costs, what remains of the standard cell's cost, and the paper's approximation."""
+"""A sweep as a table: the cost of each cell, also relative to the standard cell, and the paper's approximation."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import cells, notes
+from costmodel.report.times import notes, time_cells
 
 if TYPE_CHECKING:
     from costmodel.profiles.records import Profile, Settings, Subject
@@ -19,7 +19,7 @@ MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
 
 
 def subject(sweep: Sweep, row: Row) -> "Subject":
-    """What is timed for a row: one step of the cell."""
+    """The subject that is timed for a row: one step of the cell."""
     from costmodel.profiles.records import Subject
 
     (cell,) = (cell for cell in sweep.cells if cell.name == row.cell)
@@ -31,7 +31,8 @@ def document(
     profiles: "Mapping[str, Profile] | None" = None,
     keep: "Callable[[Settings], bool]" = lambda how: True,
 ) -> Document:
-    """The sweep, with the times of its points in the profiles, as far as ``keep`` wants them."""
+    """The sweep, with times of its points from profiles, for settings that ``keep`` accepts. `InvalidInput` above
+    `MOST_ROWS` rows."""
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
             f"the grid has {len(sweep):,} rows; at most {MOST_ROWS:,} can be printed (the Python API takes more)"
@@ -41,33 +42,33 @@ def document(
 
     def json() -> dict[str, Any]:
         size = {"size": list(sweep.sizes[0])} if len(sweep.sizes) == 1 else {}
-        records = [_record(sweep, row, found) for row, found in zip(rows, times, strict=True)]
+        records = [_record(sweep, row, timed) for row, timed in zip(rows, times, strict=True)]
         named = {"recurrence": recurrences} if (recurrences := _recurrences(sweep)) else {}
         whole = {"convention": sweep.convention.name, **size, **named, "rows": records}
         return whole | claims.records(profiles or {}, [subject(sweep, row) for row in rows])
 
     return Document(
         json=json,
-        csv=lambda: [_flat(sweep, row) | found for row, found in zip(rows, flat(times), strict=True)],
+        csv=lambda: [_flat(sweep, row) | columns for row, columns in zip(rows, flat(times), strict=True)],
         sheets=lambda: [_sheet(sweep, rows), *_time_sheets(sweep, rows, times, profiles or {}).values()],
     )
 
 
 def costs(sweep: Sweep) -> Sheet:
-    """What every cell costs at every point."""
+    """The cost of every cell at every point."""
     return _sheet(sweep, list(sweep.rows()))
 
 
 def times(
     sweep: Sweep, profiles: "Mapping[str, Profile]", keep: "Callable[[Settings], bool]" = lambda how: True
 ) -> "dict[tuple[str, Settings], Sheet]":
-    """A sheet for every profile and way to run."""
+    """A sheet for every profile and its settings."""
     rows = list(sweep.rows())
     return _time_sheets(sweep, rows, [_timings(sweep, row, profiles, keep) for row in rows], profiles)
 
 
 def _recurrences(sweep: Sweep) -> dict[str, str]:
-    """The recurrence of each cell that is no plain ConvLSTM."""
+    """The recurrence of each cell that is not a plain ConvLSTM."""
     return {cell.name: cell.recurrence.name for cell in sweep.cells if cell.recurrence is not CONV_LSTM}
 
 
@@ -77,11 +78,11 @@ def _timings(
     if not profiles:
         return []
     about = subject(sweep, row)
-    found = [timing for name, profile in profiles.items() for timing in timings(profile, name, about)]
-    return [timing for timing in found if timing.how and keep(timing.how)]
+    every = [timing for name, profile in profiles.items() for timing in timings(profile, name, about)]
+    return [timing for timing in every if timing.how and keep(timing.how)]
 
 
-def _record(sweep: Sweep, row: Row, found: list[Timing]) -> dict[str, Any]:
+def _record(sweep: Sweep, row: Row, timed: list[Timing]) -> dict[str, Any]:
     size = {"size": list(row.size)} if len(sweep.sizes) > 1 else {}
     return size | {
         "kernel": list(row.kernel),
@@ -91,7 +92,7 @@ def _record(sweep: Sweep, row: Row, found: list[Timing]) -> dict[str, Any]:
         "params": row.params,
         "cost_ratio": row.cost_ratio,
         "approximation": row.approximation,
-        "timings": [timing.record() for timing in found],
+        "timings": [timing.record() for timing in timed],
     }
 
 
@@ -155,14 +156,14 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
         )
     lines = [
         f"{unit}: convention {sweep.convention.name}, {sweep.convention.source}.",
-        "cost %: what remains of the standard cell's cost. approx. %: its convolutions alone, the paper's 2/Kx, 1/I, "
+        "cost %: cost relative to the standard cell. approx. %: convolutions alone, the paper's 2/Kx, 1/I, "
         "1/I + 1/(Kx Ky) at I = O, Kx = Ky. error: approx. minus cost, in points.",
     ]
     if sweep.left_out:
         lines.append(f"left out: {sweep.left_out}.")
     if others := _recurrences(sweep):
         named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
-        lines.append(f"recurrence: {named}; cost %: of a standard cell with it.")
+        lines.append(f"recurrence: {named}; cost %: of a standard cell with that recurrence.")
     sizes = " on a " + "x".join(map(str, sweep.sizes[0])) + " feature map" if len(sweep.sizes) == 1 else ""
     kinds = {cell.recurrence.title for cell in sweep.cells}
     title = kinds.pop() if len(kinds) == 1 else "recurrent"
@@ -172,23 +173,23 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
 def _time_sheets(
     sweep: Sweep, rows: list[Row], times: list[list[Timing]], profiles: "Mapping[str, Profile]"
 ) -> "dict[tuple[str, Settings], Sheet]":
-    ways = {(t.profile, t.how): t.machine for found in times for t in found}
+    settings = {(t.profile, t.how): t.machine for of_row in times for t in of_row}
     sheets = {}
-    for (name, how), machine in ways.items():
-        body, seen, timed = [], [], []
-        for row, found in zip(rows, times, strict=True):
-            timing = next((t for t in found if (t.profile, t.how) == (name, how)), None)
+    for (name, how), machine in settings.items():
+        body, shown, timed = [], [], []
+        for row, of_row in zip(rows, times, strict=True):
+            timing = next((t for t in of_row if (t.profile, t.how) == (name, how)), None)
             if timing is None:
                 continue
-            seen.append(timing)
+            shown.append(timing)
             timed.append(row)
-            body.append([f"{100 * row.cost_ratio:.2f}", *cells(timing)])
+            body.append([f"{100 * row.cost_ratio:.2f}", *time_cells(timing)])
         if how:
             about = [subject(sweep, row) for row in rows]
-            lines = [*notes(seen, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how, about))]
-            lines.append(f"cost %: convention {sweep.convention.name}, of the same.")
+            lines = [*notes(shown, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how, about))]
+            lines.append(f"cost %: convention {sweep.convention.name}, of the standard cell.")
             if lacking := len(rows) - len(timed):
-                lines.append(f"The profile has no times of {lacking} more rows in this way.")
+                lines.append(f"The profile has no times of {lacking} more rows with these settings.")
             title = f"Time per {how.unit_of('step')} on {machine} (profile {name}): {how.title}"
             columns = ["cost %", "ms", "95 %", "%", "95 %"]
             labels = ["cost %", "ms", "ms 95 %", "time %", "time % 95 %"]

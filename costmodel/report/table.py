@@ -15,7 +15,7 @@ from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
 from costmodel.report.layout.render import find_format, render, render_csv, render_json
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import cells, milliseconds, notes
+from costmodel.report.times import milliseconds, notes, time_cells
 from costmodel.work.size import Size
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class TableRow(CountedRow):
-    """One network, counted, with its times."""
+    """One network with its counts and times."""
 
     timings: tuple[Timing, ...] = ()
 
@@ -77,8 +77,8 @@ class Table(Counted):
         } | claims.records(self.profiles, [self.subject(row) for row in self.rows])
 
     def frame(self) -> "pd.DataFrame":
-        """A pandas frame, a row a network; the printed values in ``paper_params_k`` (or ``paper_params``) and
-        ``paper_gflops``; ``attrs`` carries the convention, its unit and the size."""
+        """A pandas frame with a row for each network; printed values are in ``paper_params_k`` (or ``paper_params``)
+        and ``paper_gflops``; ``attrs`` carries the convention, its unit and the size."""
         import pandas as pd
 
         frame = pd.DataFrame(self._flat())
@@ -86,7 +86,7 @@ class Table(Counted):
         return frame
 
     def _flat(self) -> list[dict[str, Any]]:
-        """Records without nesting, for frames and CSV; times in columns of their own where there are any."""
+        """Records without nesting, for frames and CSV; times have columns of their own."""
         records = []
         known = {"params_k" if row.printed.thousands else "params" for row in self.rows} | {"gflops"}
         for row, times in zip(self.rows, flat([row.timings for row in self.rows]), strict=True):
@@ -101,25 +101,25 @@ class Table(Counted):
         return records
 
     def subject(self, row: TableRow) -> "Subject":
-        """What is timed for a row: the network without its training heads."""
+        """The subject that is timed for a row: the network without its training heads."""
         from costmodel.profiles.records import Subject
 
         return Subject.of_network(row.entry, self.kernel)
 
     def timed(self, name: str, profile: "Profile", keep: "Callable[[Settings], bool]" = lambda how: True) -> "Table":
-        """The same table with what a profile says about its rows, as far as ``keep`` wants it."""
+        """The table with the times that a profile has for its rows, for settings that ``keep`` accepts."""
 
         def merged(row: TableRow) -> tuple[Timing, ...]:
-            found = [t for t in timings(profile, name, self.subject(row)) if t.how and keep(t.how)]
-            published = {t.machine: t for t in found if t.clock == "published"}
-            # Printed times are in the row already, with the printed percentage: they stay once.
+            known = [t for t in timings(profile, name, self.subject(row)) if t.how and keep(t.how)]
+            published = {t.machine: t for t in known if t.clock == "published"}
+            # The row already has the printed times, with the printed percentage: no time appears twice.
             own = [
                 replace(t, how=published.pop(t.machine).how, profile=name)
                 if t.clock == "published" and t.machine in published
                 else t
                 for t in row.timings
             ]
-            return (*own, *(t for t in found if t.clock != "published" or t.machine in published))
+            return (*own, *(t for t in known if t.clock != "published" or t.machine in published))
 
         rows = tuple(replace(row, timings=merged(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
@@ -170,7 +170,7 @@ class Table(Counted):
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, notes, labels=labels[: len(columns)])
 
     def _base(self) -> str:
-        """What percentages are of, in words."""
+        """The base of percentages, in words."""
         named = any("(" in row.base for row in self.rows)  # another recurrence than the paper's
         standard = "the standard cell in the same network" + (" with the same recurrence" if named else "")
         others = dict.fromkeys(row.base for row in self.rows if row.cell is None and row.base != row.approach)
@@ -198,33 +198,33 @@ class Table(Counted):
 
     @property
     def otherwise(self) -> str:
-        """The options in which what is counted is not what is described (and timed)."""
+        """The options in which the counted networks differ from the described (and timed) networks."""
         usual = {name: value for row in self.rows for name, value in NETWORKS[row.entry.model].options.items()}
         return ", ".join(f"{name} {value}" for name, value in self.options.items() if value != usual[name])
 
     def times(self) -> "dict[tuple[str, Settings], Sheet]":
-        """A sheet for every profile and way to run."""
-        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
-        return {(name, how): self._time(name, how, machine) for (name, how), machine in ways.items() if how}
+        """A sheet for every profile and its settings."""
+        settings = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
+        return {(name, how): self._time(name, how, machine) for (name, how), machine in settings.items() if how}
 
     def _time(self, profile: str, how: "Settings", machine: str) -> Sheet:
         printed = how.dtype is not None and any(
             t.clock == "published" and t.device == how.device for row in self.rows for t in row.timings
         )
-        rows, found = [], []
+        rows, times = [], []
         for row in self.rows:
             timing = next((t for t in row.timings if (t.profile, t.how) == (profile, how)), None)
             if timing is None:
                 continue
-            found.append(timing)
+            times.append(timing)
             paper = next((t for t in row.timings if t.clock == "published" and t.device == how.device), None)
             beside = [milliseconds(paper.median_s), f"{paper.pct:.2f}"] if paper else ["", ""]
-            rows.append([row.approach, f"{row.flops_pct:.2f}", *cells(timing), *beside[: 2 * printed]])
+            rows.append([row.approach, f"{row.flops_pct:.2f}", *time_cells(timing), *beside[: 2 * printed]])
         share = f"{self.convention.unit}s %"
         head = ["approach", share, "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
         labels = ["approach", share, "ms", "ms 95 %", "time %", "time % 95 %", "paper ms", "paper %"][: len(head)]
-        lines = notes(found, self._base())
-        lines.append(f"{share}: convention {self.convention.name}, of the same.")
+        lines = notes(times, self._base())
+        lines.append(f"{share}: convention {self.convention.name}, with the same base.")
         if self.otherwise:
             lines.append(f"Timed as described, not as counted ({self.otherwise}).")
         if how.dtype and self.heads_in_words:
@@ -235,7 +235,7 @@ class Table(Counted):
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
             lines.append(f"paper: ms as printed in Table IV, {machines[how.device]}.")
         if lacking := len(self.rows) - len(rows):
-            lines.append(f"The profile has no times of {lacking} more networks in this way.")
+            lines.append(f"The profile has no times of {lacking} more networks with these settings.")
         about = [self.subject(row) for row in self.rows]
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
         what = how.unit_of(f"{'x'.join(map(str, self.size))} frame")
@@ -244,7 +244,7 @@ class Table(Counted):
 
 
 def _params(row: TableRow) -> str:
-    """As its paper prints them."""
+    """Parameters, in the unit of the paper of the network."""
     return f"{row.params_k}k" if row.printed.thousands else f"{row.params}"
 
 
@@ -278,10 +278,10 @@ def table(
 
     Without ``models`` and ``cells``: all of Table IV. ``"erfnet"`` is ERFNet with its variants. ``sites`` puts another
     cell at single sites (``{"final": "standard"}``). ``heads`` counts the auxiliary training heads. ``size`` (rows x
-    columns), ``classes``, ``heads`` and ``convention`` are by default those that the paper of the networks counted
-    under; for a network that no paper prints, those of the network and the convention of Table IV. ``decoder_blocks``
-    of ERFNet: 1 as its paper counts, the default under its convention; 2 as it describes the network. Percentages are
-    of the same network with standard cells (of the same recurrence) everywhere, or of ERFNet.
+    columns), ``classes``, ``heads`` and ``convention`` are by default the settings of the networks' paper; for a
+    network that no paper prints, those of the network and the convention of Table IV. ``decoder_blocks`` of ERFNet: 1
+    as its paper counts, the default under its convention; 2 as the paper describes the network. Percentages are of the
+    same network with standard cells (of the same recurrence) everywhere, or of ERFNet. `InvalidInput`: unknown names.
 
     >>> import costmodel
     >>> for row in costmodel.table(["v6"], ["standard", "depth"]).rows:

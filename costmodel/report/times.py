@@ -1,4 +1,4 @@
-"""Times as reports carry them: which machine, which clock, the median and how far it can be trusted."""
+"""Times as cells and notes of tables."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ def value(estimate: "Estimate", unit: str = "ms") -> str:
 
 
 def milliseconds(seconds: float, digits: int = 4) -> str:
-    """Significant digits, trailing zeros kept: ``68.60``, ``1388``."""
+    """Milliseconds with significant digits, trailing zeros kept: ``68.60``, ``1388``."""
     text = f"{1e3 * seconds:#.{digits}g}".rstrip(".")
     return f"{1e3 * seconds:.0f}" if "e+" in text else text
 
 
-def cells(timing: "Timing | None") -> list[str]:
-    """Milliseconds, their interval, the percentage of the standard cell and its interval, as cells of a table."""
+def time_cells(timing: "Timing | None") -> list[str]:
+    """Milliseconds and percentage of the standard cell, each with its interval, as cells of a table."""
     if timing is None:
         return [""] * 4
     if timing.seconds is None:  # published: no samples
@@ -37,7 +37,7 @@ def percentage(ratio: "Estimate | None") -> list[str]:
 def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
     """A value and its interval, in ``ms`` or ``%``.
 
-    What is not stable is not printed as if it were a result: the word and the range, or both modes.
+    An estimate that is not stable has its verdict and range, or both modes, instead of a value.
     """
     if estimate is None:
         return ["", ""]
@@ -53,21 +53,21 @@ def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
 
 
 VERDICTS = {
-    "two modes": "two modes: the processes fall into two groups; the median of each is given. More --processes tell "
-    "how often each comes.",
-    "unstable": "unstable: the interval is wider than 10 % (time) or 3 % (percentage) on a side, or of fewer than 5 "
-    "processes. Remedy: more --processes (--resume keeps those that are there), or a quieter machine.",
+    "two modes": "two modes: the processes fall into two groups; the median of each group is given. More processes "
+    "show how often each group occurs.",
+    "unstable": "unstable: the interval is wider than 10 % (time) or 3 % (percentage) on one side, or of fewer than 5 "
+    "processes. Remedy: more processes (resume keeps the recorded processes), or a quieter machine.",
 }
 
 
 def verdicts(estimates: "Iterable[Estimate]") -> list[str]:
-    """What the verdicts that occur mean."""
+    """Explanations of the verdicts that occur."""
     occurring = {estimate.verdict for estimate in estimates}
     return [note for verdict, note in VERDICTS.items() if verdict in occurring]
 
 
 def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
-    """What the columns of measured times mean; ``of``: what percentages are relative to."""
+    """Explanations of the columns of measured times; ``of``: the base of percentages."""
     clock = CLOCKS[timings[0].clock] if timings else ""
     if all(timing.clock == "published" for timing in timings):
         return [f"ms: {clock}; %: of {of}."]
@@ -75,14 +75,14 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
     lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds."]
     lines += verdicts(estimates)
     if not all(e.interleaved for e in estimates):
-        lines.append("Some percentages are of runs that did not take turns: the drift between the two is in them.")
-    held = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
-    lines += [f"The GPU was held back by: {', '.join(held)}."] if held else []
+        lines.append("Some percentages are of runs that were not interleaved and contain the drift between the runs.")
+    throttle = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
+    lines += [f"The GPU was throttled by: {', '.join(throttle)}."] if throttle else []
     days = sorted({date for timing in timings for date in timing.dates})
     return [*lines, f"Timed on {days[0]}{f' to {days[-1]}' if days[1:] else ''}."] if days else lines
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Without trailing zeros; what so many digits would make 0, with its first ones."""
+    """A number without trailing zeros; significant digits where decimals would show 0."""
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return f"{value:.{digits}g}" if value and float(text) == 0 else text

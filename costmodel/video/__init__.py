@@ -1,1 +1,1 @@
-"""What happens over time: key-frame schedules and flicker."""
+"""Quantities over time: key-frame schedules and flicker."""

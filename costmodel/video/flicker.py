@@ -1,20 +1,20 @@
-"""How much segmentations flicker: mFP and mFIP of section IV, eqs. (12) to (14), over label maps.
+"""Flicker of segmentations: mFP and mFIP of section IV, eqs. (12) to (14), over label maps.
 
-Both compare neighbouring frames pixel by pixel: mFIP the label maps S themselves, mFP their difference images D to the
-truth G, so that what moves in the truth does not count.
+Both compare neighbouring frames pixel by pixel: mFIP the label maps S, mFP their difference images D to the truth G, so
+that motion in the truth does not count.
 
-**The operator.** The equations print NAND, and mean "differs". On maps of 0 and 1, a NAND b is 1 where both are 0: a
+**The operator.** The equations print NAND and mean "differs". On maps of 0 and 1, a NAND b is 1 where both are 0: a
 perfect segmentation of a scene that stands still has D = 0 everywhere and would flicker at every pixel. The text
-("mismatch of two neighboring frames") and the figures, where most pixels do not flicker, mean inequality, as here.
+("mismatch of two neighboring frames") and the figures, where most pixels do not flicker, mean inequality.
 
 **The mean.** The equations print the sum over all frame pairs, without 1/T: a video of twice the length has twice the
-value. Tables II and III, with values near 60 per mille, are means per frame pair. Both are given, under their names.
+value. Tables II and III, with values near 60 per mille, are means per frame pair. Results have the sum and the mean.
 
-**The difference image.** D = (S != G) o S, eq. (13), has the wrong class where S is wrong, and 0 where it is right, but
-also where a pixel is wrongly called class 0: such an error is no difference. ``class_zero`` tells the two 0 apart.
+**The difference image.** D = (S != G) o S, eq. (13), is the wrong class where S is wrong and 0 where S is right. But D
+is also 0 where S is wrongly class 0: eq. (13) misses this error, ``class_zero`` counts it.
 
-Neither NAND nor D is ever built: D differs where it is not 0 in exactly one of two frames, or in both and S differs. So
-no label is multiplied, converted or cut, and maps are read once, in strips of rows that stay in a core's cache.
+D is never built: D differs between two frames where it is 0 in exactly one of them, or in none and S differs. So no
+label is multiplied, converted or cut, and maps are read once, in strips of rows that stay in a core's cache.
 """
 
 import re
@@ -29,25 +29,22 @@ import numpy as np
 
 from costmodel.errors import InvalidInput
 
-# A numpy array or a torch tensor of integers, H x W or B x H x W. torch is not opened: a tensor on the CPU is an array
-# that shares its memory, and of others only what arrays have, too, is used; they stay where they are.
+# A numpy array or a torch tensor of integers, H x W or B x H x W. torch is not imported: a tensor on the CPU becomes an
+# array that shares its memory; other tensors stay on their device and are used through methods that arrays have, too.
 Labels: TypeAlias = Any
 Mask: TypeAlias = Any  # the same with booleans
 
-STRIP = 2**20  # bytes of labels that are worked on at once: a few of them fit a core's cache
+STRIP = 2**20  # bytes of labels that are compared at once: a few strips fit in a core's cache
 
 
 @dataclass(frozen=True, repr=False)
 class Flickering:
-    """What a metric, ``mFP`` or ``mFIP``, found, as counts of pixels; what is derived from them says its unit."""
+    """The result of a metric, ``mFP`` or ``mFIP``, as counts of pixels."""
 
     metric: str
-    size: tuple[int, int]
-    """Rows and columns of a frame."""
-    changed: tuple[tuple[int, ...], ...]
-    """Pixels that flicker, of each sequence of the batch, of each pair of neighbouring frames."""
-    compared: tuple[tuple[int, ...], ...]
-    """Pixels that were compared, likewise: all of them, or those that are ignored in neither of the two frames."""
+    size: tuple[int, int]  # rows and columns of a frame
+    changed: tuple[tuple[int, ...], ...]  # pixels that flicker, by sequence of the batch and pair of neighbours
+    compared: tuple[tuple[int, ...], ...]  # pixels that were compared: those that are ignored in neither frame
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.size))
@@ -60,20 +57,19 @@ class Flickering:
 
     @property
     def sequences(self) -> tuple[tuple[float | None, ...], ...]:
-        """The fraction of the compared pixels that flicker, of each sequence, of each frame pair; None where all pixels
-        are ignored."""
-        both = zip(self.changed, self.compared, strict=True)
-        return tuple(tuple(part / whole if whole else None for part, whole in zip(*n, strict=True)) for n in both)
+        """The fraction of compared pixels that flicker, by sequence and frame pair; None where all are ignored."""
+        counts = zip(self.changed, self.compared, strict=True)
+        return tuple(tuple(part / whole if whole else None for part, whole in zip(*n, strict=True)) for n in counts)
 
     @property
     def pairs(self) -> tuple[float | None, ...]:
-        """The fraction of each frame pair; of a batch, the mean over the sequences that have one."""
+        """The fraction by frame pair; in a batch, the mean over the sequences with compared pixels."""
         known = [[each for each in pair if each is not None] for pair in zip(*self.sequences, strict=True)]
         return tuple(fsum(pair) / len(pair) if pair else None for pair in known)
 
     @property
     def mean_per_mille(self) -> float:
-        """The mean per frame pair that has pixels to compare, in per mille: the unit of Tables II and III."""
+        """The mean over frame pairs with compared pixels, in per mille, as in Tables II and III."""
         return 1000 * self.literal_sum / sum(pair is not None for pair in self.pairs)
 
     @property
@@ -83,14 +79,14 @@ class Flickering:
 
 
 class Flicker:
-    """mFIP, and with truths mFP, of frames as they come, one at a time; only the last one is kept.
+    """mFIP, and with truths mFP, of frames that come one at a time; only the last frame is kept.
 
-    ``ignore``: a label that stands for "not known". A pixel is not compared where it has this label (mFIP), or where
-    its truth has it (mFP), in either frame of a pair; the fractions are of the pixels that are compared.
-    ``class_zero``: let mFP see the errors that eq. (13) makes 0, pixels that are wrongly called class 0.
+    ``ignore``: the label of unknown pixels. A pixel is not compared if it has this label (mFIP), or if its truth has
+    this label (mFP), in either frame of a pair; fractions refer to compared pixels. ``class_zero``: let mFP count
+    pixels that are wrongly class 0, which eq. (13) misses.
 
     >>> flicker = Flicker()
-    >>> for column in (0, 1, 1):  # one pixel of eight moves, and stays: where it was differs, and where it is
+    >>> for column in (0, 1, 1):  # one of eight pixels moves, then stays: its old and its new place differ
     ...     frame = np.zeros((2, 4), np.uint8)
     ...     frame[0, column] = 7
     ...     flicker.update(frame)
@@ -100,7 +96,7 @@ class Flicker:
 
     def __init__(self, ignore: int | None = None, *, class_zero: bool = False) -> None:
         if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int | np.integer)):
-            raise InvalidInput(f"ignore {ignore!r}: a label is a whole number")
+            raise InvalidInput(f"ignore must be a label, a whole number, not {ignore!r}")
         self.ignore = None if ignore is None else int(ignore)
         self.class_zero = class_zero
         self.frames = 0
@@ -111,22 +107,22 @@ class Flicker:
         return f"<Flicker of {self.frames} frames, ignore={self.ignore}>"
 
     def update(self, frame: Labels, truth: Labels | None = None) -> None:
-        """The next frame: H x W, or B x H x W for a batch of B sequences that have nothing to do with each other; numpy
-        or torch, of integers of any type, compared by value. It may be overwritten afterwards.
+        """Take the next frame: H x W, or B x H x W for a batch of B independent sequences; numpy or torch, of integers
+        of any type, compared by value. The frame may be overwritten afterwards.
 
-        ``truth``: its true labels, of the same size; for every frame or for none. `InvalidInput` where something does
-        not fit; then it is as if this frame had not come.
+        ``truth``: its true labels, of the same size, for every frame or for none. `InvalidInput` for wrong types, sizes
+        and devices; this frame then leaves no trace.
         """
         before, name = self._before, f"frame {self.frames + 1}"
         frame = _labels(frame, name)
         if before is not None:
-            _agree(frame, name, before.labels, "those before")
+            _agree(frame, name, before.labels, "earlier frames are")
             if (truth is not None) != self.truths:
-                has = "no truth, but those before have" if truth is None else "a truth, but those before have none"
+                has = "no truth, but earlier frames have" if truth is None else "a truth, but earlier frames have none"
                 raise InvalidInput(f"{name} has {has}: mFP needs the truth of every frame")
         if truth is not None:
             truth = _labels(truth, f"the truth of {name}")
-            _agree(truth, f"the truth of {name}", frame, "the frame")
+            _agree(truth, f"the truth of {name}", frame, "the frame is")
         types = (frame.dtype, None if truth is None else truth.dtype)
         if before is not None:
             self._images.start()
@@ -136,7 +132,7 @@ class Flicker:
                 then = before.part(rows)
                 self._compare(now, then)
                 if types == before.types:
-                    then.become(now)  # while it is in the cache
+                    then.become(now)  # while the strip is in the cache
         if before is None or types != before.types:
             self._before = self._maps(frame, truth)
             self._before.labels = frame.copy() if isinstance(frame, np.ndarray) else frame.clone()
@@ -144,21 +140,21 @@ class Flicker:
 
     @property
     def truths(self) -> bool:
-        """Whether the frames came with their truths: then there is mFP."""
+        """True if frames came with truths, which mFP needs."""
         return self._before is not None and self._before.wrong is not None
 
     @property
     def mfip(self) -> Flickering:
-        """Eq. (14): pixels whose label differs from that of the frame before. `InvalidInput` before two frames came and
-        where no pair has a pixel to compare."""
+        """Eq. (14): pixels whose label differs from the label one frame before. `InvalidInput` for fewer than two
+        frames, and if all pixels are ignored."""
         return self._result("mFIP", self._images)
 
     @property
     def mfp(self) -> Flickering:
-        """Eq. (12): pixels whose difference to the truth, eq. (13), differs from that of the frame before.
-        `InvalidInput` as `mfip`, and without truths."""
+        """Eq. (12): pixels whose difference to the truth, eq. (13), differs from the one a frame before.
+        `InvalidInput` as for `mfip`, and without truths."""
         if self.frames and not self.truths:
-            raise InvalidInput("mFP needs the truth of every frame; without it there is mFIP")
+            raise InvalidInput("mFP needs the truth of every frame; mFIP needs none")
         return self._result("mFP", self._pixels)
 
     def _maps(self, frame: Labels, truth: Labels | None) -> "_Maps":
@@ -185,10 +181,10 @@ class Flicker:
 
 
 def mfip(frames: Iterable[Labels], ignore: int | None = None) -> Flickering:
-    """mFIP, eq. (14): how much label maps flicker, whatever the truth is.
+    """mFIP, eq. (14): the flicker of label maps, without a truth.
 
-    ``frames``: an array or tensor T x H x W or T x B x H x W, or anything that gives one frame after the other; see
-    `Flicker`, also for ``ignore``. `InvalidInput` with fewer than two frames, other sizes, labels that are no integers.
+    ``frames``: an array or tensor T x H x W or T x B x H x W, or an iterable of frames; see `Flicker`, also for
+    ``ignore``. `InvalidInput` for fewer than two frames, different sizes, and labels that are no integers.
     """
     flicker = Flicker(ignore)
     for frame in _each(frames, "frames"):
@@ -199,9 +195,9 @@ def mfip(frames: Iterable[Labels], ignore: int | None = None) -> Flickering:
 def mfp(
     frames: Iterable[Labels], truths: Iterable[Labels], ignore: int | None = None, *, class_zero: bool = False
 ) -> Flickering:
-    """mFP, eqs. (12) and (13): how much the errors of label maps flicker. As `mfip`; ``truths`` has one for each frame.
+    """mFP, eqs. (12) and (13): the flicker of errors of label maps. As `mfip`; ``truths`` has a map for each frame.
 
-    >>> truths = np.arange(12).reshape(3, 2, 2)  # everything moves, and is seen
+    >>> truths = np.arange(12).reshape(3, 2, 2)  # everything moves, without errors
     >>> mfp(truths, truths).mean_per_mille, mfip(truths).mean_per_mille
     (0.0, 1000.0)
     """
@@ -218,12 +214,12 @@ def mfp(
 
 
 def differs(one: Labels, other: Labels) -> Mask:
-    """Where labels differ, as numbers: whatever the types, -1 is not 255."""
+    """The pixels whose labels differ as numbers: -1 is not 255, for all types."""
     if isinstance(one, np.ndarray) or one.dtype == other.dtype:
         return one != other
     if not {str(each.dtype) for each in (one, other)} & {"torch.uint16", "torch.uint32", "torch.uint64"}:
         return one != other
-    # torch compares these with none but themselves. What int64 cannot hold becomes negative, and equals nothing else.
+    # torch compares unsigned types only with themselves. A uint64 that int64 cannot hold becomes negative.
     different = one.long() != other.long()
     for each in (one, other):
         if str(each.dtype) == "torch.uint64":
@@ -232,7 +228,7 @@ def differs(one: Labels, other: Labels) -> Mask:
 
 
 def errors(frame: Labels, truth: Labels, class_zero: bool = False) -> Mask:
-    """Where D of eq. (13) is not 0: where the label is wrong, and not 0 unless ``class_zero``."""
+    """The pixels where D of eq. (13) is not 0: wrong labels, without the label 0 unless ``class_zero``."""
     wrong = differs(frame, truth)
     if not class_zero:
         wrong &= frame != 0
@@ -240,14 +236,14 @@ def errors(frame: Labels, truth: Labels, class_zero: bool = False) -> Mask:
 
 
 def flickering(changed: Mask, wrong: Mask, before: Mask) -> Mask:
-    """Where D differs between two frames, given where S does and where D is not 0, now and before."""
-    found = wrong ^ before
-    found |= wrong & changed
-    return found
+    """The pixels where D differs between two frames: S ``changed``, D is not 0 now (``wrong``) or ``before``."""
+    pixels = wrong ^ before
+    pixels |= wrong & changed
+    return pixels
 
 
 def known(labels: Labels, ignore: int | None) -> Mask | None:
-    """Where a label is not the ignored one; None where that is everywhere, since the type cannot hold it."""
+    """The pixels whose label is not ``ignore``; None for all pixels, if the type cannot hold ``ignore``."""
     if ignore is None:
         return None
     signed, bits = _integer(labels.dtype) or (True, 64)
@@ -256,25 +252,24 @@ def known(labels: Labels, ignore: int | None) -> Mask | None:
 
 
 def both_known(one: Mask | None, other: Mask | None) -> Mask | None:
-    """Where both of two results of `known` hold."""
+    """The pixels in both of two results of `known`."""
     return other if one is None else one if other is None else one & other
 
 
-# ---- what is kept ----------------------------------------------------------------------------------------------------
+# ---- kept frames ----------------------------------------------------------------------------------------------------
 
 _END = object()
 
 
 @dataclass
 class _Maps:
-    """What the next frame is compared with: labels, where they are known, where D is not 0, where the truth is known;
-    types of labels and truth."""
+    """A frame that the next frame is compared with."""
 
     labels: Labels
-    known: Mask | None
-    wrong: Mask | None
-    true: Mask | None
-    types: tuple[Any, Any]
+    known: Mask | None  # pixels whose label is known
+    wrong: Mask | None  # pixels where D is not 0
+    true: Mask | None  # pixels whose truth is known
+    types: tuple[Any, Any]  # of labels and truth
 
     def part(self, rows: Any) -> "_Maps":
         """Views of some rows."""
@@ -291,13 +286,13 @@ class _Maps:
 
 @dataclass
 class _Counts:
-    """Counts of pixels, of each frame pair, of each sequence; those of a tensor stay on its device."""
+    """Counts of pixels by frame pair and sequence; counts of a tensor stay on its device."""
 
     changed: list[Any] = field(default_factory=list)
     compared: list[Any] = field(default_factory=list)
 
     def start(self) -> None:
-        """The next frame pair, of which no pixel is counted yet."""
+        """Begin a frame pair with counts of 0."""
         self.changed.append(0)
         self.compared.append(0)
 
@@ -308,7 +303,7 @@ class _Counts:
 
 
 def _count(mask: Mask) -> Any:
-    """How many pixels of each sequence."""
+    """The number of pixels by sequence."""
     if isinstance(mask, np.ndarray):  # count_nonzero along axes is slow
         return np.array([np.count_nonzero(each) for each in (mask if mask.ndim == 3 else [mask])])
     return mask.sum((-2, -1)).reshape(-1)
@@ -319,7 +314,7 @@ def _by_sequence(pairs: list[Any]) -> tuple[tuple[int, ...], ...]:
 
 
 def _strips(labels: Labels) -> Iterator[Any]:
-    """Indices of all rows, a few at a time; on another device than the CPU all at once."""
+    """Indices of all rows in strips; all rows at once on other devices than the CPU."""
     *batch, rows, columns = labels.shape
     height = rows
     if isinstance(labels, np.ndarray):
@@ -328,13 +323,13 @@ def _strips(labels: Labels) -> Iterator[Any]:
         yield ..., slice(row, row + height), slice(None)
 
 
-# ---- what may come ---------------------------------------------------------------------------------------------------
+# ---- valid frames ----------------------------------------------------------------------------------------------------
 
 
 def _labels(given: Labels, what: str) -> Labels:
-    """An array, or a tensor that is not on the CPU, of integers and of dimensions that a frame may have."""
+    """Labels as an array, or as a tensor on another device than the CPU; `InvalidInput` unless they are a frame."""
     if isinstance(given, np.ma.MaskedArray):
-        raise InvalidInput(f"{what} is a masked array: give the pixels that are not known a label, and ignore it")
+        raise InvalidInput(f"{what} is a masked array: give unknown pixels a label, and pass this label as ignore")
     if getattr(given, "is_meta", False):
         raise InvalidInput(f"{what} is a tensor without values")
     if not isinstance(given, np.ndarray) and not hasattr(given, "clone"):
@@ -357,17 +352,17 @@ def _near(labels: Labels) -> Labels:
 
 @cache
 def _integer(dtype: Any) -> tuple[bool, int] | None:
-    """Whether an integer type has a sign, and its bits; None of another type."""
-    found = re.fullmatch(r"(?:torch\.)?(u?)int(8|16|32|64)", getattr(dtype, "name", str(dtype)))
-    return (not found[1], int(found[2])) if found else None
+    """Sign and bits of an integer type; None for other types."""
+    match = re.fullmatch(r"(?:torch\.)?(u?)int(8|16|32|64)", getattr(dtype, "name", str(dtype)))
+    return (not match[1], int(match[2])) if match else None
 
 
 def _agree(labels: Labels, what: str, others: Labels, who: str) -> None:
     if tuple(labels.shape) != tuple(others.shape):
-        raise InvalidInput(f"{what} is {_size(labels)}, {who} {_size(others)}: all must have the same size")
+        raise InvalidInput(f"{what} is {_size(labels)}, but {who} {_size(others)}: sizes must be equal")
     places = ["cpu" if isinstance(each, np.ndarray) else str(each.device) for each in (labels, others)]
     if places[0] != places[1]:
-        raise InvalidInput(f"{what} is on {places[0]}, {who} on {places[1]}: all must be on the same device")
+        raise InvalidInput(f"{what} is on {places[0]}, but {who} on {places[1]}: devices must be equal")
 
 
 def _size(labels: Labels) -> str:

@@ -1,9 +1,9 @@
-"""What an adaptive key-frame network adds to the two parts of its backbone: a scheduler, a kernel predictor, and a
-convolution whose kernel differs from position to position.
+"""The additions of an adaptive key-frame network to its backbone: a scheduler, a kernel predictor, and a convolution
+with another kernel at every position.
 
-Inferred from the description of the method, see `costmodel.published.low_latency`; convolutions alone are counted, not
-the cheap elementwise work between them. ``low`` is the map of low features; ``cached`` tells that the reduced map
-of the key frame was kept, else both frames are reduced, by the same weights.
+Inferred from the description of the method, see `costmodel.published.low_latency`; only convolutions are counted, not
+the cheap elementwise work between them. ``low`` is the map of low features; with ``cached`` the reduced map of the key
+frame was kept, else both frames are reduced with the same weights.
 """
 
 from dataclasses import replace
@@ -20,11 +20,11 @@ KERNEL = 9  # side of the propagating kernels
 def _reduced(low: Map, cached: bool) -> tuple[Map, Cost]:
     conv = Conv(REDUCED, (3, 3), bias=True)
     once = conv.cost(low)
-    return conv.output(low), once if cached else once + replace(once, parameters=0, kernels=0)
+    return conv.output(low), once if cached else once + replace(once, parameters=0, conv_weights=0)
 
 
 def scheduler(low: Map, cached: bool = True) -> Cost:
-    """The predicted deviation from the key frame: the reduced maps, 3x3, the mean over positions, one number.
+    """The cost of predicting the deviation from the key frame: reduced maps, 3x3, mean over positions, one number.
 
     >>> cost = scheduler(Map(1024, 128, 256))
     >>> cost.work[Event.MAC], cost.parameters
@@ -36,7 +36,7 @@ def scheduler(low: Map, cached: bool = True) -> Cost:
 
 
 def kernel_predictor(low: Map, kernel: Size = KERNEL, cached: bool = True) -> Cost:
-    """A ``kernel x kernel`` kernel for every position, shared by the channels: both reduced maps, 3x3, 1x1.
+    """The cost of a ``kernel x kernel`` kernel per position, shared by the channels: both reduced maps, 3x3, 1x1.
 
     >>> cost = kernel_predictor(Map(1024, 128, 256))
     >>> cost.work[Event.MAC], cost.parameters
@@ -48,12 +48,12 @@ def kernel_predictor(low: Map, kernel: Size = KERNEL, cached: bool = True) -> Co
 
 
 def kernels(high: Map, kernel: Size = KERNEL) -> Map:
-    """The predicted kernels; an unfolded input would have ``high.channels`` times as many elements."""
+    """The map of predicted kernels; an unfolded input would have ``high.channels`` times as many elements."""
     return high.like(channels=kernel**2)
 
 
 def variant_conv(high: Map, kernel: Size = KERNEL) -> Cost:
-    """The high features of the key frame, convolved with a kernel of its own at every position.
+    """The cost of convolving the high features of the key frame with another kernel at every position.
 
     >>> cost = variant_conv(Map(2048, 128, 256))
     >>> cost.work[Event.MAC], cost.parameters

@@ -1,9 +1,8 @@
-"""Key-frame schedules in closed form: latency, work, staleness and throughput of networks that run a part of themselves
-on some frames only.
+"""Key-frame schedules in closed form: latency, work, staleness and throughput of networks that run one part on some
+frames only.
 
-A low part runs on every frame, a high part on key frames; in between its result is propagated from the last key frame.
-All times are milliseconds. Numbers are taken as the decimals that they print as and computed exactly; what comes out
-is rounded once.
+A low part runs on every frame, a high part on key frames; other frames use the high result of the last key frame,
+propagated. All times are milliseconds. Inputs are converted to exact decimals; results are rounded once.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ MODES = {
     "adaptive": "a scheduler on every frame decides between the two",
     "parallel": "every frame is propagated, the high part of key frames runs in the background",
 }
-# What `schedule` computes, in Python's syntax: p is the fraction of key frames, eps the contention, T the frame period.
+# The formulas of `schedule` in Python syntax: p is the fraction of key frames, eps the contention, T the frame period.
 _MAXIMUM = "max(c_high, c_prop)"  # c_high alone where every frame is a key frame
 FORMULAS = {
     "every": {"average": "c_low + c_high", "maximum": "c_low + c_high"},
@@ -42,13 +41,13 @@ FORMULAS = {
         "background load U": "p*c_high/T",
     },
 }
-LEAST, MOST = Fraction(1, 10**6), 10**9  # of a time in ms: a picosecond and 12 days
+LEAST, MOST = Fraction(1, 10**6), 10**9  # times in ms: a nanosecond and 12 days
 NANOSECONDS = 10**6  # in a millisecond
-LONGEST = 10**6  # frames between key frames, and all gaps together
+LONGEST = 10**6  # frames: an interval, and the sum of gaps
 
 
 def exact(name: str, value: Any, *, zero: bool = False, unit: str = " ms") -> Fraction:
-    """``value`` as the decimal number that it prints as; `InvalidInput` unless it is positive (or 0, with ``zero``)."""
+    """``value`` as the exact decimal that Python prints; `InvalidInput` unless it is positive (or 0 with ``zero``)."""
     allowed = f"{'0 or ' if zero else ''}from {float(LEAST):g} to {MOST:g}{unit}"
     try:
         if isinstance(value, bool | str):
@@ -56,16 +55,16 @@ def exact(name: str, value: Any, *, zero: bool = False, unit: str = " ms") -> Fr
         number = value if isinstance(value, int | Fraction) else float(value)
         if not isinstance(number, int | Fraction) and not isfinite(number):
             raise ValueError
-        found = Fraction(number) if isinstance(number, int | Fraction) else Fraction(str(number))
+        decimal = Fraction(number) if isinstance(number, int | Fraction) else Fraction(str(number))
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be a number {allowed}, not {value!r}") from None
-    if not (LEAST <= found <= MOST or (zero and found == 0)):
+    if not (LEAST <= decimal <= MOST or (zero and decimal == 0)):
         raise InvalidInput(f"{name} must be {allowed}, not {value}")
-    return found
+    return decimal
 
 
 def whole(name: str, value: Any, most: int = LONGEST) -> int:
-    """``value`` as a whole number from 1 to ``most``."""
+    """``value`` as an int; `InvalidInput` unless it is a whole number from 1 to ``most``."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= value.__index__() <= most:
         raise InvalidInput(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
     return int(value.__index__())
@@ -73,62 +72,48 @@ def whole(name: str, value: Any, most: int = LONGEST) -> int:
 
 @dataclass(frozen=True)
 class Stages:
-    """Times of the parts of one frame, in ms: ``low`` on every frame; ``high`` on key frames; ``propagate``, the high
-    result of the last key frame brought to this one; ``select``, the decision whether this is a key frame."""
+    """Times of the parts of one frame, in ms."""
 
-    low: float
-    high: float
-    propagate: float = 0
-    select: float = 0
+    low: float  # the part on every frame
+    high: float  # the part on key frames
+    propagate: float = 0  # moving the high result of the last key frame to this frame
+    select: float = 0  # deciding about key frames
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "propagate", "select"):
             exact(f"the time {name}", getattr(self, name), zero=name in ("propagate", "select"))
 
     def exact(self) -> tuple[Fraction, Fraction, Fraction, Fraction]:
-        """Low, high, propagate, select."""
+        """The exact times low, high, propagate, select."""
         low, high = exact("low", self.low), exact("high", self.high)
         return low, high, exact("propagate", self.propagate, zero=True), exact("select", self.select, zero=True)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a schedule costs; see `schedule`. ``gaps``: frames from key frame to key frame, again and again.
-
-    ``average_ms`` and ``maximum_ms`` are latencies of a frame that does not wait for others, without the first frame,
-    which has nothing to propagate from and takes ``first_frame_ms``. ``work_per_frame_ms``: of all devices together.
-    ``front_ms``: from a frame to its propagated result, or to its own where none is propagated.
-    ``staleness_frames``: the least and the most frames between a frame and the one whose high features it shows (None:
-    they never come).
-
-    Of parallel alone: ``background_load`` U; ``feasible``, whether the background keeps up (U <= 1 on a device of its
-    own; on the same one, the work per frame fits into the frame period). ``keeps_up``: whether neither frames nor key
-    features queue up at ``frame_period_ms``. ``throughput_fps``: the most frames a second without such queues.
-    ``break_even_key_fraction``: below it there is less work than by ``every_frame_ms`` (None: never). ``speed_up``: of
-    the average, against that.
-    """
+    """The costs of a schedule; see `schedule`. Latencies are without waiting and without the first frame."""
 
     stages: Stages
     mode: str
-    gaps: tuple[int, ...]
+    gaps: tuple[int, ...]  # frames from key frame to key frame, repeated
     contention: float
     devices: int
-    interval: float
+    interval: float  # frames per key frame, on average
     key_fraction: float
-    average_ms: float
-    maximum_ms: float
-    work_per_frame_ms: float
-    first_frame_ms: float
-    front_ms: float
+    average_ms: float  # latency
+    maximum_ms: float  # latency
+    work_per_frame_ms: float  # of all devices together
+    first_frame_ms: float  # latency of the first frame, which runs in full
+    front_ms: float  # from a frame to its propagated result, or to its own result where no result is propagated
     frame_period_ms: float
-    staleness_frames: tuple[int, int] | None
-    background_load: float | None
-    feasible: bool | None
-    keeps_up: bool
-    throughput_fps: float
-    every_frame_ms: float
-    break_even_key_fraction: float | None
-    speed_up: float
+    staleness_frames: tuple[int, int] | None  # age of the shown high features, least and most (None: none come)
+    background_load: float | None  # U, of the mode parallel
+    feasible: bool | None  # parallel: U <= 1 on a device of its own; on one device, the work per frame fits the period
+    keeps_up: bool  # neither frames nor key features queue up at frame_period_ms
+    throughput_fps: float  # the most frames per second without queues
+    every_frame_ms: float  # latency and work of the mode every
+    break_even_key_fraction: float | None  # below this fraction there is less work than every_frame_ms (None: never)
+    speed_up: float  # every_frame_ms / average_ms
 
     def __repr__(self) -> str:
         every = f"{self.interval:g} frames" if self.interval != 1 else "frame"
@@ -150,12 +135,12 @@ def schedule(
 ) -> Schedule:
     """Latency, work, staleness and throughput of a key-frame schedule, in closed form (`FORMULAS`).
 
-    ``mode``: one of `MODES`. ``interval`` k: a key frame every k frames; or ``gaps``, a cycle of such distances. The
-    mode ``every`` has neither. ``frame_period`` T in ms; without it, the maximum latency, or the work per frame
-    where one device does all of it, rounded up to a nanosecond. ``contention`` and
-    ``devices`` are of ``parallel``, where alone two things run at once: on two devices the background has one of its
-    own; on one it runs when no frame needs it, and ``contention`` eps makes every front (1 + eps) times as long. Two
-    devices are assumed unless there is contention. `InvalidInput` for what is not a time, a mode, a distance.
+    ``mode``: one of `MODES`. ``interval`` k: a key frame every k frames; or ``gaps``, a cycle of distances between key
+    frames. The mode ``every`` takes neither. ``frame_period`` T in ms; by default the maximum latency or, where one
+    device does all the work, the work per frame if that is longer, rounded up to a nanosecond. ``contention`` and
+    ``devices`` belong to the mode ``parallel``: on two devices (the default) the background has a device of its own; on
+    one device (the default with contention) the background runs when no frame does, and ``contention`` eps makes every
+    front (1 + eps) times as long. `InvalidInput` for values that are not allowed.
 
     >>> import costmodel
     >>> stages = costmodel.Stages(low=61, high=299, select=20, propagate=38)
@@ -171,9 +156,9 @@ def schedule(
     if devices is not None and (isinstance(devices, bool) or devices not in (1, 2)):
         raise InvalidInput(f"devices must be 1 or 2, not {devices!r}")
     if mode != "parallel" and (eps or devices is not None):
-        raise InvalidInput(f"devices and contention are of the mode parallel: in {mode} nothing runs beside a frame")
+        raise InvalidInput(f"devices and contention need the mode parallel: in {mode} nothing runs beside a frame")
     if eps and devices == 2:
-        raise InvalidInput("contention is of two things on one device: with two devices there is none")
+        raise InvalidInput("contention needs a shared device; with two devices there is none")
     chosen = devices or (1 if eps or mode != "parallel" else 2)
 
     p = Fraction(len(cycle), sum(cycle))
@@ -192,7 +177,7 @@ def schedule(
         average = work = shortest = low + decided + p * high + (1 - p) * propagate
         maximum = low + decided + (high if p == 1 else max(high, propagate))
         below = (high - decided - propagate) / (high - propagate) if high > propagate else Fraction(0)
-    # Rounded up to a nanosecond, so that the number that is shown is the one that was computed with.
+    # Rounded up to a nanosecond, so that the shown number is the number of the computation.
     usual = Fraction(ceil((max(maximum, work) if chosen == 1 else maximum) * NANOSECONDS), NANOSECONDS)
     period = usual if frame_period is None else exact("the frame period", frame_period)
     return Schedule(
@@ -223,28 +208,28 @@ def schedule(
 def _cycle(mode: str, interval: int | None, gaps: Sequence[int] | None) -> tuple[int, ...]:
     if mode == "every":
         if interval is not None or gaps is not None:
-            raise InvalidInput("the mode every has no key frames: neither interval nor gaps")
+            raise InvalidInput("the mode every has no key frames: give neither interval nor gaps")
         return (1,)
     if (interval is None) == (gaps is None):
-        raise InvalidInput(f"the mode {mode} needs an interval, or gaps, and not both")
+        raise InvalidInput(f"the mode {mode} needs an interval or gaps, not both")
     if gaps is None:
         return (whole("the interval", interval),)
     cycle = tuple(whole("a gap", gap) for gap in gaps)
     if not 1 <= sum(cycle) <= LONGEST:
-        raise InvalidInput(f"gaps must be at least one and together at most {LONGEST:,} frames, not {sum(cycle):,}")
+        raise InvalidInput(f"the sum of gaps must be from 1 to {LONGEST:,} frames, not {sum(cycle):,}")
     return cycle
 
 
 def _staleness(mode: str, high: Fraction, period: Fraction, left: Fraction, longest: int) -> tuple[int, int] | None:
-    """``left``: of every period, for the background."""
+    """Staleness in frames, least and most; ``left``: the time of every period for the background."""
     if mode != "parallel":
         return 0, longest - 1
-    # The high part starts where propagation of the key frame starts, and is needed where that of a later frame does.
+    # The high part starts when the key frame is propagated, and is needed when a later frame is propagated.
     return None if left <= 0 else (ceil(high / left), ceil(high / left) + longest - 1)
 
 
 def _number(value: Fraction) -> float:
-    """A whole number as one."""
+    """The value as an int if whole, else as a float."""
     return int(value) if value.denominator == 1 else float(value)
 
 
@@ -253,14 +238,14 @@ def _number(value: Fraction) -> float:
 
 @dataclass(frozen=True)
 class Latency:
-    """Of a frame, in the unit of what it was computed from."""
+    """Latencies of frames, in the unit of the inputs."""
 
     average: float
     maximum: float
 
 
 def clockwork(costs: Sequence[float], periods: Sequence[int]) -> Latency:
-    """A network in stages, of which stage s, which takes ``costs[s]``, runs on every ``periods[s]``-th frame.
+    """Clockwork: stage s takes ``costs[s]`` and runs on every ``periods[s]``-th frame.
 
     >>> clockwork([10, 20, 30], [1, 2, 4])   # 10 + 20/2 + 30/4; 10 + 20 + 30
     Latency(average=27.5, maximum=60.0)
@@ -268,8 +253,8 @@ def clockwork(costs: Sequence[float], periods: Sequence[int]) -> Latency:
     if len(costs) != len(periods) or not costs:
         raise InvalidInput(f"clockwork needs a period for every stage: {len(costs)} costs, {len(periods)} periods")
     times = [exact("the cost of a stage", cost) for cost in costs]
-    fired = [whole("the period of a stage", period) for period in periods]
-    average = sum((time / period for time, period in zip(times, fired, strict=True)), Fraction(0))
+    intervals = [whole("the period of a stage", period) for period in periods]
+    average = sum((time / period for time, period in zip(times, intervals, strict=True)), Fraction(0))
     return Latency(float(average), float(sum(times)))
 
 
@@ -284,19 +269,19 @@ def dff(full: float, propagate: float, length: int) -> Latency:
 
 
 def dff_propagate(full: float, average: float, length: int) -> float:
-    """The time of propagation that a published average of Deep Feature Flow implies: `dff` solved for it.
+    """The time of propagation that an average of Deep Feature Flow implies: `dff` solved for ``propagate``.
 
     >>> dff_propagate(0.271, 0.073, 10)   # (0.73 - 0.271)/9
     0.051
     """
     whole_, mean, frames = exact("full", full), exact("the average", average), whole("the length", length)
     if frames == 1 or frames * mean < whole_ * (1 - Fraction(1, 10**12)):  # an average may be rounded
-        raise InvalidInput(f"an average of {average} over {length} frames leaves nothing to propagate after {full}")
+        raise InvalidInput(f"an average of {average} over {length} frames leaves no time for propagation after {full}")
     return float(max(frames * mean - whole_, Fraction(0)) / (frames - 1))
 
 
 def per_frame(full: float, warp: float = 0) -> Latency:
-    """A method that does the same on every frame: the network, and perhaps a warp or a branch besides.
+    """A method that does the same on every frame: the network, and optionally a warp or a branch.
 
     >>> per_frame(360, 40)
     Latency(average=400.0, maximum=400.0)

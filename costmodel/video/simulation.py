@@ -1,11 +1,11 @@
-"""A key-frame schedule, event by event: what the closed forms leave out (queues, dropped frames, a background that
-falls behind), and a second way to what they say.
+"""A key-frame schedule, event by event: an independent check of the closed forms, and the effects that they leave out
+(queues, dropped frames, a background that falls behind).
 
-Frames arrive every period. Device 1 takes them one after the other, in order, and runs the stages of `Schedule.mode`.
-In the mode ``parallel`` the high part of a key frame starts when the frame begins to be propagated, as a job in the
-background, where jobs wait for each other: on device 2, or, with one device, on device 1 whenever no frame is there
-(it is interrupted when one comes, and goes on afterwards). The first frame is run in full before the stream goes on:
-it is the first key frame, and no average counts it. What ends at a moment ends before what begins then.
+Frames arrive every period. Device 1 takes frames in order and runs the stages of `Schedule.mode`. In the mode
+``parallel`` the high part of a key frame is a job in the background; jobs run one at a time. The job starts when
+propagation of the frame starts: on device 2, or, with one device, on device 1 while no frame is there; a frame
+interrupts the job. The first frame is the first key frame: it runs in full before the stream goes on, and averages
+leave it out. At equal times, ends come before beginnings.
 """
 
 from bisect import bisect_right
@@ -23,13 +23,12 @@ import simpy
 from costmodel.video.schedule import Schedule, exact, whole
 
 MOST_FRAMES = 100_000
-USUAL_FRAMES = 100  # at least, and whole cycles
+USUAL_FRAMES = 100  # at least; cycles are completed
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame, times in ms. ``staleness``: frames since the one whose high features it shows. A dropped frame has
-    neither times nor features."""
+    """One frame, times in ms. A dropped frame has neither start, end and latency nor features."""
 
     number: int
     arrival: float
@@ -37,7 +36,7 @@ class Frame:
     end: float | None
     latency: float | None
     key: bool
-    staleness: int | None
+    staleness: int | None  # frames since the frame whose high features are shown
 
     @property
     def dropped(self) -> bool:
@@ -57,22 +56,19 @@ class Busy:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What happened; see `simulate`. ``buffer``: how many frames may wait (None: all that come).
-
-    Averages, maxima and loads leave out the first frame. ``utilisation``: the time that each device worked for the
-    frames over the time in which they came; above 1 it fell behind. ``throughput_fps``: frames a second, until the last
-    background job ended.
-    """
+    """The result of `simulate`. Averages, maxima and loads leave out the first frame."""
 
     schedule: Schedule
-    buffer: int | None
+    buffer: int | None  # the number of frames that may wait (None: all)
     frames: tuple[Frame, ...] = field(repr=False)
     busy: tuple[Busy, ...] = field(repr=False)
-    average_ms: float
-    maximum_ms: float
+    average_ms: float  # latency
+    maximum_ms: float  # latency
     work_per_frame_ms: float
-    utilisation: tuple[float, ...]
-    throughput_fps: float
+    utilisation: tuple[
+        float, ...
+    ]  # by device: working time over the time in which frames came; above 1: it fell behind
+    throughput_fps: float  # frames per second until the last background job ended
     longest_queue: int
 
     @cached_property
@@ -81,14 +77,14 @@ class Simulation:
 
     @cached_property
     def staleness_frames(self) -> tuple[int, int]:
-        """The least and the most, once features of other frames than the first one have come (if they have)."""
+        """The least and the most, without frames that show features of the first frame, unless all do."""
         pairs = [(frame.number, frame.staleness) for frame in self.frames if frame.staleness is not None]
         later = [staleness for number, staleness in pairs if staleness < number]
-        found = later or [staleness for _, staleness in pairs]
-        return min(found), max(found)
+        shown = later or [staleness for _, staleness in pairs]
+        return min(shown), max(shown)
 
     def record(self) -> dict[str, Any]:
-        """The JSON contract."""
+        """The simulation as JSON has it."""
         return {
             "frames": len(self.frames) - 1,
             "dropped": self.dropped,
@@ -104,17 +100,18 @@ class Simulation:
 
 
 def usual_frames(schedule: Schedule) -> int:
-    """Whole cycles of key frames, of which averages are exact: at least three, and `USUAL_FRAMES` frames; but no more
-    than `MOST_FRAMES`, and 0 where that is less than a cycle."""
-    around = sum(schedule.gaps)
-    return around * min(max(3, -(-USUAL_FRAMES // around)), MOST_FRAMES // around)
+    """The frames of whole cycles of key frames, so that averages are exact: at least three cycles and `USUAL_FRAMES`
+    frames, at most `MOST_FRAMES`; 0 if one cycle is longer."""
+    length = sum(schedule.gaps)
+    return length * min(max(3, -(-USUAL_FRAMES // length)), MOST_FRAMES // length)
 
 
 def simulate(schedule: Schedule, frames: int | None = None, *, buffer: int | None = None) -> Simulation:
     """Run the first frame and ``frames`` more (by default whole cycles of key frames).
 
-    ``buffer``: how many frames may wait; one that comes when so many do is dropped, and the next one that is taken
-    becomes a key frame in its place if it was to be one. Without it all wait.
+    ``buffer``: the number of frames that may wait (by default all). A frame that comes when the buffer is full is
+    dropped; after a dropped key frame the next frame that is taken becomes a key frame. `InvalidInput` for numbers that
+    are not whole or out of range.
 
     >>> import costmodel
     >>> stages = costmodel.Stages(low=61, high=299, select=20, propagate=38)
@@ -143,20 +140,20 @@ class _Run:
             stage: int(each * self.ticks)
             for stage, each in (("low", low), ("high", high), ("propagate", propagate), ("select", select))
         }
-        self.begun = int(sum(schedule.stages.exact()[:2]) * self.ticks)  # the first frame: nothing beside it contends
+        self.begun = int(sum(schedule.stages.exact()[:2]) * self.ticks)  # of the first frame, without contention
         self.schedule, self.count, self.buffer = schedule, count, buffer
         self.period = int(period * self.ticks)
-        self.begin = max(self.period, self.begun)  # when the second frame comes
+        self.begin = max(self.period, self.begun)  # the time of the second frame
 
         self.env = simpy.Environment()
         self.waiting = simpy.Store(self.env)
-        self.device = simpy.PreemptiveResource(self.env)  # the first; frames come before the background
-        self.background = simpy.Resource(self.env)  # one job at a time: the second device, or a place on the first
+        self.device = simpy.PreemptiveResource(self.env)  # device 1; frames have priority over the background
+        self.background = simpy.Resource(self.env)  # one job at a time, on device 2 or on device 1
         self.arrivals: dict[int, int] = {}
         self.keys: set[int] = set()
         self.spans: dict[int, tuple[int, int]] = {}
-        self.needed: dict[int, int] = {}  # when a frame needs high features
-        self.ready: list[tuple[int, int]] = []  # when those of a key frame came, in order
+        self.needed: dict[int, int] = {}  # the time when a frame needs high features
+        self.ready: list[tuple[int, int]] = []  # the time when the features of a key frame came, in order
         self.busy: list[tuple[int, str, int, int, int]] = []
         self.longest = 0
         self.env.process(self.camera())
@@ -174,7 +171,7 @@ class _Run:
         for number in range(self.count + 1):
             if number:
                 yield self.env.timeout(self.begin - self.now if number == 1 else self.period)
-                yield self.env.timeout(0)  # what ends now ends first
+                yield self.env.timeout(0)  # ends at this time come first
             self.arrivals[number] = self.now
             if number == following:
                 due, following = True, following + next(gaps)
@@ -188,7 +185,7 @@ class _Run:
             self.longest = max(self.longest, 0 if idle else len(self.waiting.items))
 
     def frames(self) -> Generator[simpy.Event, Any, None]:
-        """The first device, as frames see it."""
+        """The frames on device 1."""
         while True:
             number = yield self.waiting.get()
             with self.device.request(priority=0) as turn:
@@ -201,11 +198,11 @@ class _Run:
                         self.env.process(self.refresh(number))
                     yield from self.work(1, stage, duration, number)
                     if stage == "high":
-                        self.ready.append((self.needed[number], number))  # it shows its own features
+                        self.ready.append((self.needed[number], number))  # the frame shows its own features
             self.spans[number] = start, self.now
 
     def stages(self, number: int) -> list[tuple[str, int]]:
-        """What the first device does for a frame, and for how long."""
+        """The stages of a frame on device 1, and their times in ticks."""
         if not number:
             return [("low", self.begun - self.time["high"]), ("high", self.time["high"])]
         last = "high" if number in self.keys and not self.parallel else "propagate"
@@ -231,10 +228,10 @@ class _Run:
         self.ready.append((self.now, number))
 
     def between_frames(self, left: int, number: int) -> Generator[simpy.Event, Any, int]:
-        """What is left of a job after it had the first device until a frame came."""
+        """Run a job on device 1 until a frame comes; returns the ticks that are left."""
         with self.device.request(priority=1, preempt=False) as turn:
             start = None
-            with suppress(simpy.Interrupt):  # perhaps at the very moment at which its turn has come
+            with suppress(simpy.Interrupt):  # possibly at the moment when the job gets the device
                 yield turn
                 start = self.now
                 yield self.env.timeout(left)

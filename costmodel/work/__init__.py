@@ -1,1 +1,1 @@
-"""What is counted: events, costs, sizes. Standard library only."""
+"""The quantities that are counted: events, costs, sizes. Standard library only."""

@@ -1,4 +1,4 @@
-"""What a step takes: `Cost`, and `Operation`, the row of every table by layer."""
+"""`Cost`, the cost of a step, and `Operation`, the row of every table by layer."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,14 @@ from costmodel.work.size import Size
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step or one program takes. Costs add up.
-
-    ``parameters`` in elements; ``reads`` and ``writes`` in bytes, per operation (every input, weight and output once,
-    as if nothing stayed in a cache); ``launches`` in kernels started; ``kernels``: the parameters that are weights of
-    convolutions, without biases and norms.
-    """
+    """The cost of one step or one program. Costs add up."""
 
     work: Work
-    parameters: Size = 0
-    reads: Size = 0
-    writes: Size = 0
-    launches: Size = 0
-    kernels: Size = 0
+    parameters: Size = 0  # elements
+    reads: Size = 0  # bytes: each operation reads its inputs and weights once, as if no cache held them
+    writes: Size = 0  # bytes: each operation writes its output once
+    launches: Size = 0  # kernels started
+    conv_weights: Size = 0  # parameters that are weights of convolutions, without biases and norms
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -29,7 +24,7 @@ class Cost:
             self.reads + other.reads,
             self.writes + other.writes,
             self.launches + other.launches,
-            self.kernels + other.kernels,
+            self.conv_weights + other.conv_weights,
         )
 
 
@@ -38,20 +33,14 @@ NOTHING = Cost(Work())
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a described program or of a module that ran: the row of every table by layer.
+    """One operation of a described program or of a module that ran: the row of every table by layer."""
 
-    ``path`` is the step of the program, or the module whose code called the operation ("" outside of all); ``op`` is
-    its name. ``inputs`` and ``output`` are shapes. ``counted`` is False where no rule knows the operation (its work is
-    then empty). ``live``: bytes of all results, of this and earlier operations, that are still in memory when the
-    operation ends (0: not followed); ``workspace``: bytes that the operation needs besides while it runs on a CPU.
-    """
-
-    op: str
+    op: str  # the name of the operation
     cost: Cost
-    counted: bool = True
-    path: str = ""
-    inputs: tuple[tuple[Size, ...], ...] = ()
-    output: tuple[Size, ...] = ()
+    counted: bool = True  # False: no rule knows the operation, so its work is empty
+    path: str = ""  # the step of the program, or the module whose code called the operation ("": no module)
+    inputs: tuple[tuple[Size, ...], ...] = ()  # shapes
+    output: tuple[Size, ...] = ()  # a shape
     backward: bool = False
-    live: int = 0
-    workspace: int = 0
+    live: int = 0  # bytes of all results that are still in memory when the operation ends (0: not followed)
+    workspace: int = 0  # bytes that the operation needs besides while it runs on a CPU

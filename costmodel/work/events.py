@@ -1,4 +1,4 @@
-"""Work that is counted, before anyone prices it.
+"""Counted work, before a convention prices it.
 
 Counters disagree about prices (is a MAC one FLOP or two? is tanh 5 or 0?), never about what happened. So a description
 and a running module are both reduced to the same bag of events, and a convention prices the bag.
@@ -12,7 +12,7 @@ from costmodel.work.size import Size, same
 
 
 class Event(Enum):
-    """One countable thing. The value is what reports call it; the comment says per what it is counted."""
+    """One countable thing. The value is its name in reports; the comment is the unit that counts once."""
 
     MAC = "multiply-accumulate"  # per product of a weight and an input that is accumulated
     BIAS = "bias addition"  # per output element
@@ -27,7 +27,7 @@ class Event(Enum):
     RESIZE = "bilinear sample"  # per output element
     MOVE = "element moved"  # per element copied without arithmetic (padding)
 
-    # Seen in other modules than the described ones.
+    # Only in modules that the catalogue does not describe.
     DIVISION = "division"  # per element
     TRANSCENDENTAL = "exponential, logarithm, power or root"  # per element, and trigonometric functions
     ACTIVATION = "other activation"  # per element: GELU, SiLU, leaky ReLU, ...
@@ -40,7 +40,7 @@ class Event(Enum):
     INTERPOLATION = "other interpolated sample"  # per output element: cubic, trilinear, a grid
     RANDOM = "random number"  # per element
 
-    # Not in a running module: only in what tables of papers were counted on, such as TensorFlow 1's training graph.
+    # Only in graphs that tables of papers were counted on, such as TensorFlow 1's training graph.
     GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped again
     ZERO_MAC = "multiply-accumulate with an inserted zero"  # per MAC of a transposed convolution on its output's grid
     INITIAL_ELEMENT = "random initial value"  # per weight
@@ -51,12 +51,12 @@ class Event(Enum):
     LOOP_SCALAR = "loop scalar operation"  # per operation on the frame counter
 
     @property
-    def counted_only(self) -> bool:
-        """Whether a network that merely runs never shows this event."""
-        return self in _COUNTED_ONLY
+    def executed(self) -> bool:
+        """True if a network that runs can show this event, False if only a training graph has it."""
+        return self not in _TRAINING_GRAPH
 
 
-_COUNTED_ONLY = frozenset(
+_TRAINING_GRAPH = frozenset(
     {
         Event.GRID_MAC,
         Event.ZERO_MAC,
@@ -71,7 +71,7 @@ _COUNTED_ONLY = frozenset(
 
 
 class Work(Mapping[Event, Size]):
-    """A bag of events: how often each happened. Immutable; bags add up; an absent event counts 0.
+    """A bag of events: a count per event. Immutable; bags add up; an absent event counts 0.
 
     >>> a = Work({Event.MAC: 6, Event.BIAS: 2})
     >>> (a + a)[Event.MAC], a[Event.TANH]
@@ -86,7 +86,7 @@ class Work(Mapping[Event, Size]):
             raise InvalidInput(f"not events: {unknown}")
 
     def __getitem__(self, event: Event) -> Size:
-        """How often it happened; 0 for an event that did not."""
+        """The count of the event, 0 if it is absent."""
         return self._counts.get(event, 0)
 
     def __contains__(self, event: object) -> bool:
@@ -113,6 +113,6 @@ class Work(Mapping[Event, Size]):
         return "Work(" + ", ".join(f"{e.name}={n}" for e, n in self._counts.items()) + ")"
 
     @property
-    def running(self) -> "Work":
-        """The events that a running module shows: all but those of the training graph."""
-        return Work({e: n for e, n in self._counts.items() if not e.counted_only})
+    def executed(self) -> "Work":
+        """The events that a network shows when it runs: all but those of the training graph."""
+        return Work({e: n for e, n in self._counts.items() if e.executed})

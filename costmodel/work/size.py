@@ -1,8 +1,8 @@
-"""The arithmetic that a cost asks of a size.
+"""The arithmetic that costs need of sizes.
 
 A size (a channel count, a kernel side, a map side) is a Python int, a numpy array of ints or a sympy expression. The
-same description answers one network, a grid of a million points and a closed formula because it asks of a size only
-``+``, ``*``, ``%`` and the two questions below. Neither numpy nor sympy is imported for that.
+same description serves one network, a grid of a million points and a closed formula because it uses only ``+``, ``*``,
+``%`` and the functions below. This module imports neither numpy nor sympy.
 """
 
 import operator
@@ -14,7 +14,7 @@ Size: TypeAlias = Any
 
 
 def same(a: Size, b: Size) -> bool:
-    """Whether two sizes are equal: at every point of a grid, or as expressions."""
+    """True if two sizes are equal: at every point of a grid, or as expressions."""
     equal = a == b
     if equal is True or equal is False:
         return equal
@@ -22,7 +22,7 @@ def same(a: Size, b: Size) -> bool:
 
 
 def quotient(a: Size, b: Size, what: str) -> Size:
-    """``a / b`` where only an exact division makes sense; ``what`` names it in the refusal."""
+    """``a / b``, which must be exact: `InvalidInput`, which names ``what``, unless ``a`` is a multiple of ``b``."""
     if same(a, b):
         return 1
     if isinstance(a, int) or hasattr(a, "dtype"):
@@ -35,8 +35,8 @@ def quotient(a: Size, b: Size, what: str) -> Size:
 def as_size(name: str, value: Any) -> Size:
     """``value`` as a size: a Python int (numpy's scalars become one), an array of 64-bit ints, or an expression.
 
-    Refused: below 1, fractions, and narrower arrays, which would overflow in silence. An expression is taken as it is:
-    declare symbols as positive integers.
+    `InvalidInput` for sizes below 1, fractions, and narrower arrays, which would overflow in silence. Expressions are
+    not checked: declare symbols as positive integers.
     """
     if type(value) is int and value >= 1:  # nearly always
         return value
@@ -60,7 +60,7 @@ def as_size(name: str, value: Any) -> Size:
 
 
 def pair(name: str, value: Any) -> tuple[Size, Size]:
-    """``3`` is ``(3, 3)``; a pair is itself. Both sides are sizes."""
+    """A pair of sizes: ``3`` is ``(3, 3)``, a pair stays. `InvalidInput`, which names ``name``, for anything else."""
     if isinstance(value, tuple | list):
         if len(value) != 2:
             raise InvalidInput(f"{name} must be one size or two, not {in_words(value)}")
@@ -69,7 +69,7 @@ def pair(name: str, value: Any) -> tuple[Size, Size]:
 
 
 def int_pair(name: str, value: Any) -> tuple[int, int]:
-    """As `pair`, where only numbers make sense; numpy's arrays of one or two become Python's numbers."""
+    """A pair of Python ints, as `pair`; arrays of one or two numbers become ints, others raise `InvalidInput`."""
     first, second = pair(name, value.tolist() if hasattr(value, "tolist") else value)
     if not (isinstance(first, int) and isinstance(second, int)):
         raise InvalidInput(f"{name} must be whole numbers here, not {in_words(value)}")

@@ -12,8 +12,7 @@ from costmodel.errors import InvalidInput
 def lstm_icnet(
     frame: Value, cells: Mapping[str, Cell], *, kernel: Pair, classes: int, heads: bool
 ) -> tuple[Value, ...]:
-    """ICNet with ``cells`` (by site), each with as many channels as the layer before it."""
-
+    """ICNet with ``cells`` by site, each with the channels of the layer before; `InvalidInput` for unknown sites."""
     if unknown := set(cells) - set(SITES):
         raise InvalidInput(f"ICNet has the sites {', '.join(SITES)}, not {', '.join(sorted(unknown))}")
 
@@ -24,7 +23,7 @@ def lstm_icnet(
             return cells[site](x, x.map.channels, kernel)
 
     def place(site: str, x: Value) -> Value:
-        # The cells inside the branches stand before a batch norm; the last one brings its own.
+        # A cell inside a branch comes before a batch norm; the last cell needs its own batch norm.
         y = recur(site, x)
         return rectify(normalise(y, "final_norm"), "final_norm") if site == "final" and y is not x else y
 

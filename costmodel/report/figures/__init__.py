@@ -1,4 +1,4 @@
-"""Figures: each function draws what one kind of result says into matplotlib axes, and returns them."""
+"""Figures: each function draws one kind of result into matplotlib axes, and returns the axes."""
 
 from costmodel.report.figures.cells import kernels, promise
 from costmodel.report.figures.networks import layers, overview, quality, time

@@ -1,4 +1,4 @@
-"""Figures of sweeps: the cost of cells, and the speed-up that was promised and measured."""
+"""Figures of sweeps: the cost of cells, and promised and measured speed-up."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def kernels(sweep: "Sweep", *, ax: "Axes | None" = None) -> "Axes":
-    """What remains of the standard cell's cost at every kernel (over channels, where there is one kernel): solid, with
-    the approximation of the paper dashed. It does not depend on the size of the map."""
+    """Cost relative to the standard cell at every kernel (over channels, where there is one kernel): solid, with the
+    approximation of the paper dashed. The ratio does not depend on the size of the map."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax = new_axes(ax)
     over_channels = len(sweep.kernels) == 1 and len(sweep.channels) > 1
     style = styles_of(cell.name for cell in sweep.cells)
-    series: dict[str, dict[str, dict[str, Row]]] = {}  # of a cell, at channels, at a kernel; or the other way round
+    series: dict[str, dict[str, dict[str, Row]]] = {}  # cell, channels, kernel; or cell, kernel, channels
     for row in sweep.rows():
         along, aside = (_channels(row), _kernel(row)) if over_channels else (_kernel(row), _channels(row))
         series.setdefault(row.cell, {}).setdefault(aside, {}).setdefault(along, row)
@@ -47,7 +47,7 @@ def kernels(sweep: "Sweep", *, ax: "Axes | None" = None) -> "Axes":
         values = [y for _, (_, y) in last]
         if max(values) <= 1.03 * min(values):
             ends.append((cell, last[0][1]))
-        else:  # all of a few lines are named, else the outermost
+        else:  # up to four lines are named, of more lines the outermost
             named = last if len(last) <= 4 else [min(last, key=_height), max(last, key=_height)]
             ends += [(f"{cell}, {aside}", end) for aside, end in named]
     ax.set_yscale("log")
@@ -65,13 +65,13 @@ def kernels(sweep: "Sweep", *, ax: "Axes | None" = None) -> "Axes":
     fixed = f", channels: {_channels(first)}" if len(sweep.channels) == 1 else fixed
     what = f"{sweep.convention.unit}s: convention {sweep.convention.name}{fixed}"
     aside = "; after the comma: channels" if len(sweep.channels) > 1 and not over_channels else ""
-    sign(ax, what, f"dashed: its convolutions alone, the paper's approximation{aside}", sweep.left_out)
+    sign(ax, what, f"dashed: convolutions alone, the paper's approximation{aside}", sweep.left_out)
     label(ax, ends, outside=True)
     return ax
 
 
 def speedups(sweep: "Sweep", profile: "Profile") -> "list[tuple[Row, Timing]]":
-    """The points of a sweep that a profile can compare with the standard cell, in every way to run."""
+    """The points of a sweep that a profile can compare with the standard cell, for all settings."""
     return [
         (row, timing)
         for row in sweep.rows()
@@ -82,23 +82,23 @@ def speedups(sweep: "Sweep", profile: "Profile") -> "list[tuple[Row, Timing]]":
 
 
 def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how: "Settings | None" = None) -> "Axes":
-    """How much faster than the standard cell the others should be by their FLOPs, and how much faster they are, with
-    95 % intervals; on the diagonal the promise is kept. Hollow: not stable; of two modes, both medians.
+    """Speed-up over the standard cell, as FLOPs promise and as measured, with 95 % intervals; on the diagonal the
+    promise is kept. Hollow: not stable; of two modes, both medians.
 
-    ``how``: the way to run, by default the first one that the profile has for these cells.
+    ``how``: the settings, by default the first that the profile has for these cells. `InvalidInput` without times.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    found = speedups(sweep, profile)
-    how = found[0][1].how if how is None and found else how
-    chosen = [(row, timing, timing.ratio) for row, timing in found if timing.how == how and timing.ratio]
+    points = speedups(sweep, profile)
+    how = points[0][1].how if how is None and points else how
+    chosen = [(row, timing, timing.ratio) for row, timing in points if timing.how == how and timing.ratio]
     if not chosen:
         wanted = [sweeps.subject(sweep, row) for row in sweep.rows() if row.cell != "standard"]
         if not wanted:
-            raise InvalidInput("a speed-up is of another cell than the standard one: name one")
+            raise InvalidInput("a speed-up needs a cell other than the standard cell")
         command = recording([*wanted, *(subject.standard for subject in wanted)], restricted(how))
         raise InvalidInput(
-            f"these cells and the standard one were not timed in the same way; to record them: {command}"
+            f"these cells and the standard cell have no times with the same settings; to record them: {command}"
         )
     ax = new_axes(ax)
     style = styles_of(row.cell for row, _, _ in chosen)
@@ -135,7 +135,7 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
     ax.set_ylabel("measured speed-up")
     legend(ax, style)
     unstable = [ratio for _, _, ratio in chosen if ratio.verdict != "stable"]
-    both = "two of a kind: two modes" if any(ratio.modes for ratio in unstable) else ""
+    both = "two equal markers: two modes" if any(ratio.modes for ratio in unstable) else ""
     fixed = [f"channels: {_channels(chosen[0][0])}"] if len(sweep.channels) == 1 else []
     fixed += [f"{'x'.join(map(str, sweep.sizes[0]))} map"] if len(sweep.sizes) == 1 else []
     sign(ax, ", ".join(fixed), both, times=[timing for _, timing, _ in chosen], hollow=bool(unstable))

@@ -41,24 +41,24 @@ METRICS = {**published.QUALITY, **erfnet.QUALITY}
 
 
 def overview(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
-    """Parameters, FLOPs and time of every row, relative to the first one, as in the paper's Fig. 1.
+    """Parameters, FLOPs and time of every row, relative to the first row, as in the paper's Fig. 1.
 
-    ``way``: the profile and way to run whose times are shown, a key of ``table.times()``; by default the first measured
-    one, else the published GPU times, as in the paper; none where the first row was not timed.
+    ``way``: the profile and settings of the times, a key of ``table.times()``; by default the first measured times,
+    else the published GPU times, as in the paper; no times where the first row was not timed.
     """
     ax = new_axes(ax)
     base, times = table.rows[0], _times(table, way, needed=way is not None)
     whole = times.get(base.approach) if len(times) > 1 else None
     if way is not None and whole is None:
-        raise InvalidInput(f"{base.approach}, which the others are relative to, or they were not timed in this way")
+        raise InvalidInput(f"with these settings there is no time of {base.approach}, the base, or of no other network")
     unit = f"{table.convention.unit}s"
     series: list[tuple[str, list[tuple[float, bool] | None]]] = [
         ("parameters", [(row.params / base.params, True) for row in table.rows]),
         (unit, [(row.flops / base.flops, True) for row in table.rows]),
     ]
     if whole is not None:
-        found = [times.get(row.approach) for row in table.rows]
-        pairs = [(t.median_s / whole.median_s, solid(t) and solid(whole)) if t else None for t in found]
+        timings = [times.get(row.approach) for row in table.rows]
+        pairs = [(t.median_s / whole.median_s, solid(t) and solid(whole)) if t else None for t in timings]
         series.append(("time", pairs))
     places = range(len(table.rows))[::-1]
     looks = {name: look for (name, _), look in zip(series, zip(COLOURS, MARKERS, strict=False), strict=False)}
@@ -77,15 +77,15 @@ def overview(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = No
     legend(ax, looks)
     hollow = any(point is not None and not point[1] for _, points in series for point in points)
     frame = f"{'x'.join(map(str, table.size))} frame"
-    said = [f"{frame}, {unit}: convention {table.convention.name}", *(_about(table, times) if whole else [])]
+    notes = [f"{frame}, {unit}: convention {table.convention.name}", *(_about(table, times) if whole else [])]
     wrap = 48 if max(map(len, names)) <= 24 else 36  # the names of the rows take half of the width
-    return sign(ax, *said, times=list(times.values()) if whole else (), hollow=hollow, wrap=wrap)
+    return sign(ax, *notes, times=list(times.values()) if whole else (), hollow=hollow, wrap=wrap)
 
 
 def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
-    """Time against the FLOPs of a frame, with 95 % intervals; the dotted line is time in proportion to FLOPs, from the
-    first row on. ``way``: a key of ``table.times()``; by default the first measured one, else the published GPU times.
-    """
+    """Time against the FLOPs of a frame, with 95 % intervals; the dotted line is time in proportion to FLOPs, through
+    the first row. ``way``: a key of ``table.times()``; by default the first measured times, else the published GPU
+    times. `InvalidInput` without times."""
     ax = new_axes(ax)
     times = _times(table, way)
     shown = [row for row in table.rows if row.approach in times]
@@ -93,7 +93,7 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
     variants: list[tuple[str, tuple[float, float]]] = []
     for base, rows in _by_network(shown).items():
         points = [(row.flops / 1e9, 1e3 * times[row.approach].median_s) for row in rows]
-        if len(rows) > 1 and rows[0].cell is None:  # they differ in more than a cell: each has its name
+        if len(rows) > 1 and rows[0].cell is None:  # rows that differ in more than a cell: each has its name
             variants += zip((row.approach for row in rows), points, strict=True)
             continue
         points.sort()
@@ -134,11 +134,11 @@ def quality(
     ax: "Axes | None" = None,
     way: "Way | None" = None,
 ) -> "Axes":
-    """Published quality of the papers' networks (Tables II and III) against their cost, and the Pareto front: what no
-    other network beats in both.
+    """Published quality of the papers' networks (Tables II and III) against their cost, and the Pareto front: networks
+    that no other network beats in both.
 
-    ``metric``: a key of `METRICS`, by default the first that is about these networks; ``cost``: ``flops``, ``params``
-    or ``time`` (see `time` for ``way``). Quality is known for the papers' settings alone.
+    ``metric``: a key of `METRICS`, by default the first metric of these networks; ``cost``: ``flops``, ``params`` or
+    ``time`` (see `time` for ``way``). Quality is known for the papers' settings alone, otherwise `InvalidInput`.
     """
     if metric is None:
         metric = next(iter(metrics(table)), next(iter(METRICS)))
@@ -179,20 +179,20 @@ def quality(
     ax.set_xlabel(labels[cost] if cost in labels else milliseconds(times))
     ax.set_ylabel(f"{column.label} in {column.unit}" + ("" if column.more_is_better else "\nless is better"))
     legend(ax, style)
-    told = [f"{column.label}: {column.place} of the paper; line: Pareto front", _lacking(table, len(shown))]
-    sign(ax, *told, times=list(times.values()), hollow=not all(map(solid, times.values())))
+    notes = [f"{column.label}: {column.place} of the paper; line: Pareto front", _lacking(table, len(shown))]
+    sign(ax, *notes, times=list(times.values()), hollow=not all(map(solid, times.values())))
     corners = [corner for a, b in pairwise(best) for corner in (a, (b[0], a[1]), b)]
     label(ax, [(_short(row.approach), points[row.approach]) for row in shown], lines=corners)
     return ax
 
 
 def metrics(table: "Table") -> list[str]:
-    """The published qualities of a table's networks."""
+    """Names of the published metrics of a table's networks."""
     return [name for name, each in METRICS.items() if any(r.paper and r.approach in each.values for r in table.rows)]
 
 
 def pareto(points: Sequence[tuple[float, float]], more_is_better: bool) -> list[tuple[float, float]]:
-    """The points that no other one beats in both: less of the first, and more (or less) of the second.
+    """The points that no other point beats in both: less of the first value, and more (or less) of the second.
 
     >>> pareto([(1, 60), (2, 59), (3, 62), (3, 61)], more_is_better=True)
     [(1, 60), (3, 62)]
@@ -217,13 +217,13 @@ def layers(
     ax: "Axes | None" = None,
 ) -> "Axes":
     """FLOPs of the ``most`` expensive layers of a network and of all others together; recurrent layers in colour.
-    ``name``: what to call it, by default the name of the program, which does not tell its cells."""
+    ``name``: the title, by default the name of the program, which does not name the cells."""
     ax = new_axes(ax)
     price = find_convention(convention)
     costs = {layer: price.flops(cost.work) for layer, cost in program.layers.items()}
     total = sum(costs.values())
     if not total:
-        raise InvalidInput(f"convention {price.name} prices nothing of {program.name}")
+        raise InvalidInput(f"convention {price.name} gives {program.name} a cost of 0")
     ranked = sorted(costs, key=lambda layer: -costs[layer])
     bars = [(layer, costs[layer]) for layer in ranked[:most]]
     if rest := ranked[most:]:
@@ -244,28 +244,28 @@ def layers(
     return sign(ax, f"{name or program.name}, {frame}: {total / 1e9:.2f} G{price.unit}s", wrap=56)
 
 
-# ---- what several of them say ----------------------------------------------------------------------------------------
+# ---- parts of several figures ----------------------------------------------------------------------------------------
 
 
 def _times(table: "Table", way: "Way | None", needed: bool = True) -> dict[str, Timing]:
-    """By approach: the times of a profile and way to run; by default the first measured ones, else the published ones
-    of the GPU."""
+    """Times by approach, for a profile and its settings; by default the first measured times, else the published GPU
+    times."""
     every = [(row.approach, timing) for row in table.rows for timing in row.timings]
     if way is None:
         way = next(((t.profile, t.how) for _, t in every if t.seconds and t.how), None)
     if way is not None:
-        found = {approach: timing for approach, timing in every if (timing.profile, timing.how) == way}
+        times = {approach: timing for approach, timing in every if (timing.profile, timing.how) == way}
     else:
-        found = {a: timing for a, timing in every if timing.clock == "published" and timing.device == "cuda"}
-    if needed and not found:
+        times = {a: timing for a, timing in every if timing.clock == "published" and timing.device == "cuda"}
+    if needed and not times:
         wanted = [table.subject(row) for row in table.rows]
         command = recording(wanted, restricted(way and way[1]))
-        raise InvalidInput(f"there are times of none of these rows; to record them: {command}")
-    return found
+        raise InvalidInput(f"none of these rows has a time; to record the times: {command}")
+    return times
 
 
 def _about(table: "Table", times: dict[str, Timing]) -> list[str]:
-    """What times and counts of a table differ in: networks are timed without their heads; not every row is timed."""
+    """Differences between times and counts: networks are timed without their heads; not every row is timed."""
     heads = (
         f"{table.convention.unit}s with training heads, times without" if table.heads and table.heads_in_words else ""
     )
@@ -274,17 +274,17 @@ def _about(table: "Table", times: dict[str, Timing]) -> list[str]:
 
 
 def _lacking(table: "Table", shown: int) -> str:
-    return f"{shown} of {len(table)} networks: there is nothing about the others" if shown < len(table) else ""
+    return f"{shown} of {len(table)} networks: no data about the others" if shown < len(table) else ""
 
 
 def _short(approach: str) -> str:
-    """``depth-LSTM-ICNet v6`` as ``depth v6``: the family is in the title of what it stands in."""
+    """``depth-LSTM-ICNet v6`` as ``depth v6``, for figures whose title names the family."""
     return approach.replace("-LSTM-ICNet", "").replace("LSTM-ICNet ", "")
 
 
 def _by_network(rows: "Sequence[TableRow]") -> "dict[str, list[TableRow]]":
-    """Rows of the same network, under the name of the one with standard cells."""
-    found: dict[str, list[TableRow]] = {}
+    """Rows of the same network, under the name of the row with standard cells."""
+    networks: dict[str, list[TableRow]] = {}
     for row in rows:
-        found.setdefault(row.base, []).append(row)
-    return found
+        networks.setdefault(row.base, []).append(row)
+    return networks

@@ -1,7 +1,7 @@
-"""How figures look and become files: style, the parts that several figures have, export.
+"""The style of figures, parts that several figures share, and export to files.
 
-Readable at 8.5 cm, the width of one column in print; colours of Okabe and Ito, which colour-blind people tell apart,
-and a marker for each cell besides. What was not measured stably is drawn hollow.
+Figures are readable at 8.5 cm, the width of one column in print. Colours are those of Okabe and Ito, which colour-blind
+people tell apart; each cell has a marker, too. Unstable times are drawn hollow.
 """
 
 import html
@@ -34,8 +34,8 @@ WIDTH, HEIGHT = 8.5 / 2.54, 6.6 / 2.54  # inches
 INK, PAPER, SOFT = "#1b1b1b", "#fefefe", "#767676"  # the first two become the colours of the page in HTML
 FAINT = "#d6d6d6"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = ("s", "v", "D", "^", "P", "X", "<")  # 7 beside 6 colours: no pair comes again before the 43rd cell
-# Of label maps: as many as int8 counts, each far in hue from the one before.
+MARKERS = ("s", "v", "D", "^", "P", "X", "<")  # 7 markers, 6 colours: no pair repeats before the 43rd cell
+# Colours of label maps: one for each of 128 labels, far in hue from the colour before.
 CLASSES = tuple(
     "#" + "".join(f"{round(255 * part):02x}" for part in hsv_to_rgb(0.618034 * n % 1, (0.8, 0.5)[n % 2], value))
     for n in range(128)
@@ -89,7 +89,7 @@ def new_axes(ax: "Axes | None") -> "Axes":
 
 
 def solid(timing: Timing | None, verdict: str | None = None) -> bool:
-    """Whether a time may be drawn as a result: published, or stable."""
+    """True where a time may be drawn as a result: published, or stable."""
     return timing is not None and (timing.seconds is None or (verdict or timing.seconds.verdict) == "stable")
 
 
@@ -114,7 +114,7 @@ def mark(style: tuple[str, str], filled: bool) -> dict[str, Any]:
 
 
 def legend(ax: "Axes", style: "dict[str | None, tuple[str, str]] | dict[str, tuple[str, str]]") -> None:
-    """Names and markers above the axes, in as many rows as it takes; they may extend over the labels on the left."""
+    """Add names and markers above the axes, in several rows where needed, also above the labels on the left."""
     named = {name: look for name, look in style.items() if name is not None}
     for name, (colour, marker) in named.items():
         ax.plot([], [], marker, color=colour, label=name)
@@ -125,15 +125,15 @@ def legend(ax: "Axes", style: "dict[str | None, tuple[str, str]] | dict[str, tup
 
 
 def sign(ax: "Axes", *lines: str, times: Sequence[Timing] = (), hollow: bool = False, wrap: int = 66) -> "Axes":
-    """Say below the axes what the numbers are; of times: machine, way to run, dates."""
-    told = [line for line in lines if line]
+    """Write notes below the axes: ``lines``, and machine, settings and dates of times."""
+    notes = [line for line in lines if line]
     if times:
         first = times[0]
-        way = first.how.title if first.seconds and first.how else "as published"
+        settings = first.how.title if first.seconds and first.how else "as published"
         days = sorted({day for timing in times for day in timing.dates})
         when = f", {days[0]}{f' to {days[-1]}' if days[1:] else ''}" if days else ""
-        told.append(f"time: {first.machine}, {way}{when}" + ("; hollow: not stable" if hollow else ""))
-    text = "\n".join(textwrap.fill(line, wrap) for line in told)
+        notes.append(f"time: {first.machine}, {settings}{when}" + ("; hollow: not stable" if hollow else ""))
+    text = "\n".join(textwrap.fill(line, wrap) for line in notes)
     below: dict[str, Any] = {"xycoords": ax.xaxis.label, "textcoords": "offset points", "ha": "center", "va": "top"}
     note = ax.annotate(text, (0.5, 0), xytext=(0, -2), fontsize="small", annotation_clip=False, **below)
     note.set_parse_math(False)
@@ -146,9 +146,9 @@ def label(
     lines: Sequence[tuple[float, float]] = (),
     outside: bool = False,
 ) -> None:
-    """Write texts beside their points, each at the nearest place around where it hides no text, point or line (given
-    by points of it), with a thin line to its point where it is not right beside it. ``outside``: to the right of the
-    axes, which a grid of curves fills."""
+    """Write texts beside their points, each at the nearest place where the text hides no other text, point or line
+    (``lines``: corners of one line). A thin line joins distant texts and points. ``outside``: to the right of the axes,
+    which a grid of curves fills."""
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
@@ -164,7 +164,7 @@ def label(
         note.set_path_effects([withStroke(linewidth=1.5, foreground=PAPER)])  # readable on a line, too
 
         def hidden(place: tuple[float, float, str], note: "Annotation" = note) -> float:
-            """How much of something else a text at this place covers, and how much of it is cut off."""
+            """The area of other things that the text covers at this place, and the area of the text that is cut off."""
             note.set(position=place[:2], ha=place[2])
             box = note.get_window_extent()
             covered = sum(_area(Bbox.intersection(box, other)) for other in taken if box.overlaps(other))
@@ -205,7 +205,7 @@ SUFFIXES = ("svg", "png", "pdf")
 
 
 def destination(text: str, option: str) -> Path:
-    """Where a figure goes; `InvalidInput` where it cannot be written or is no kind of figure."""
+    """The file of a figure; `InvalidInput`, naming ``option``, where the file cannot be written or is not a figure."""
     path = Path(text)
     if path.suffix.removeprefix(".") not in SUFFIXES or path.is_dir():
         raise InvalidInput(f"{option} {text!r}: expected a file that ends in {', '.join('.' + s for s in SUFFIXES)}")
@@ -219,7 +219,7 @@ def destination(text: str, option: str) -> Path:
 @contextmanager
 def style() -> "Iterator[None]":
     """`STYLE` over matplotlib's own defaults: a user's settings do not change what is drawn."""
-    os.environ.pop("MPLBACKEND", None)  # nothing is shown, and an unknown one would be an error
+    os.environ.pop("MPLBACKEND", None)  # no window opens, and an unknown backend would be an error
     import matplotlib
 
     with matplotlib.rc_context():
@@ -265,9 +265,9 @@ def inline(svg: bytes, name: str, caption: str) -> str:
 
 
 def restricted(how: "Settings | None") -> dict[str, list[object]]:
-    """As `recording` wants it; what a publication leaves open is not asked for."""
-    asked = how.model_dump(exclude_none=True) if how is not None and how.dtype is not None else {}
-    return {field: [value] for field, value in asked.items()}
+    """Settings as `recording` takes them; empty for settings of a publication."""
+    fields = how.model_dump(exclude_none=True) if how is not None and how.dtype is not None else {}
+    return {field: [value] for field, value in fields.items()}
 
 
 def milliseconds(times: dict[str, Timing]) -> str:

@@ -41,10 +41,11 @@ def flicker(
     name: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """The last four of some label maps (numpy or torch, H x W) and, between neighbours, the pixels that flicker, as in
-    the paper's Fig. 3; with truths also those and the difference images, as in Fig. 2.
+    """The last four label maps (numpy or torch, H x W) and, between neighbours, the pixels that flicker, as in the
+    paper's Fig. 3; with truths also the truths and the difference images, as in Fig. 2.
 
-    ``ignore``, ``class_zero``: as in `costmodel.Flicker`; what is not compared is grey. ``name``: of the last frame.
+    ``ignore``, ``class_zero``: as in `costmodel.Flicker`; pixels that are not compared are grey. ``name``: of the last
+    frame. `InvalidInput` where ``truths`` has another length than ``frames``.
     """
     from costmodel.video.flicker import both_known, differs, errors, flickering, known, mfip, mfp
 
@@ -52,9 +53,9 @@ def flicker(
         raise InvalidInput(f"there are {len(frames)} frames and {len(truths)} truths: each frame has its truth")
     frames = [_array(each) for each in frames[-SHOWN:]]
     truths = None if truths is None else [_array(each) for each in truths[-SHOWN:]]
-    found = mfip(frames, ignore) if truths is None else mfp(frames, truths, ignore, class_zero=class_zero)
+    metric = mfip(frames, ignore) if truths is None else mfp(frames, truths, ignore, class_zero=class_zero)
     if frames[0].ndim != 2:
-        raise InvalidInput(f"a figure is of one video: frames have {frames[0].ndim} dimensions, expected H x W")
+        raise InvalidInput(f"a figure shows one video: frames have {frames[0].ndim} dimensions, expected H x W")
     here = [known(each, ignore) for each in truths or frames]
     changes = [differs(*both) for both in pairwise(frames)]
     rows = {"segmentation": [_painted(CLASSES, frame) for frame in frames]}
@@ -71,7 +72,7 @@ def flicker(
     height, gap = frames[0].shape[0] / frames[0].shape[1], 0.05  # of the width of a frame
     for row, pictures in enumerate(rows.values()):
         for column, picture in enumerate(pictures):
-            left = (column + (len(frames) - len(pictures)) / 2) * (1 + gap)  # between the two that it compares
+            left = (column + (len(frames) - len(pictures)) / 2) * (1 + gap)  # a pair stands between its two frames
             top = row * (height + gap)
             box = (left, left + 1, top + height, top)
             ax.imshow(picture, extent=box)
@@ -81,8 +82,8 @@ def flicker(
     ax.set_yticks([row * (height + gap) + height / 2 for row in range(len(rows))], list(rows))
     ax.tick_params(length=0, bottom=False, labelbottom=False, labeltop=True)
     ax.spines[:].set_visible(False)
-    values = ", ".join("-" if pair is None else f"{1000 * pair:.2f}" for pair in found.pairs)
-    ax.set_xlabel(f"{found.metric} in per mille: {values}")
+    values = ", ".join("-" if pair is None else f"{1000 * pair:.2f}" for pair in metric.pairs)
+    ax.set_xlabel(f"{metric.metric} in per mille: {values}")
     what = "labels" if truths is None else "differences to the truth"
     zero = "" if truths is None else " with" if class_zero else " without"
     return sign(
@@ -95,7 +96,7 @@ def flicker(
 
 
 def _painted(colours: Sequence[str], labels: Any, shown: Any = None, compared: Any = None) -> Any:
-    """A picture of labels in these colours, blank where they are not shown, grey where nothing is compared."""
+    """A picture of labels in these colours, blank outside ``shown``, grey outside ``compared``."""
     from matplotlib.colors import ListedColormap, to_rgba_array
 
     number = (labels & (len(colours) - 1)).astype(int)  # a power of two: the remainder, in whatever integers
@@ -120,8 +121,8 @@ STAGES = {"low": COLOURS[0], "select": COLOURS[4], "propagate": COLOURS[2], "hig
 
 
 def timeline(simulation: "Simulation", most: int = 12, *, ax: "Axes | None" = None) -> "Axes":
-    """What every device does, stage by stage, until the first ``most`` frames are through: when frames come, which are
-    key frames, which are dropped."""
+    """The stages on every device until the first ``most`` frames are done, with arrivals, key frames and dropped
+    frames; times in ms."""
     ax = new_axes(ax)
     until = max(frame.end or frame.arrival for frame in simulation.frames[:most])
     frames = [frame for frame in simulation.frames if frame.arrival < until]
@@ -149,8 +150,8 @@ def timeline(simulation: "Simulation", most: int = 12, *, ax: "Axes | None" = No
     legend(ax, marks)
     each = simulation.schedule
     key = "" if each.mode == "every" else f", k = {each.interval:g}"
-    said = f"{each.mode}{key}, a frame every {each.frame_period_ms:g} ms after the first"
+    note = f"{each.mode}{key}, a frame every {each.frame_period_ms:g} ms after the first"
     latency = f"{len(simulation.frames) - 1} frames: average {simulation.average_ms:.4g}, maximum "
     latency += f"{simulation.maximum_ms:.4g} ms per frame"
     lost = f", {simulation.dropped} dropped" if simulation.dropped else ""
-    return sign(ax, said, latency + lost)
+    return sign(ax, note, latency + lost)

@@ -1,1 +1,1 @@
-"""How tables are laid out, whatever they are about."""
+"""The layout of tables, independent of their content."""

@@ -1,4 +1,4 @@
-"""A result in every format: a view says what JSON, CSV and the tables hold, and each is made when it is asked for."""
+"""A result in every format: JSON, CSV and tables, each made when asked for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

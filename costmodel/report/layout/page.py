@@ -1,4 +1,4 @@
-"""Sheets and figures as one HTML page that needs nothing else."""
+"""Sheets and figures as one HTML page without further files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure: ``name`` is its file's, ``inline`` an SVG element that takes the colours of the page."""
+    """A drawn figure: ``name`` of its file, ``inline``: an SVG element in the colours of the page."""
 
     name: str
     caption: str
@@ -20,7 +20,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """What stands together under a heading."""
+    """Sheets and figures under one heading."""
 
     heading: str = ""
     sheets: "Sequence[Sheet]" = ()
@@ -30,7 +30,7 @@ class Section:
 def page(
     title: str, sections: Sequence[Section], *, summary: Sequence[str] = (), footer: Sequence[str], command: str = ""
 ) -> str:
-    """The text of the page; ``footer`` and ``command`` say where the numbers come from."""
+    """The page as HTML; ``footer`` and ``command`` name the origin of the numbers."""
     from jinja2 import Environment, PackageLoader
 
     loader = PackageLoader("costmodel.report", "layout")

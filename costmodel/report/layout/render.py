@@ -1,4 +1,4 @@
-"""One layout for every table: titles, cells that are already strings, notes; in every format."""
+"""One layout for every table, in every format: title, cells as strings, notes."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from costmodel.report.layout.sheet import Sheet
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
 WIDEST_NOTE = 100  # columns; longer lines are hard to read
 ROWS_A_PAGE = 45  # of a paper
-# Columns that say something about the one to their left, and stay with it.
+# Columns about the column to their left, which stay beside that column.
 ATTACHED = ("%", "95 %", "dev.", "error")
 
 
@@ -33,13 +33,13 @@ def render(sheets: Iterable[Sheet], form: str) -> str:
 
 
 def _tabulate(sheet: Sheet, form: str, columns: Sequence[int] | None = None) -> str:
-    """The body of a table, of some of its columns."""
+    """The body of a table, or of some of its columns."""
     import tabulate as module
 
     chosen = range(len(sheet.columns)) if columns is None else columns
     sides = ["left" if sheet.align[n] == "l" else "right" for n in chosen]
     padding = module.MIN_PADDING
-    module.MIN_PADDING = 0  # its columns would be two wider than they need, and 80 are soon full
+    module.MIN_PADDING = 0  # by default columns are two characters wider than needed
     try:
         body: str = module.tabulate(
             [[row[n] for n in chosen] for row in sheet.rows],
@@ -66,7 +66,7 @@ def _wrap(text: str, width: int, indent: str = "") -> str:
 
 
 def _blocks(sheet: Sheet, width: int) -> list[list[int]]:
-    """The columns, in as many blocks as it takes to fit the width; each begins with the keys."""
+    """The columns, in blocks that fit the width; each block begins with the keys."""
     sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
 
     def fits(columns: list[int]) -> bool:
@@ -95,15 +95,15 @@ def _markdown(sheet: Sheet) -> str:
 
 
 def _md(text: str) -> str:
-    """Plain text for Markdown; an underscore inside a word is one anyway."""
+    """Plain text for Markdown; an underscore inside a word needs no escape."""
     return re.sub(r"([\\`*<|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def _latex(sheet: Sheet) -> str:
-    """Floats over both columns of a paper, as many as the rows take; they need the package booktabs."""
+    """Floats over both columns of a paper, one for each `ROWS_A_PAGE` rows; they need the package booktabs."""
     parts = [sheet.rows[n : n + ROWS_A_PAGE] for n in range(0, len(sheet.rows), ROWS_A_PAGE)] or [[]]
     floats = [_float(replace(sheet, rows=rows), n, n == len(parts)) for n, rows in enumerate(parts, 1)]
-    # pdflatex knows no more without further packages.
+    # Without further packages pdflatex knows latin-1 alone.
     return "\n\n".join(floats).encode("latin-1", "replace").decode("latin-1")
 
 
@@ -139,7 +139,7 @@ def _tex(text: str) -> str:
 
 
 def render_csv(records: Sequence[dict[str, Any]]) -> str:
-    """Records as CSV with a header: a column for every key that one of them has."""
+    """Records as CSV with a header: a column for every key that a record has."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n")
     writer.writeheader()
@@ -152,6 +152,7 @@ def render_json(data: Any) -> str:
 
 
 def find_format(name: str) -> str:
+    """A known format; `InvalidInput` for other names."""
     if name not in FORMATS:
         raise InvalidInput(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
     return name

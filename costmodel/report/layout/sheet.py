@@ -1,4 +1,4 @@
-"""A table to read, before anyone lays it out."""
+"""A table to read, before its layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table to read: ``align`` has one of ``l``, ``r`` per column; the first ``keys`` columns name a row; ``labels``
-    are names of the columns that can stand alone, where those are short."""
+    """A table to read: ``align`` has ``l`` or ``r`` per column; the first ``keys`` columns name a row; ``labels`` are
+    longer names of the columns, clear outside the table."""
 
     title: str
     columns: Sequence[str]
@@ -18,7 +18,7 @@ class Sheet:
     labels: Sequence[str] = ()
 
     def without(self, names: Sequence[str]) -> "Sheet":
-        """Without those of the named columns that are empty in every row."""
+        """The sheet without those of the named columns that are empty in every row."""
         kept = [n for n, name in enumerate(self.columns) if name not in names or any(row[n] for row in self.rows)]
         return replace(
             self,
