@@ -82,6 +82,17 @@ MODULES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
 }
 
 
+# MACs of fused backward passes, which torch's counter does not see, as it sees their parts. Fused attention computes
+# its scores again: batch x heads x queries x keys x channels of a head. A fused LSTM also computes the gradient of the
+# state from which it starts: layers x directions x batch x 4 gates x hidden x hidden.
+FUSED = {
+    "sdpa": 2 * 3 * 5 * 7 * 8,
+    "encoder": 2 * 4 * 5 * 5 * 4,
+    "transformer": 2 * 4 * (5 * 5 + 6 * 6 + 6 * 5) * 4,
+    "lstm": 2 * 2 * 3 * 4 * 6 * 6,
+}
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("backward", [False, True])
@@ -108,7 +119,7 @@ def test_multiply_accumulates_are_those_of_torchs_counter(name: str, backward: b
         # grouped convolution for that of a whole one.
         assert counted.macs == 3 * count(module, *inputs).macs < counter.get_total_flops() // 2
     else:
-        assert counted.flops("torch") == counter.get_total_flops()
+        assert counted.flops("torch") == counter.get_total_flops() + 2 * backward * FUSED.get(name, 0)
     forward = sum(each.cost.work[Event.MAC] for each in counted.operations if not each.backward)
     assert forward == count(module, *inputs).macs
 
@@ -228,9 +239,12 @@ class Picky(nn.Module):
 
 
 def test_what_depends_on_values_needs_some() -> None:
+    counted = count(Picky(), torch.ones(2, 3))
+    assert counted.work[Event.PRODUCT] == 6
+    assert "Picky reads tensor values (_local_scalar_dense): it ran with values" in counted.notes[0]
+    assert count(Picky(), torch.ones(2, 3), real=True).notes == ()
     with pytest.raises(InvalidInput, match=r"Picky reads tensor values.*real=True"):
-        count(Picky(), "2x3")
-    assert count(Picky(), torch.ones(2, 3), real=True).work[Event.PRODUCT] == 6
+        count(Picky(), "1048576x1024")  # 4 GiB
 
 
 class Keeps(nn.Module):
@@ -268,8 +282,9 @@ def test_what_a_generator_yields_is_work() -> None:
 
 def test_memory_that_is_written_in_place_is_not_new() -> None:
     assert count(nn.ReLU(inplace=True), "1x1000").peak_memory == 4000
-    with pytest.raises(InvalidInput, match="neither with letters nor real"):
-        count(nn.ReLU(), torch.ones(3), real=True).peak_memory  # noqa: B018  (the access is the test)
+    assert count(nn.ReLU(), torch.ones(3), real=True).peak_memory == 24  # 3 numbers in, 3 out
+    with pytest.raises(InvalidInput, match="in numbers, not in letters"):
+        count(nn.ReLU(), "N").peak_memory  # noqa: B018  (the access is the test)
 
 
 def test_bytes_of_what_is_fetched() -> None:
@@ -291,9 +306,8 @@ def test_overloads_and_windows(function: Callable[..., Any], shapes: tuple[str, 
 
 def test_what_cannot_be_counted_is_said() -> None:
     packed = nn.utils.rnn.pack_padded_sequence(torch.randn(5, 3, 8), [5, 4, 2])
-    with pytest.raises(InvalidInput, match="reads tensor values"):
-        count(nn.LSTM(8, 6), packed)
-    assert count(nn.LSTM(8, 6), packed, real=True).macs == (5 + 4 + 2) * 4 * 6 * (8 + 6)
+    for real in (False, True):
+        assert count(nn.LSTM(8, 6), packed, real=real).macs == (5 + 4 + 2) * 4 * 6 * (8 + 6)
     with pytest.raises(InvalidInput, match="lazy layers"):
         count(nn.LazyLinear(4), "2x8")
     with pytest.raises(InvalidInput, match="hides its operations"):
@@ -321,9 +335,7 @@ def test_a_small_language_model_in_letters() -> None:
     counted = count(Causal(), "BxT:int64")
     assert eval(counted.formula()["MACs"], {"B": 3, "T": 7}) == 3 * 7 * (32 * 96 + 32 * 100 + 2 * 32 * 7)
     assert counted.params == 100 * 32 + 33 * 96  # the head is the embedding
-    assert (
-        counted.condition == "some sizes alone, which are not known: it is wrong at B = 1, T = 1"
-    )  # what is one long is not copied
+    assert counted.condition == ""
 
 
 def test_what_has_no_rule_is_listed() -> None:
@@ -387,7 +399,8 @@ def test_formulas_say_when_they_hold() -> None:
         halves.condition == "sizes with H a multiple of 2 and W a multiple of 2"
     )  # where 2 does not divide them, windows overlap
     with pytest.raises(InvalidInput, match="no closed form in T: it decides what runs"):
-        count(nn.LSTM(8, 6), "TxBx8")
+        count(nn.GRU(8, 6), "TxBx8")
+    assert count(nn.LSTM(8, 6), "TxBx8").formula()["MACs"] == f"{4 * 6 * (8 + 6)}*B*T"  # one operation a layer
     assert count(nn.LSTM(8, 6), "7xBx8").formula()["MACs"] == f"{7 * 4 * 6 * (8 + 6)}*B"
     with pytest.raises(InvalidInput, match="no letters in the inputs"):
         count(nn.ReLU(), "2").formula()
@@ -625,7 +638,7 @@ def test_losses_and_weight_norm_have_rules(loss: Callable[..., Any]) -> None:
         lambda: nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True).eval(),
     ],
 )
-def test_what_a_cpu_runs_as_one_kernel_is_counted_as_its_parts(make: Callable[[], Any], backward: bool) -> None:
+def test_what_a_cpu_runs_as_one_kernel_is_counted_alike_without_values(make: Callable[[], Any], backward: bool) -> None:
     net = make()
     x = torch.randn(5, 3, 8, requires_grad=backward)
     free, real = count(net, x, backward=backward), count(net, x, backward=backward, real=True)
@@ -635,10 +648,7 @@ def test_what_a_cpu_runs_as_one_kernel_is_counted_as_its_parts(make: Callable[[]
         tails = (Event.MAC, Event.SIGMOID, Event.TANH, Event.BIAS)
         assert [free.forward.work[event] for event in tails] == [real.forward.work[event] for event in tails]
     if backward and isinstance(net, nn.LSTM):
-        assert real.backward.macs == 2 * real.forward.macs
-        # Without values, the state that a sequence starts from, which wants no gradient, is not given one.
-        heads = sum(3 * 4 * 6 * 6 for name, _ in net.named_parameters() if name.startswith("weight_hh"))
-        assert free.backward.macs == 2 * free.forward.macs - heads
+        assert free.backward.macs == real.backward.macs == 2 * real.forward.macs
 
 
 class Force(nn.Module):
@@ -749,7 +759,7 @@ def test_machines_are_checked(capsys: pytest.CaptureFixture[str], machine: str, 
     assert (code, out) == (2, "")
     assert message in error
     code, _, error = run(capsys, "count", "torch.nn:ReLU", "--input", "Nx8", "--machine", "120,20")
-    assert (code, "letters have no numbers" in error) == (2, True)
+    assert (code, "machine needs numbers" in error) == (2, True)
 
 
 def test_a_decomposition_that_fails_leaves_the_operation_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -804,7 +814,7 @@ def test_a_refusal_does_not_print_the_whole_object(given: object) -> None:
 
 
 def test_one_flag_is_named_on_the_command_line_and_an_argument_in_python(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "count", "test_count:Picky", "--input", "2x3")
+    code, _, err = run(capsys, "count", "test_count:Picky", "--input", "1048576x1024")
     assert (code, err.strip().endswith("count it with --real")) == (2, True), err
 
 

@@ -154,7 +154,7 @@ def test_counting_twice_counts_the_same_and_leaves_nothing_behind() -> None:
 
 
 def test_a_pause_records_nothing_and_leaves_the_pass_as_it_was() -> None:
-    with CountingMode(meta=True) as mode:
+    with CountingMode() as mode:
         mode.backward = True
         with mode.paused():
             torch.sigmoid(meta(3))

@@ -12,11 +12,15 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.observe import CountingMode
+from costmodel.counting.shadow import NeedsValues, Shadow, Shadows, worth_knowing
 from costmodel.counting.shapes import shape_of
+from costmodel.counting.unchanged import unchanged
 from costmodel.errors import InvalidInput
 from costmodel.work.cost import Operation
 
@@ -63,9 +67,7 @@ class Call:
 
 def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
     net, real, mode = call.net, call.real, call.mode
-
-    def placed(tree: Any) -> Any:
-        return tree_map_only(torch.Tensor, (lambda tensor: _valued(tensor, device)) if real else _meta, tree)
+    shadows = Shadows(symbolic=mode is not None)
 
     def attempt(code: Callable[[], Any]) -> Any:
         """Somebody else's code; what it raises, in words."""
@@ -74,35 +76,46 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         except InvalidInput:
             raise
         except Exception as error:
+            if not real and (isinstance(error, NeedsValues) or _NEEDS_VALUES.search(str(error))):
+                raise ReadsValues(net, error, listener.operations if listener else []) from error
             raise InvalidInput(_why(error, net, call.inputs)) from error
 
+    listener: CountingMode | None = None
     places = _ModuleTracker({id(each): path for path, each in reversed(call.modules.items())})  # a shared one's first
     device = next((each.device for each in call.state), torch.device("cpu"))
     state: dict[str, torch.Tensor] = {}
     saved: dict[str, int] = {}
-    if isinstance(net, torch.nn.Module):
-        own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-        # What is written into the substitutes is not written into the module.
-        state = attempt(lambda: {name: _substitute(name, each, real, mode) for name, each in own.items()})
+
+    def stand_in(tensor: torch.Tensor) -> torch.Tensor:
+        if real:
+            return _valued(tensor, device)
+        return _without_values(tensor, mode)
 
     with ExitStack() as stack:
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
-        stack.enter_context(_unchanged(net))
+        stack.enter_context(unchanged(net))
+        stack.callback(shadows.give_back)
+        if isinstance(net, torch.nn.Module):
+            own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+            # What is written into the substitutes is not written into the module.
+            state = attempt(lambda: {name: _substitute(name, each, stand_in) for name, each in own.items()})
         stack.enter_context(places.followed())
         stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
         if mode is not None:
             stack.enter_context(mode)
-        args, options = attempt(lambda: (placed(call.inputs), placed(call.kwargs)))
+        args, options = attempt(lambda: tree_map_only(torch.Tensor, stand_in, (call.inputs, dict(call.kwargs))))
         if call.backward and mode is None:
             stack.enter_context(_saving(saved, places.now))
-        listener: CountingMode = stack.enter_context(CountingMode(places.now, meta=not real))
-        if not real and mode is None:
-            given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
+        given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
+        shadows.own([*state.values(), *given])
+        listener = CountingMode(places.now, shadows.run_real if real else shadows.run, follow=mode is None)
+        stack.enter_context(listener)
+        if mode is None:
             listener.hold([*state.values(), *given])
 
         def calls() -> None:
             out = _clip(net, isinstance(net, torch.nn.RNNCellBase), call.frames, args, options)
-            if call.backward:
+            if call.backward and listener:
                 _backward(out, listener)
 
         def whole() -> None:
@@ -114,6 +127,16 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
 
         attempt(whole)
     return listener.operations, saved
+
+
+class ReadsValues(InvalidInput):
+    """A module reads the values of tensors that are counted without values. ``before``: the operations until then."""
+
+    def __init__(self, net: Any, error: Exception, before: Sequence[Operation]) -> None:
+        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        self.reason = f"{type(net).__name__} reads tensor values ({shorten(line, 200, placeholder=' ...')})"
+        self.before = tuple(before)
+        super().__init__(f"{self.reason}, which are not known: count it with real=True")
 
 
 class _Whole(torch.nn.Module):
@@ -158,35 +181,16 @@ def _quiet(devices: Sequence[torch.device]) -> Iterator[None]:
     log.setLevel(logging.CRITICAL + 1)
     try:
         with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)  # the same numbers at every count
             yield
     finally:
         log.setLevel(level)
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-@contextmanager
-def _unchanged(net: Any) -> Iterator[None]:
-    """Give modules back what they had: some keep tensors of a call, which here have no values."""
-    modules = list(net.modules()) if isinstance(net, torch.nn.Module) else []
-    tables = ("_parameters", "_buffers", "_modules")
-    before = [(each, dict(each.__dict__), {name: dict(each.__dict__[name]) for name in tables}) for each in modules]
-    try:
-        yield
-    finally:
-        for each, attributes, held in before:
-            each.__dict__.clear()
-            each.__dict__.update(attributes)
-            for name, table in held.items():
-                each.__dict__[name].clear()
-                each.__dict__[name].update(table)
-
-
-def _substitute(name: str, tensor: torch.Tensor, real: bool, mode: Any) -> Any:
-    """What stands for a parameter or a buffer and knows its module: a copy, or a tensor like it without values, under
-    ``mode`` one of that kind."""
-    like = tensor.detach().clone() if real else _meta(tensor)
-    made: Any = like.requires_grad_(tensor.requires_grad)
-    made = made if mode is None else mode.from_tensor(made, static_shapes=True)
+def _substitute(name: str, tensor: torch.Tensor, stand_in: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A tensor that stands for a parameter or a buffer and knows its module."""
+    made: Any = stand_in(tensor)
     made._owner = name.rpartition(".")[0]
     return made
 
@@ -200,11 +204,22 @@ def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
 
 
-def _meta(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor like it without values; one with symbolic sizes stays as it is."""
-    if tensor.device.type == "meta" and any(isinstance(side, torch.SymInt) for side in tensor.shape):
+def _without_values(tensor: torch.Tensor, mode: Any) -> torch.Tensor:
+    """A shadow of a tensor, or a copy where the values decide what runs: of integers and booleans. Those that are given
+    without values are ones."""
+    if isinstance(tensor, FakeTensor):  # a shape with letters
         return tensor
-    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    if is_traceable_wrapper_subclass(tensor):
+        names, context = tensor.__tensor_flatten__()
+        inner = {name: _without_values(getattr(tensor, name), mode) for name in names}
+        return type(tensor).__tensor_unflatten__(inner, context, tensor.shape, tensor.stride())
+    exact = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
+    if tensor.layout is not torch.strided:
+        return tensor.detach().clone()
+    if mode is None and exact and worth_knowing(tensor):
+        return torch.ones(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor.detach().cpu().clone()
+    meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    made: torch.Tensor = Shadow(meta) if mode is None else FakeTensor(mode, meta, torch.device("cpu"))
     return made.requires_grad_(tensor.requires_grad)
 
 
@@ -269,7 +284,8 @@ class _ModuleTracker:
 
 _WANTS_GRADIENTS = re.compile("does not require grad|[Ii]nference (tensor|mode)")
 _NEEDS_VALUES = re.compile(
-    r"meta tensor|no data|Tensor\.item|data-dependent|should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
+    r"meta tensor|no data|not allocated yet|Tensor\.item|data-dependent|"
+    r"should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
     r"not supported for meta|meta_nonzero|'Meta' backend|with arguments from the 'Meta'",
     re.IGNORECASE,
 )
@@ -280,9 +296,6 @@ def _why(error: Exception, net: Any, inputs: Any) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     line = shorten(lines[0], 200, placeholder=" ...") if lines else ""
     first = f"{type(error).__name__}: {line}".rstrip(": ")
-    if _NEEDS_VALUES.search(str(error)):
-        reads = f"{type(net).__name__} reads tensor values, which meta tensors do not have"
-        return f"{reads} ({first}): count it with real=True"
     given = ", ".join(shape_of(each) for each in inputs) or "none"
     return f"{type(net).__name__} refuses the inputs {given}: {first}"
 

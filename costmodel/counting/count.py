@@ -4,8 +4,9 @@ Nothing is computed and no memory is taken for activations or weights: parameter
 in the place of sizes give closed forms: the same run on symbolic sizes, compared with numbers at several sizes.
 """
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from textwrap import shorten
@@ -14,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from costmodel.counting.call import Call
+from costmodel.counting.call import Call, ReadsValues
 from costmodel.counting.observe import in_short
+from costmodel.counting.shadow import Shadow
 from costmodel.counting.shapes import letters_of, meta_tensor, shape_of
 from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
-from costmodel.work.cost import NOTHING, Cost, Operation
+from costmodel.work.cost import Cost, Operation
 from costmodel.work.events import Event, Work
 from costmodel.work.size import Size, as_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_BYTES, MOST_MACS = 2 << 30, 2 * 10**10  # up to where a module that reads values runs with values by itself
 CONVOLUTIONS = (
     *(torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d),
     *(torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d),
@@ -38,7 +41,7 @@ class Count:
 
     ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
     ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
-    ``held``: bytes of parameters, buffers and inputs (-1: not followed, of a real run). ``saved``: bytes that the
+    ``held``: bytes of parameters, buffers and inputs. ``notes``: what was assumed. ``saved``: bytes that the
     forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
     many calls are counted together. ``kernels``: the parameters that are weights of convolution modules.
     """
@@ -54,6 +57,7 @@ class Count:
     saved: Mapping[str, int] = field(default_factory=dict)
     frames: int = 1
     kernels: int = 0
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         if self.letters:
@@ -67,7 +71,7 @@ class Count:
     @cached_property
     def cost(self) -> Cost:
         """Events, parameters, bytes read and written, kernels started."""
-        return sum((each.cost for each in self.operations), NOTHING) + Cost(Work(), self.params, conv_weights=self.kernels)
+        return sum((each.cost for each in self.operations), Cost(Work(), self.params, conv_weights=self.kernels))
 
     @property
     def work(self) -> Work:
@@ -96,8 +100,8 @@ class Count:
         return self._peak(lambda each: each.live + each.workspace)
 
     def _peak(self, at: Callable[[Operation], int]) -> int:
-        if self.letters or self.held < 0:
-            raise InvalidInput("peak memory is followed without values and in numbers: neither with letters nor real")
+        if self.letters:
+            raise InvalidInput("peak memory is followed in numbers, not in letters")
         return self.held + max(map(at, self.operations), default=0)
 
     @property
@@ -213,6 +217,7 @@ def count(
     call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames))
     letters = tuple(dict.fromkeys(side for each in inputs if isinstance(each, str) for side in letters_of(each)))
     held, condition = 0, ""
+    notes: list[str] = []
     saved: dict[str, int] = {}
     if letters:
         if real:
@@ -228,11 +233,18 @@ def count(
         tensors = [each for each in tree_leaves((call.inputs, kwargs)) if isinstance(each, torch.Tensor)]
         if not tree_leaves((call.inputs, kwargs)):
             raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
-        if real and any(each.is_meta for each in call.state):
+        if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state):
             raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
-        operations, saved = call.run()
-        held = -1 if real else _stored([*call.state, *tensors])
-    convolutions = [each.weight for each in call.modules.values() if isinstance(each, CONVOLUTIONS)]
+        held = _stored([*call.state, *tensors])
+        try:
+            operations, saved = call.run()
+        except ReadsValues as error:
+            if not _cheap(error.before, held):
+                raise
+            operations, saved = replace(call, real=True).run()
+            notes.append(f"{error.reason}: it ran with values, random ones where only a shape is given")
+        if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, kwargs))):
+            notes.append("integers and booleans that are given as shapes are ones")
     return Count(
         name=type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function"),
         inputs=tuple(each if isinstance(each, str) else shape_of(each) for each in inputs),
@@ -244,14 +256,37 @@ def count(
         held=held,
         saved=saved,
         frames=call.frames,
-        kernels=sum({id(weight): weight.numel() for weight in convolutions}.values()),
+        notes=tuple(notes),
+        kernels=_kernels(call.modules.values()),
     )
+
+
+def _cheap(before: Sequence[Operation], held: int) -> bool:
+    """True where a run with values takes seconds: by the memory it needs, and the work until a value was read."""
+    work = sum(each.cost.work[Event.MAC] for each in before)
+    return held <= MOST_BYTES and max((each.live for each in before), default=0) <= MOST_BYTES and work <= MOST_MACS
+
+
+def _ones(given: Any) -> bool:
+    meta = isinstance(given, torch.Tensor) and given.is_meta
+    return meta and not (given.dtype.is_floating_point or given.dtype.is_complex)
 
 
 def _stored(tensors: Iterable[torch.Tensor]) -> int:
     """Bytes of tensors, those that share a storage once."""
     storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
     return sum(storage.nbytes() for storage in storages.values())
+
+
+def _kernels(modules: Iterable[torch.nn.Module]) -> int:
+    """Parameters that are weights of convolutions, shared ones once. A parametrized weight is not computed."""
+    sizes: dict[int, int] = {}
+    for each in modules:
+        if isinstance(each, CONVOLUTIONS):
+            weight = each._parameters.get("weight")
+            known = each.in_channels // each.groups * each.out_channels * math.prod(each.kernel_size)
+            sizes[id(each if weight is None else weight)] = known if weight is None else weight.numel()
+    return sum(sizes.values())
 
 
 def _own_parameters(modules: Mapping[str, torch.nn.Module]) -> dict[str, int]:

@@ -101,8 +101,10 @@ def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, s
     dynamic = [DimDynamic.DYNAMIC if side in hints else DimDynamic.STATIC for side in sides]
     context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
     made = mode.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"input{place}"))
+    with mode:  # the same sizes, on a CPU
+        made = torch.empty(made.shape, dtype=made.dtype, device="cpu")
     for side, size in zip(sides, made.shape, strict=True):
-        if side in hints:
+        if isinstance(size, torch.SymInt):
             named[size.node.expr.name] = side
     return made
 
@@ -151,7 +153,8 @@ def _where(name: str, letters: Sequence[str], guards: "Sequence[Guard]") -> str:
     from costmodel.price.symbols import range_in_words
 
     usual = _usual(letters)
-    return range_in_words(name, [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)])
+    holds = [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)]
+    return range_in_words(name, holds)
 
 
 def _turns(letters: Sequence[str], guards: "Sequence[Guard]") -> list[dict[str, int]]:

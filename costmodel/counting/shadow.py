@@ -1,0 +1,410 @@
+"""Tensors without values that behave as if they were on a CPU, beside tensors whose values are known.
+
+Weights and activations are shadows: nothing is computed and no memory is taken. Masks, indices, lengths and small
+constants are ordinary tensors with values, because such values decide which operations run. An operation on known
+tensors alone runs as it is; an operation on a shadow gives shadows.
+"""
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map_only
+
+from costmodel.counting.memory import channels_last
+from costmodel.counting.rules import CONVOLUTIONS, KEEPS_DTYPE, SAME_TYPES
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+MOST_WHOLE = 1 << 22  # elements of integers or booleans whose values are kept
+MOST_FLOATS = 1 << 12  # elements of a floating-point constant whose values are kept
+
+# Factories whose values do not depend on the values of their first argument, with the place of the value.
+_LIKE = {"zeros_like": 0, "new_zeros": 0, "ones_like": 1, "new_ones": 1, "full_like": 1, "new_full": 2}
+# Their results depend on values that a shadow lacks.
+_READERS = frozenset({"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "bincount"})
+_READERS |= {"unique_dim", "_unique2", "unique_consecutive", "unique_dim_consecutive"}
+
+
+class NeedsValues(RuntimeError):
+    """An operation reads a value that a shadow lacks."""
+
+
+class Shadow(torch.Tensor):
+    """A meta tensor that says that it is on a CPU. ``Shadow(meta)`` shares the storage of ``meta``."""
+
+    inside = False  # while a kernel for meta tensors runs
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def __new__(cls, meta: torch.Tensor) -> Any:
+        return torch.Tensor._make_subclass(
+            cls, meta, meta.requires_grad, dispatch_device=True, device_for_backend_keys=CPU
+        )
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        if func is torch.ops.prim.device.default:
+            return META if Shadow.inside else CPU
+        return wrapped(in_kernel(func, args, kwargs or {}))
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return META if Shadow.inside else CPU
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return True
+
+    @property
+    def is_meta(self) -> bool:  # type: ignore[override]
+        return Shadow.inside
+
+    def _values(self, *args: Any, **kwargs: Any) -> Any:
+        raise NeedsValues("the values of a tensor that is counted without values")
+
+    numpy = tolist = __array__ = _values
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"<Shadow: {'x'.join(map(str, self.shape)) or 'scalar'} {self.dtype}>"
+
+    def __deepcopy__(self, memo: Any) -> torch.Tensor:
+        return self.clone()
+
+
+def in_kernel(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call an operation's kernel for meta tensors; shadows count as meta tensors there."""
+    before = Shadow.inside
+    with torch._C._DisableTorchDispatch(), torch._C._PreserveDispatchKeyGuard():
+        torch._C._set_meta_in_tls_dispatch_include(True)
+        Shadow.inside = True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            Shadow.inside = before
+
+
+def wrapped(out: Any) -> Any:
+    """Shadows in the place of plain tensors."""
+    if type(out) is torch.Tensor:
+        return Shadow(out)
+    if isinstance(out, list | tuple):
+        return type(out)(wrapped(each) for each in out)
+    return out
+
+
+def meta_of(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor with the sizes, strides and type of a tensor, and a storage of its own."""
+    with _disable_current_modes():
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+
+
+def worth_knowing(tensor: torch.Tensor, most_floats: int = MOST_FLOATS) -> bool:
+    """True for integers and booleans, and for small constants of another type."""
+    inexact = tensor.dtype.is_floating_point or tensor.dtype.is_complex
+    return tensor.numel() <= (most_floats if inexact else MOST_WHOLE)
+
+
+class Shadows:
+    """Runs operations on shadows and on known tensors, and gives back what others own.
+
+    ``symbolic``: shadows are torch's fake tensors with symbolic sizes, which their own mode runs.
+    """
+
+    def __init__(self, symbolic: bool = False) -> None:
+        self._symbolic = symbolic
+        self._own: set[int] = set()  # storages with values that were made during the run
+        self._lost: dict[int, Any] = {}  # storages whose values were overwritten by those of a shadow
+        self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._gradients: dict[int, tuple[torch.Tensor, Any]] = {}
+
+    def known(self, tensor: torch.Tensor) -> bool:
+        """True for a tensor whose values are known."""
+        if type(tensor) is Shadow or isinstance(tensor, FakeTensor):
+            return False
+        if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+            return tensor.layout is not torch.strided and tensor.device.type == "cpu"
+        place = tensor.untyped_storage()._cdata
+        if place in self._lost:
+            return False
+        if place in self._own:
+            return True
+        if tensor.requires_grad and tensor.is_leaf:
+            self._gradients.setdefault(id(tensor), (tensor, tensor.grad))
+        return not tensor.requires_grad and worth_knowing(tensor)
+
+    def own(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Tensors that were made for the run: nobody misses their values afterwards."""
+        for each in tensors:
+            if type(each) is not Shadow and each.layout is torch.strided:
+                self._own.add(each.untyped_storage()._cdata)
+
+    def run(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
+        """The result of an operation; ``tensors`` are those among its arguments."""
+        if all(map(self.known, tensors)):
+            return self._on_known(func, args, kwargs, tensors)
+        return self._on_shadows(func, args, kwargs, tensors)
+
+    def _on_known(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
+        if "device" in kwargs:
+            kwargs = {**{name: value for name, value in kwargs.items() if name != "pin_memory"}, "device": CPU}
+        if not tensors and (shadow := self._large(func, args, kwargs)) is not None:
+            return shadow
+        if func._schema.is_mutable:
+            self._remember(_written(func, args, kwargs))
+        with _disable_current_modes():
+            out = func(*args, **kwargs)
+        made = _tensors_of(out)
+        # A view belongs to the tensor that it shows.
+        fresh = [each for each in made if not any(_shared(each, other) for other in tensors)]
+        self.own(fresh)
+        if len(made) == 1 and fresh and tensors and not worth_knowing(made[0], 1 << 16) and not self._symbolic:
+            return Shadow(meta_of(made[0]))
+        return out
+
+    def _large(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of a factory as a shadow, unless its values are worth knowing."""
+        if any(isinstance(each, torch.SymInt) for each in _leaves((args, kwargs))):
+            return func(*args, **kwargs)
+        if not any(each.name == "device" for each in func._schema.arguments):
+            return None
+        with _disable_current_modes():
+            out = func(*args, **{**kwargs, "device": META})
+        if not isinstance(out, torch.Tensor):
+            return None
+        random = torch.Tag.nondeterministic_seeded in func.tags and out.dtype.is_floating_point
+        if worth_knowing(out) and not random:
+            return None
+        return func(*args, **kwargs) if self._symbolic else Shadow(out)
+
+    def _on_shadows(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if self._symbolic:
+            out = resized(func, args, CPU)
+            out = func(*args, **kwargs) if out is None else out
+            self._lose(_written(func, args, kwargs))
+            return out
+        if name in SAME_TYPES:
+            _refuse_mixed_types(name, tensors)
+        if not kwargs and (out := _as_it_came(func, name, args)) is not None:
+            return out if out is args[0] else Shadow(out)
+        if name in _READERS:
+            raise NeedsValues(name)
+        if make := _SIZED_BY_VALUES.get(name):
+            return make(self, *args, **kwargs)
+        if name in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"):
+            args = (args[0], self._places(args[1]), *args[2:])
+        if any(each.layout is not torch.strided for each in tensors):
+            args, kwargs = tree_map_only(torch.Tensor, _dense_shadow, (args, kwargs))
+        back: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+        def without_values(tensor: torch.Tensor) -> torch.Tensor:
+            if type(tensor) is Shadow or tensor.device.type == "meta":
+                return tensor
+            made = meta_of(tensor)
+            back[id(made)] = tensor, made  # what is alive keeps its number
+            return made
+
+        given, named = args, kwargs
+        if any(type(each) is not Shadow for each in tensors):
+            given, named = tree_map_only(torch.Tensor, without_values, (args, kwargs))
+        if "device" in named:
+            named = {**named, "device": META}
+        out = in_kernel(func, given, named)
+        if func._schema.is_mutable:
+            self._lose(_written(func, args, kwargs))
+            if isinstance(out, torch.Tensor) and id(out) in back:
+                return back[id(out)][0]
+        if name in _LIKE and worth_knowing(out):
+            value = args[1] if name == "full_like" else args[2] if name == "new_full" else _LIKE[name]
+            with _disable_current_modes():
+                filled = torch.empty_strided(out.shape, out.stride(), dtype=out.dtype).fill_(value)
+            self.own([filled])
+            return filled
+        return wrapped(_laid_out(out, args) if name in CONVOLUTIONS else out)
+
+    def _places(self, indices: Any) -> list[Any]:
+        """Boolean masks among indices as the places where they are true."""
+        places: list[Any] = []
+        for each in indices:
+            if each is not None and each.dtype in (torch.bool, torch.uint8):
+                if not self.known(each):
+                    raise NeedsValues("index with a mask")
+                with _disable_current_modes():
+                    places += each.nonzero(as_tuple=True)
+            else:
+                places.append(each)
+        return places
+
+    def _lose(self, tensors: list[torch.Tensor]) -> None:
+        for each in tensors:
+            if type(each) is not Shadow and not isinstance(each, FakeTensor) and each.layout is torch.strided:
+                storage = each.untyped_storage()
+                self._lost[storage._cdata] = storage
+
+    def _remember(self, tensors: list[torch.Tensor]) -> None:
+        """Values of others, before the first write."""
+        for each in tensors:
+            if each.layout is not torch.strided:
+                continue
+            storage = each.untyped_storage()
+            if storage._cdata not in self._own and storage._cdata not in self._before:
+                with _disable_current_modes():
+                    self._before[storage._cdata] = storage, storage.clone()  # type: ignore[no-untyped-call]
+
+    def run_real(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
+        """The result of an operation on tensors that all have values."""
+        for each in tensors:
+            if each.requires_grad and each.is_leaf and id(each) not in self._gradients and not self._owns(each):
+                self._gradients[id(each)] = (each, each.grad)
+        if func._schema.is_mutable:
+            self._remember(_written(func, args, kwargs))
+        out = func(*args, **kwargs)
+        self.own(each for each in _tensors_of(out) if not any(_shared(each, other) for other in tensors))
+        return out
+
+    def _owns(self, tensor: torch.Tensor) -> bool:
+        return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._own
+
+    def give_back(self) -> None:
+        """The values and gradients that others had before the run."""
+        with _disable_current_modes(), torch.no_grad():
+            for storage, values in self._before.values():
+                storage.copy_(values)
+            for tensor, gradient in self._gradients.values():
+                tensor.grad = gradient
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
+    """The arguments that an operation overwrites."""
+    found: list[torch.Tensor] = []
+    for place, each in enumerate(func._schema.arguments):
+        if each.alias_info is not None and each.alias_info.is_write:
+            value = kwargs.get(each.name) if each.kwarg_only or place >= len(args) else args[place]
+            found += _tensors_of(value)
+    return found
+
+
+def _tensors_of(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [each for each in value if isinstance(each, torch.Tensor)] if isinstance(value, list | tuple) else []
+
+
+def _leaves(value: Any) -> list[Any]:
+    return torch.utils._pytree.tree_leaves(value)
+
+
+def _shared(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.layout is not torch.strided or b.layout is not torch.strided:
+        return a is b
+    return bool(a.untyped_storage()._cdata == b.untyped_storage()._cdata)
+
+
+# ---- results without a kernel ----------------------------------------------------------------------------------------
+
+
+def _selected(shadows: Shadows, x: Any, mask: Any) -> Any:
+    """masked_select."""
+    if not shadows.known(mask):
+        raise NeedsValues("masked_select")
+    with _disable_current_modes():
+        shape = torch.broadcast_shapes(x.shape, mask.shape)  # type: ignore[no-untyped-call]
+        return Shadow(torch.empty(int(mask.expand(shape).sum()), dtype=x.dtype, device=META))
+
+
+def _packed(shadows: Shadows, x: Any, lengths: Any, batch_first: bool) -> Any:
+    """_pack_padded_sequence: the steps of all sequences, and the number of sequences at each step."""
+    if not shadows.known(lengths):
+        raise NeedsValues("pack_padded_sequence")
+    with _disable_current_modes():
+        steps = int(lengths.max())
+        sizes = (lengths[None] > torch.arange(steps)[:, None]).sum(1)
+        made = torch.empty(int(lengths.sum()), *x.shape[2:], dtype=x.dtype, device=META)
+    shadows.own([sizes])
+    return Shadow(made), sizes
+
+
+def _unpacked(shadows: Shadows, grad: Any, sizes: Any, *rest: Any) -> Any:
+    """_pack_padded_sequence_backward."""
+    with _disable_current_modes():
+        return Shadow(torch.empty(list(sizes), dtype=grad.dtype, device=META))
+
+
+_SIZED_BY_VALUES: dict[str, Callable[..., Any]] = {
+    "masked_select": _selected,
+    "_pack_padded_sequence": _packed,
+    "_pack_padded_sequence_backward": _unpacked,
+}
+
+
+def _dense_shadow(tensor: torch.Tensor) -> Any:
+    """A shadow with the shape of a sparse matrix."""
+    if tensor.layout is torch.strided:
+        return tensor
+    with _disable_current_modes():
+        return Shadow(torch.empty(tensor.shape, dtype=tensor.dtype, device=META))
+
+
+def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
+    """The result of an operation where it is plain what it looks like: torch's own way to find that out takes most of a
+    run."""
+    first = args[0] if args else None
+    if type(first) is not Shadow or torch.is_grad_enabled():
+        return None
+    if name == "batch_norm" and not args[5] and first.dim() > 1 and args[3].shape[0] == first.shape[1]:
+        return meta_of(first)
+    if (out := resized(func, args, META)) is not None:
+        return out
+    if torch.Tag.pointwise not in func.tags:
+        return None
+    others = [each for each in args[1:] if isinstance(each, torch.Tensor)]
+    if not all(isinstance(each, torch.Tensor | bool | int | float | str) for each in args[1:]):
+        return None
+    alike = all(each.shape == first.shape and each.dtype == first.dtype for each in others)
+    if not alike or any(each.stride() != first.stride() for each in others):
+        return None
+    if name.endswith("_") and first.dtype.is_floating_point:
+        return first
+    return meta_of(first) if name in KEEPS_DTYPE and first.dtype.is_floating_point else None
+
+
+def resized(func: Any, args: Any, device: torch.device) -> torch.Tensor | None:
+    """The result of a resize, whose kernels for meta tensors want numbers for factors."""
+    name = func._schema.name.removeprefix("aten::")
+    if not name.startswith("upsample_") or name.endswith("_backward"):
+        return None
+    if not (isinstance(args[1], list | tuple) or func._overloadname == "vec"):
+        return None
+    first = args[0]
+    given = args[1] if args[1] is not None else _scaled(first.shape[2:], args[-1])
+    layout = torch.channels_last if channels_last(first) else torch.contiguous_format
+    return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=device, memory_format=layout)
+
+
+def _scaled(sides: Any, factors: Any) -> list[Any]:
+    """Sides times factors, rounded down: numbers as torch does it, symbols by the fraction that a factor stands for."""
+
+    def scaled(side: Any, factor: float) -> Any:
+        exact = Fraction(factor).limit_denominator(4096)
+        return int(side * factor) if isinstance(side, int) else side * exact.numerator // exact.denominator
+
+    return [scaled(side, factor) for side, factor in zip(sides, factors, strict=True)]
+
+
+def _laid_out(out: Any, args: Any) -> Any:
+    """The result of a convolution of maps or weights with channels last is such a map, on every device but meta."""
+    last = any(each.dim() == 4 and channels_last(each) for each in args[:2])
+    return torch.empty_like(out, memory_format=torch.channels_last) if last else out
+
+
+def _refuse_mixed_types(name: str, tensors: list[torch.Tensor]) -> None:
+    """Integers with others: what every device but meta refuses. Floats of two types may be autocast's, which does
+    nothing on meta tensors."""
+    types = dict.fromkeys(tensor.dtype for tensor in tensors)
+    if len({each.is_floating_point or each.is_complex for each in types}) > 1:
+        names = " and ".join(str(each).removeprefix("torch.") for each in types)
+        raise TypeError(f"{name} of {names}: expected the same type")
