@@ -49,10 +49,16 @@ class Call:
         """Every module by its path; a shared module by each of its paths."""
         return dict(self.net.named_modules(remove_duplicate=False)) if isinstance(self.net, torch.nn.Module) else {}
 
-    @property
-    def state(self) -> list[torch.Tensor]:
-        """Parameters and buffers."""
-        return [*self.net.parameters(), *self.net.buffers()] if isinstance(self.net, torch.nn.Module) else []
+    @cached_property
+    def state(self) -> dict[str, torch.Tensor]:
+        """Parameters and buffers by path; a shared one by its first path."""
+        named: dict[int, tuple[str, torch.Tensor]] = {}
+        for path, module in self.modules.items():
+            for table in (module._parameters, module._buffers):
+                for name, tensor in table.items():
+                    if tensor is not None and id(tensor) not in named:
+                        named[id(tensor)] = f"{path}.{name}" if path else name, tensor
+        return dict(named.values())
 
     def run(self) -> tuple[list[Operation], dict[str, int]]:
         """The operations of the call, and the bytes that autograd saves for the backward pass, by module; the module is
@@ -82,7 +88,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
 
     listener: CountingMode | None = None
     places = _ModuleTracker({id(each): path for path, each in reversed(call.modules.items())})  # a shared one's first
-    device = next((each.device for each in call.state), torch.device("cpu"))
+    device = next((each.device for each in call.state.values()), torch.device("cpu"))
     state: dict[str, torch.Tensor] = {}
     saved: dict[str, int] = {}
 
@@ -95,10 +101,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
         stack.enter_context(unchanged(net))
         stack.callback(shadows.give_back)
-        if isinstance(net, torch.nn.Module):
-            own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-            # What is written into the substitutes is not written into the module.
-            state = attempt(lambda: {name: _substitute(name, each, stand_in) for name, each in own.items()})
+        # What is written into the substitutes is not written into the module.
+        state = attempt(lambda: {name: _substitute(name, each, stand_in) for name, each in call.state.items()})
         stack.enter_context(places.followed())
         stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
         if mode is not None:

@@ -233,9 +233,9 @@ def count(
         tensors = [each for each in tree_leaves((call.inputs, kwargs)) if isinstance(each, torch.Tensor)]
         if not tree_leaves((call.inputs, kwargs)):
             raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
-        if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state):
+        if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state.values()):
             raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
-        held = _stored([*call.state, *tensors])
+        held = _stored([*call.state.values(), *tensors])
         try:
             operations, saved = call.run()
         except ReadsValues as error:

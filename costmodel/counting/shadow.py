@@ -98,8 +98,7 @@ def wrapped(out: Any) -> Any:
 
 def meta_of(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor with the sizes, strides and type of a tensor, and a storage of its own."""
-    with _disable_current_modes():
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
 
 
 def worth_knowing(tensor: torch.Tensor, most_floats: int = MOST_FLOATS) -> bool:

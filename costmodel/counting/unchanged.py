@@ -11,6 +11,7 @@ import torch
 
 from costmodel.counting.shadow import Shadow
 
+SIMPLE = frozenset({bool, int, float, str, type(None), torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype})
 PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type, ModuleType)
 
 
@@ -38,7 +39,7 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
     before: list[tuple[Any, Any]] = []
     while waiting:
         owner = waiting.pop()
-        if isinstance(owner, PLAIN) or id(owner) in seen:
+        if type(owner) in SIMPLE or isinstance(owner, PLAIN) or id(owner) in seen:
             continue
         seen[id(owner)] = owner  # alive, so that its number stays its own
         content = _content(owner)
@@ -46,10 +47,17 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
             continue
         before.append((owner, content))
         if isinstance(owner, torch.nn.Module):
-            tables = [name for name in content if name.endswith("_hooks")]
-            hooks += [hook for name in tables if isinstance(content[name], dict) for hook in content[name].values()]
-            seen |= {id(content[name]): content[name] for name in tables}
-        waiting += _values(content)
+            for name, value in content.items():
+                if type(value) in SIMPLE:
+                    continue
+                if name.endswith("_hooks"):
+                    hooks += value.values() if isinstance(value, dict) else ()
+                elif name in ("_parameters", "_buffers"):
+                    before.append((value, dict(value)))
+                else:
+                    waiting.append(value)
+        else:
+            waiting += _values(content)
     return before
 
 
@@ -97,11 +105,6 @@ def _give_back(owner: Any, content: Any) -> None:
             owner.clear()
             (owner.update if isinstance(owner, set) else owner.extend)(content)
     else:
-        held = owner if isinstance(owner, dict) else object.__getattribute__(owner, "__dict__")
-        _give_back_table(held, content)
-
-
-def _give_back_table(held: dict[Any, Any], content: dict[Any, Any]) -> None:
-    if len(held) != len(content) or any(key not in content or held[key] is not content[key] for key in held):
-        held.clear()
-        held.update(content)
+        table = owner if isinstance(owner, dict) else object.__getattribute__(owner, "__dict__")
+        table.clear()
+        table.update(content)
