@@ -32,18 +32,27 @@ def render(sheets: Iterable[Sheet], form: str) -> str:
     return "\n\n".join({"text": _text, "markdown": _markdown, "latex": _latex}[form](sheet) for sheet in sheets)
 
 
-def _tabulate(sheet: Sheet, form: str, columns: Sequence[int] | None = None) -> str:
-    """The body of a table, or of some of its columns."""
+def _aligned(sheet: Sheet, columns: Sequence[int]) -> str:
+    """Some columns of a table as text. Importing a library for this takes a fifth of the time of a command."""
+    rows = [[row[n].strip() for n in columns] for row in [sheet.columns, *sheet.rows]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    sides = [str.ljust if sheet.align[n] == "l" else str.rjust for n in columns]
+    lines = [[pad(cell, width) for pad, cell, width in zip(sides, row, widths, strict=True)] for row in rows]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _tabulate(sheet: Sheet, form: str) -> str:
+    """The body of a table."""
     import tabulate as module
 
-    chosen = range(len(sheet.columns)) if columns is None else columns
-    sides = ["left" if sheet.align[n] == "l" else "right" for n in chosen]
+    sides = ["left" if side == "l" else "right" for side in sheet.align]
     padding = module.MIN_PADDING
     module.MIN_PADDING = 0  # by default columns are two characters wider than needed
     try:
         body: str = module.tabulate(
-            [[row[n] for n in chosen] for row in sheet.rows],
-            [sheet.columns[n] for n in chosen],
+            sheet.rows,
+            sheet.columns,
             tablefmt=form,
             colalign=sides,
             headersalign=sides,
@@ -57,7 +66,7 @@ def _tabulate(sheet: Sheet, form: str, columns: Sequence[int] | None = None) -> 
 def _text(sheet: Sheet) -> str:
     width = shutil.get_terminal_size().columns
     notes = [_wrap(note, width, indent="  ") for note in sheet.notes]
-    bodies = [_tabulate(sheet, "simple", columns) for columns in _blocks(sheet, width)]
+    bodies = [_aligned(sheet, columns) for columns in _blocks(sheet, width)]
     return "\n".join([_wrap(sheet.title, width), "", "\n\n".join(bodies), *([""] if notes else []), *notes])
 
 
