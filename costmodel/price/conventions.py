@@ -92,6 +92,7 @@ _PRICES: dict[Event, tuple[int, int, int, int, int]] = {
     Event.ADAPTIVE_POOL:     (    0,  0,      1,     0,      0),  # elementwise_flop_counter(1, 0): per input
     Event.INTERPOLATION:     (    0,  0,      0,     0,      0),
     Event.RANDOM:            (    0,  0,      0,     0,      0),
+    Event.FFT:               (   10,  0,      0,     0,      0),  # a complex product (6) and two complex sums (4)
     Event.GRID_MAC:          (    0,  2,      0,     0,      0),
     Event.ZERO_MAC:          (    0,  0,      0,     0,      1),
     Event.INITIAL_ELEMENT:   (    0,  2,      0,     0,      0),

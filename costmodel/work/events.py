@@ -39,6 +39,7 @@ class Event(Enum):
     ADAPTIVE_POOL = "adaptive average-pool tap"  # per element of a window
     INTERPOLATION = "other interpolated sample"  # per output element: cubic, trilinear, a grid
     RANDOM = "random number"  # per element
+    FFT = "butterfly of a Fourier transform"  # n/2 log2(n) per transform of n points, half of that if one side is real
 
     # Only in graphs that tables of papers were counted on, such as TensorFlow 1's training graph.
     GRID_MAC = "multiply-accumulate on a padded grid"  # per MAC of outputs that are cropped again
