@@ -6,87 +6,15 @@ own is counted as such. What no rule knows is listed by whoever observes, never 
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
+from torch._ops import HigherOrderOperator
 
+from costmodel.counting.attention import kernel_of, rule_of
+from costmodel.counting.products import PRODUCTS, Events, Rule, has_values, named
+from costmodel.counting.updates import OPTIMIZERS, for_each, into_places, table_gradient
 from costmodel.work.events import Event
-
-Events: TypeAlias = dict[Event, int]
-Rule: TypeAlias = Callable[..., "Events | None"]
-
-# ---- products of matrices, convolutions ------------------------------------------------------------------------------
-
-
-def _convolution(
-    result: Any, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *rest: Any
-) -> Events:
-    transposed = rest[0] if rest and isinstance(rest[0], bool) else False  # of aten.convolution
-    # Every output (of a transposed convolution: every input) meets the weights of one output (input) channel.
-    positions = x if transposed else result
-    biases = {Event.BIAS: result.numel()} if bias is not None else {}
-    return {Event.MAC: positions.numel() * weight[0].numel()} | biases
-
-
-def _transposed(result: Any, x: Any, weight: Any, bias: Any = None, *rest: Any) -> Events:
-    biases = {Event.BIAS: result.numel()} if bias is not None else {}
-    return {Event.MAC: x.numel() * weight[0].numel()} | biases
-
-
-def _convolution_backward(
-    result: Any, grad: Any, x: Any, weight: Any, bias_sizes: Any, stride: Any, padding: Any, dilation: Any,
-    transposed: bool, output_padding: Any, groups: int, mask: Any,
-) -> Events:  # fmt: skip
-    """Each product of the forward pass comes again for the gradient of the input and for that of the weights."""
-    forward = (x if transposed else grad).numel() * weight[0].numel()
-    sums = {Event.REDUCTION: grad.numel()} if mask[2] else {}
-    return {Event.MAC: forward * (bool(mask[0]) + bool(mask[1]))} | sums
-
-
-def _matmul(result: Any, a: Any, b: Any, /, *rest: Any, **options: Any) -> Events:
-    return {Event.MAC: result.numel() * a.shape[-1]}
-
-
-def _linear(result: Any, x: Any, weight: Any, bias: Any = None, /) -> Events:
-    biases = {Event.BIAS: result.numel()} if bias is not None else {}
-    return {Event.MAC: result.numel() * x.shape[-1]} | biases
-
-
-def _scaled_product(
-    result: Any, bias: Any, a: Any, b: Any, /, *, beta: float = 1, alpha: float = 1, **_: Any
-) -> Events:
-    """``beta * bias + alpha * (a @ b)``."""
-    events = {Event.MAC: result.numel() * a.shape[-1]}
-    if beta:
-        events[Event.BIAS] = result.numel()
-    scaled = (alpha != 1) + (beta not in (0, 1))
-    return events | ({Event.PRODUCT: scaled * result.numel()} if scaled else {})
-
-
-def _batches_summed(result: Any, bias: Any, a: Any, b: Any, /, *, beta: float = 1, alpha: float = 1) -> Events | None:
-    return {Event.MAC: a.numel() * b.shape[-1], Event.BIAS: result.numel()} if alpha == beta == 1 else None
-
-
-def _three(
-    result: Any, a: Any, b: Any, c: Any, expand_a: Any, expand_b: Any, expand_c: Any, sums: Any, unroll: int = 1
-) -> Events:
-    """The sum of ``a * b * c`` over ``sums``, after new dimensions: of `torch.nn.Bilinear`."""
-    sides = [list(each.shape) for each in (a, b, c)]
-    for shape, places in zip(sides, (expand_a, expand_b, expand_c), strict=True):
-        for place in sorted(places):
-            shape.insert(place, 1)
-    count = math.prod(max(same) for same in zip(*sides, strict=True))
-    return {Event.PRODUCT: count, Event.MAC: count}
-
-
-def _dot(result: Any, a: Any, b: Any) -> Events:
-    return {Event.MAC: a.numel()}
-
-
-def _outer_sum(result: Any, bias: Any, a: Any, b: Any, /, *, beta: float = 1, alpha: float = 1) -> Events | None:
-    return {Event.MAC: result.numel()} if alpha == beta == 1 else None
-
 
 # ---- elements --------------------------------------------------------------------------------------------------------
 
@@ -169,6 +97,10 @@ def _bags_backward(result: Any, grad: Any, indices: Any, *rest: Any) -> Events:
     return {Event.ADDITION: indices.numel() * grad.shape[1]}
 
 
+def _weighted_bags_backward(result: Any, grad: Any, table: Any, indices: Any, *rest: Any) -> Events:
+    return {Event.MAC: indices.numel() * grad.shape[1]}
+
+
 def _distances(result: Any, a: Any, *rest: Any) -> Events | None:
     """Differences, powers of them, their sum, and a root, for each pair of rows."""
     power = next((each for each in rest if isinstance(each, int | float)), 2)
@@ -180,6 +112,17 @@ def _distances(result: Any, a: Any, *rest: Any) -> Events | None:
     if power != 1:
         events[Event.TRANSCENDENTAL] = events.get(Event.TRANSCENDENTAL, 0) + result.numel()
     return events
+
+
+def _distances_backward(result: Any, grad: Any, a: Any, *rest: Any) -> Events:
+    """The gradient over the distance for each pair of rows, times their difference, summed up."""
+    count = grad.numel() * a.shape[-1]
+    return {
+        Event.DIVISION: grad.numel(),
+        Event.ADDITION: count,
+        Event.PRODUCT: count,
+        Event.REDUCTION: count,
+    }
 
 
 def _weight_norm_backward(result: Any, grad: Any, weight: Any, size: Any, *rest: Any) -> Events:
@@ -253,203 +196,247 @@ def _derivative(result: Any, *args: Any) -> Events:
     return {Event.PRODUCT: 2 * result.numel(), Event.ADDITION: result.numel()}
 
 
-# ---- attention that arrives as one operation ------------------------------------------------------------------------
+# ---- sorting, searching, sequences -----------------------------------------------------------------------------------
 
 
-def _attention(result: Any, q: Any, k: Any, v: Any, /, *args: Any, **options: Any) -> Events:
-    """A fused attention: queries by keys, scaled, softmax, by values. A causal mask saves nothing that is counted."""
-    weights = math.prod(q.shape[:-1]) * k.shape[-2]
+def _counted(*events: Event) -> Rule:
+    """Events for each element of the first argument; an event that is named twice happens twice."""
+
+    def rule(result: Any, x: Any, /, *args: Any, **options: Any) -> Events:
+        return {event: events.count(event) * x.numel() for event in events}
+
+    return rule
+
+
+def _bisected(values: int) -> Rule:
+    """A binary search in a sorted row, for each element of argument number ``values``."""
+
+    def rule(result: Any, /, *args: Any, **options: Any) -> Events | None:
+        side = args[1 - values].shape[-1]
+        return {Event.COMPARISON: _size(result) * side.bit_length()} if isinstance(side, int) else None
+
+    return rule
+
+
+def _packed(result: Any, *args: Any) -> Events:
+    return {Event.MOVE: result[0].numel()}
+
+
+def _alignments(backward: bool) -> Rule:
+    """The lattice of connectionist temporal classification: a state for each step, sample, label and gap. Each adds the
+    probabilities of three others: a maximum, three exponentials, a logarithm. Backward the same, then what each state
+    adds to the gradient of its label, and two exponentials for each label."""
+
+    def rule(result: Any, /, *args: Any, **options: Any) -> Events:
+        states = (args[6] if backward else result[1]).numel()
+        if not backward:
+            return {Event.TRANSCENDENTAL: 4 * states, Event.ADDITION: 7 * states, Event.COMPARISON: 2 * states}
+        labels = result.numel()
+        return {
+            Event.TRANSCENDENTAL: 7 * states + 2 * labels,
+            Event.ADDITION: 11 * states + 3 * labels,
+            Event.COMPARISON: 3 * states,
+            Event.PRODUCT: labels,
+        }
+
+    return rule
+
+
+# ---- boxes of detectors ----------------------------------------------------------------------------------------------
+
+
+def _suppressed(result: Any, boxes: Any, *rest: Any) -> Events:
+    """Every pair of boxes, as the kernel of GPUs compares them: a CPU leaves out those that fell before. Four corners,
+    two sides (not below 0), their product, the sum of areas less it, a quotient and a comparison."""
+    count = boxes.shape[0]
+    pairs = count * (count - 1) // 2
     return {
-        Event.MAC: weights * (q.shape[-1] + v.shape[-1]),
-        Event.PRODUCT: weights,
-        Event.SOFTMAX: weights,
+        Event.COMPARISON: 7 * pairs,
+        Event.ADDITION: 4 * pairs + 2 * count,
+        Event.PRODUCT: pairs + count,
+        Event.DIVISION: pairs,
+        Event.REDUCTION: count,  # sorted by score
     }
 
 
-def _attention_backward(result: Any, grad: Any, q: Any, k: Any, v: Any, /, *args: Any, **options: Any) -> Events:
-    """The weights again, their gradient and that of the values, then those of queries and keys."""
-    weights = math.prod(q.shape[:-1]) * k.shape[-2]
-    return {
-        Event.MAC: weights * (3 * q.shape[-1] + 2 * v.shape[-1]),
-        Event.PRODUCT: 2 * weights,
-        Event.SOFTMAX: 2 * weights,
-    }
-
-
-# ---- recurrence that arrives as one operation -----------------------------------------------------------------------
-
-
-def _lstm_layer(
-    result: Any, x: Any, weight: Any, recurrent: Any, bias: Any, other: Any, h: Any, c: Any, reverse: bool,
-    batch_sizes: Any, mode: int, hidden: int, layers: int, biased: bool, *rest: Any,
-) -> Events | None:  # fmt: skip
-    """One layer and direction of `torch.nn.LSTM` as oneDNN runs it."""
-    steps = x.shape[0] * x.shape[1]
-    units = steps * hidden
-    if mode != LSTM:
+def _aligned(result: Any, x: Any, boxes: Any, scale: float, height: Any, width: Any, *rest: Any) -> Events | None:
+    """Samples of each part of a box; their number depends on the box where none is given."""
+    *_, samples, _ = rest
+    if samples > 0:
+        taps = boxes.shape[0] * height * width * samples * samples
+    elif has_values(boxes):
+        sides = ((boxes[:, 3:] - boxes[:, 1:3]) * scale / torch.tensor([width, height], device=boxes.device)).ceil()
+        taps = height * width * int(sides.prod(1).sum())
+    else:
         return None
-    return {
-        Event.MAC: steps * (weight.numel() + recurrent.numel()),
-        Event.BIAS: 8 * units if biased else 0,
-        Event.ADDITION: 5 * units,
-        Event.SIGMOID: 3 * units,
-        Event.TANH: 2 * units,
-        Event.PRODUCT: 3 * units,
-    }
+    return {Event.INTERPOLATION: taps * x.shape[1], Event.REDUCTION: taps * x.shape[1]}
 
 
-def _lstm_layer_backward(result: Any, x: Any, weight: Any, recurrent: Any, *rest: Any) -> Events | None:
-    """Gradients of both products' arguments; of three sigmoids, two tanh (two products, one difference each) and three
-    products; what the state and the output get from two sides."""
-    mode, hidden = rest[11], rest[12]
-    if mode != LSTM:
-        return None
-    steps = x.shape[0] * x.shape[1]
-    units = steps * hidden
-    return {
-        Event.MAC: 2 * steps * (weight.numel() + recurrent.numel()),
-        Event.REDUCTION: 8 * units,
-        Event.PRODUCT: (5 * 2 + 3 * 2) * units,
-        Event.ADDITION: (5 + 2) * units,
-    }
-
-
-LSTM = 2  # among torch's numbers of recurrences
-
-
-def _named(rule: Rule, names: str) -> dict[str, Rule]:
-    return dict.fromkeys(names.split(), rule)
+def _aligned_backward(
+    result: Any, grad: Any, boxes: Any, scale: float, height: Any, width: Any, *rest: Any
+) -> Events | None:
+    *_, samples, _ = rest
+    return {Event.ADDITION: 4 * samples * samples * grad.numel()} if samples > 0 else None
 
 
 RULES: dict[str, Rule] = (
-    _named(_convolution, "convolution _convolution cudnn_convolution mkldnn_convolution conv1d conv2d conv3d")
-    | _named(_transposed, "conv_transpose1d conv_transpose2d conv_transpose3d")
-    | _named(_convolution_backward, "convolution_backward")
-    | _named(_matmul, "mm bmm mv matmul")
-    | _named(_linear, "linear")
-    | _named(_scaled_product, "addmm baddbmm addmv")
-    | _named(_batches_summed, "addbmm")
-    | _named(_dot, "dot vdot")
-    | _named(_outer_sum, "addr")
-    | _named(
-        _attention,
-        "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
-        "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
-    )
-    | _named(
-        _attention_backward,
-        "_scaled_dot_product_flash_attention_backward _scaled_dot_product_flash_attention_for_cpu_backward "
-        "_scaled_dot_product_cudnn_attention_backward",
-    )
-    | _named(_lstm_layer, "mkldnn_rnn_layer")
-    | _named(_lstm_layer_backward, "mkldnn_rnn_layer_backward")
-    | _named(_three, "_trilinear")
-    | _named(_bags, "_embedding_bag _embedding_bag_forward_only")
-    | _named(_bags_backward, "_embedding_bag_backward")
-    | _named(_distances, "_cdist_forward _pdist_forward")
-    | _named(_weight_norm_backward, "_weight_norm_interface_backward")
+    PRODUCTS
+    | named(_bags, "_embedding_bag _embedding_bag_forward_only")
+    | named(_bags_backward, "_embedding_bag_backward _embedding_bag_dense_backward")
+    | named(_weighted_bags_backward, "_embedding_bag_per_sample_weights_backward")
+    | named(table_gradient, "embedding_dense_backward")
+    | OPTIMIZERS
+    | named(_distances, "_cdist_forward _pdist_forward")
+    | named(_weight_norm_backward, "_weight_norm_interface_backward")
     # elements
-    | _named(_sum, "add sub rsub")
-    | _named(_each(Event.PRODUCT), "mul square")
-    | _named(_multiply_add(Event.PRODUCT), "addcmul")
-    | _named(_multiply_add(Event.DIVISION), "addcdiv")
-    | _named(_interpolate, "lerp")
-    | _named(_each(Event.DIVISION), "div reciprocal floor_divide remainder fmod true_divide")
-    | _named(_each(Event.SIGMOID), "sigmoid")
-    | _named(_each(Event.TANH), "tanh")
-    | _named(_each(Event.RELU), "relu")
-    | _named(
+    | named(_sum, "add sub rsub")
+    | named(_each(Event.PRODUCT), "mul square")
+    | named(_multiply_add(Event.PRODUCT), "addcmul")
+    | named(_multiply_add(Event.DIVISION), "addcdiv")
+    | named(_interpolate, "lerp")
+    | named(_each(Event.DIVISION), "div reciprocal floor_divide remainder fmod true_divide")
+    | named(_each(Event.SIGMOID), "sigmoid")
+    | named(_each(Event.TANH), "tanh")
+    | named(_each(Event.RELU), "relu")
+    | named(
         _each(Event.TRANSCENDENTAL),
         "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt pow sin cos tan asin acos atan atan2 sinh cosh asinh acosh "
         "atanh erf erfc erfinv lgamma digamma logaddexp logaddexp2 hypot sinc xlogy",
     )
-    | _named(
+    | named(
         _each(Event.ACTIVATION),
         "gelu silu mish elu celu selu leaky_relu hardtanh hardswish hardsigmoid softplus log_sigmoid_forward "
         "_prelu_kernel rrelu_with_noise glu threshold softshrink hardshrink",
     )
-    | _named(
+    | named(
         _each(Event.COMPARISON),
         "eq ne lt le gt ge where clamp clamp_min clamp_max maximum minimum fmax fmin masked_fill isnan isinf isfinite "
         "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not bitwise_xor sign sgn "
         "signbit heaviside isposinf isneginf tril triu",
     )
-    | _named(_each(Event.SOFTMAX), "_softmax _log_softmax _safe_softmax")
-    | _named(
+    | named(_each(Event.SOFTMAX), "_softmax _log_softmax _safe_softmax")
+    | named(
         _inputs(Event.REDUCTION),
         "sum amax amin max min argmax argmin prod any all norm linalg_vector_norm logsumexp cumsum cumprod cummax "
-        "cummin topk sort aminmax nansum logcumsumexp median mode kthvalue count_nonzero",
+        "cummin topk sort aminmax nansum logcumsumexp median mode kthvalue count_nonzero nanmedian native_norm "
+        "_is_all_true _is_any_true _cummax_helper _cummin_helper _logcumsumexp xor_sum trace",
     )
-    | _named(_mean, "mean")
-    | _named(_variance, "var var_mean std std_mean")
+    | named(_mean, "mean")
+    | named(_variance, "var var_mean std std_mean")
     # data that moves
-    | _named(
+    | named(
         _each(Event.MOVE),
         "clone copy _to_copy cat stack index index_select gather embedding constant_pad_nd roll flip repeat "
         "reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
-        "slice_scatter select_scatter scatter index_put masked_select im2col take pixel_shuffle pixel_unshuffle "
+        "slice_scatter select_scatter masked_select im2col take pixel_shuffle pixel_unshuffle "
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d channel_shuffle native_channel_shuffle unfold_copy permute_copy _pad_circular "
-        "masked_scatter index_copy diag_embed repeat_interleave new_tensor _reshape_alias_copy expand_copy",
+        "masked_scatter diag_embed repeat_interleave new_tensor _reshape_alias_copy expand_copy",
     )
-    | _named(_each(Event.ADDITION), "scatter_add index_add col2im embedding_dense_backward scatter_reduce index_reduce")
+    | named(_inputs(Event.ADDITION), "col2im bincount segment_reduce")
+    | named(_counted(Event.ADDITION, Event.ADDITION, Event.DIVISION, Event.COMPARISON, Event.COMPARISON), "histc")
+    | named(_bisected(1), "searchsorted")
+    | named(_bisected(0), "bucketize")
+    | named(_inputs(Event.COMPARISON), "nonzero nonzero_static unique_consecutive")
+    | named(_counted(Event.REDUCTION, Event.COMPARISON), "_unique _unique2 unique_dim unique_dim_consecutive")
+    | named(_packed, "_pack_padded_sequence")
+    | named(_alignments(False), "_ctc_loss")
+    | named(_alignments(True), "_ctc_loss_backward")
+    | named(_suppressed, "torchvision::nms")
+    | named(_aligned, "torchvision::roi_align")
+    | named(_aligned_backward, "torchvision::_roi_align_backward")
     # norms, pooling, resizing
-    | _named(
+    | named(
         _batch_norm(5), "batch_norm native_batch_norm cudnn_batch_norm _native_batch_norm_legit _batch_norm_with_update"
     )
-    | _named(_batch_norm(-1), "_native_batch_norm_legit_no_training _batch_norm_no_update")
-    | _named(_each(Event.OWN_NORM), "native_layer_norm native_group_norm _fused_rms_norm")
+    | named(_batch_norm(-1), "_native_batch_norm_legit_no_training _batch_norm_no_update")
+    | named(_each(Event.OWN_NORM), "native_layer_norm native_group_norm _fused_rms_norm")
     | {f"max_pool{n}d{way}": _pool(Event.MAX_POOL, n) for n in (1, 2, 3) for way in ("", "_with_indices")}
     | {f"avg_pool{n}d": _pool(Event.AVERAGE_POOL, n) for n in (1, 2, 3)}
-    | _named(
+    | named(
         _adaptive(Event.ADAPTIVE_POOL),
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d",
     )
-    | _named(_adaptive(Event.MAX_POOL), "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
-    | _named(_each(Event.RESIZE), "upsample_bilinear2d")
-    | _named(
+    | named(_adaptive(Event.MAX_POOL), "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
+    | named(_each(Event.RESIZE), "upsample_bilinear2d")
+    | named(
         _each(Event.INTERPOLATION),
         "upsample_bicubic2d upsample_trilinear3d upsample_linear1d _upsample_bilinear2d_aa _upsample_bicubic2d_aa "
-        "grid_sampler_2d grid_sampler_3d",
+        "_upsample_lanczos2d_aa grid_sampler_2d grid_sampler_3d _grid_sampler_2d_cpu_fallback cudnn_grid_sampler",
     )
     # gradients: of a function of one element, its derivative times the gradient
-    | _named(_each(Event.COMPARISON), "threshold_backward hardtanh_backward softshrink_backward hardshrink_backward")
-    | _named(_derivative, "sigmoid_backward tanh_backward")
-    | _named(
+    | named(_each(Event.COMPARISON), "threshold_backward hardtanh_backward softshrink_backward hardshrink_backward")
+    | named(_derivative, "sigmoid_backward tanh_backward")
+    | named(
         _each(Event.ACTIVATION),
         "gelu_backward silu_backward elu_backward leaky_relu_backward hardswish_backward hardsigmoid_backward "
         "softplus_backward mish_backward log_sigmoid_backward _prelu_kernel_backward glu_backward",
     )
-    | _named(_each(Event.SOFTMAX), "_softmax_backward_data _log_softmax_backward_data")
-    | _named(
+    | named(_each(Event.SOFTMAX), "_softmax_backward_data _log_softmax_backward_data")
+    | named(
         _inputs(Event.OWN_NORM),
         "native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward",
     )
-    | _named(_batch_norm_backward, "native_batch_norm_backward cudnn_batch_norm_backward")
-    | _named(_inputs(Event.ADDITION), "max_pool2d_with_indices_backward max_pool3d_with_indices_backward")
-    | _named(_inputs(Event.ADDITION), "adaptive_max_pool2d_backward adaptive_max_pool3d_backward")
-    | _named(_inputs(Event.ADDITION), "upsample_nearest1d_backward upsample_nearest2d_backward")
-    | _named(_each(Event.ADAPTIVE_POOL), "_adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward")
-    | _named(_pool_backward(2), "avg_pool2d_backward")
-    | _named(_pool_backward(3), "avg_pool3d_backward")
-    | _named(_inputs(Event.RESIZE), "upsample_bilinear2d_backward")
-    | _named(
+    | named(_batch_norm_backward, "native_batch_norm_backward cudnn_batch_norm_backward")
+    | named(_inputs(Event.ADDITION), "max_pool2d_with_indices_backward max_pool3d_with_indices_backward")
+    | named(_inputs(Event.ADDITION), "adaptive_max_pool2d_backward adaptive_max_pool3d_backward")
+    | named(
+        _inputs(Event.ADDITION),
+        "upsample_nearest1d_backward upsample_nearest2d_backward "
+        "upsample_nearest3d_backward _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward "
+        "_upsample_nearest_exact3d_backward fractional_max_pool2d_backward fractional_max_pool3d_backward "
+        "max_pool2d_backward unfold_backward reflection_pad1d_backward reflection_pad2d_backward "
+        "replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward",
+    )
+    | named(
+        _each(Event.ADAPTIVE_POOL),
+        "_adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward adaptive_avg_pool3d_backward",
+    )
+    | named(_pool_backward(2), "avg_pool2d_backward")
+    | named(_pool_backward(3), "avg_pool3d_backward")
+    | named(_inputs(Event.RESIZE), "upsample_bilinear2d_backward")
+    | named(
         _inputs(Event.INTERPOLATION),
         "upsample_bicubic2d_backward upsample_trilinear3d_backward upsample_linear1d_backward "
-        "grid_sampler_2d_backward grid_sampler_3d_backward",
+        "_upsample_bilinear2d_aa_backward _upsample_bicubic2d_aa_backward _upsample_lanczos2d_aa_backward "
+        "grid_sampler_2d_backward grid_sampler_3d_backward _grid_sampler_2d_cpu_fallback_backward",
     )
-    | _named(_each(Event.PRODUCT), "native_dropout_backward")
-    | _named(
-        _each(Event.MOVE),
-        "select_backward slice_backward diagonal_backward unfold_backward value_selecting_reduction_backward "
-        "reflection_pad1d_backward reflection_pad2d_backward replication_pad2d_backward index_select_backward",
+    | named(_each(Event.PRODUCT), "native_dropout_backward")
+    | named(
+        _inputs(Event.MOVE),
+        "select_backward slice_backward diagonal_backward value_selecting_reduction_backward masked_scatter_backward",
     )
+    | named(_distances_backward, "_cdist_backward _pdist_backward")
+    | named(_each(Event.SOFTMAX), "_masked_softmax _masked_softmax_backward")
+    | named(_each(Event.PRODUCT), "_masked_scale")
+    # numbers of few bits
+    | named(
+        _inputs(Event.POINTWISE),
+        "quantize_per_tensor quantize_per_channel dequantize fake_quantize_per_tensor_affine_cachemask "
+        "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    )
+    | named(_counted(Event.POINTWISE, Event.REDUCTION), "quantize_per_tensor_dynamic")
+    | named(_each(Event.MOVE), "int_repr quantized::cat")
+    | named(_each(Event.ADDITION), "quantized::add quantized::add_scalar")
+    | named(_each(Event.ADDITION, Event.RELU), "quantized::add_relu quantized::add_scalar_relu")
+    | named(_each(Event.PRODUCT), "quantized::mul quantized::mul_scalar")
+    | named(_each(Event.PRODUCT, Event.RELU), "quantized::mul_relu quantized::mul_scalar_relu")
+    | named(_each(Event.NORM), "quantized::batch_norm quantized::batch_norm1d quantized::batch_norm2d")
+    | named(_each(Event.OWN_NORM), "quantized::layer_norm quantized::group_norm quantized::instance_norm")
+    | named(_each(Event.ACTIVATION), "quantized::hardswish quantized::elu quantized::leaky_relu quantized::relu6")
+    | named(_each(Event.SIGMOID), "quantized::sigmoid")
+    | named(_each(Event.SOFTMAX), "quantized::softmax")
+    | named(_pool(Event.MAX_POOL, 2), "quantized_max_pool2d quantized::max_pool2d")
+    | named(_pool(Event.MAX_POOL, 1), "quantized_max_pool1d quantized::max_pool1d")
+    | named(_pool(Event.MAX_POOL, 3), "quantized_max_pool3d")
     # random numbers, memory without arithmetic
-    | _named(_dropout, "native_dropout")
-    | _named(
-        _each(Event.RANDOM), "bernoulli rand randn randint rand_like randn_like normal uniform randperm multinomial"
+    | named(_dropout, "native_dropout")
+    | named(
+        _each(Event.RANDOM),
+        "bernoulli rand randn randint rand_like randn_like randint_like normal uniform randperm multinomial random "
+        "poisson binomial _standard_gamma exponential geometric",
     )
-    | _named(
+    | named(
         _nothing,
         "zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full arange linspace fill zero "
         "scalar_tensor eye set_",
@@ -486,6 +473,12 @@ FREE = frozenset(
         "_has_same_storage_numel",
         "_linalg_check_errors",
         "_efficientzerotensor",
+        "empty_permuted",
+        "q_scale",
+        "q_zero_point",
+        "qscheme",
+        "record_stream",
+        "item",
         "detach_",
         "unsafe_split",
         "unsafe_split_with_sizes",
@@ -501,12 +494,19 @@ FREE = frozenset(
 )
 # Elementwise on floating-point tensors: the result is one of the same type.
 KEEPS_DTYPE = frozenset({"add", "sub", "mul", "div", "relu", "sigmoid", "tanh", "gelu", "silu", "exp", "sqrt", "rsqrt"})
-# They read what they fetch, and where it is, not all of their first argument.
-FETCHES = frozenset({"embedding", "gather", "index_select", "index", "take"})
-BAGS = frozenset({"_embedding_bag", "_embedding_bag_forward_only"})
 DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
-# What was in their first argument they overwrite unread.
-OVERWRITES = frozenset({"copy_", "fill_", "zero_", "normal_", "uniform_", "exponential_", "bernoulli_", "random_"})
+# Of torch's primitives, the names of the same operations in aten.
+PRIMITIVES = {
+    **dict.fromkeys(("convert_element_type", "copy_to", "copy_strided", "device_put", "reshape", "collapse"), "copy"),
+    "rev": "flip",
+    "iota": "arange",
+    "erf_inv": "erfinv",
+    "maximum_value": "fill",
+    "minimum_value": "fill",
+    "as_strided_scatter": "select_scatter",
+}
+# Where oneself is, how many there are, and marks for a profiler.
+QUESTIONS = frozenset({"prim", "profiler"})
 _POINTWISE = _each(Event.POINTWISE)
 Known: TypeAlias = "tuple[str, Rule | None]"
 _FOUND: dict[Any, Known] = {}
@@ -521,17 +521,30 @@ def find(func: Any) -> Known:
 
 
 def _find(func: Any) -> Known:
+    if isinstance(func, HigherOrderOperator):  # others consist of operations that are seen themselves
+        return ("rule", rule_of(func)) if kernel_of(func) else ("free", None)
     name = func.overloadpacket.__name__
     # A reshape is a view or a copy: only its parts tell.
     view = func.is_view and not func._can_decompose()
-    if func.namespace == "prim" or view or (func.namespace == "aten" and name in FREE):
+    if func.namespace in QUESTIONS or view or (func.namespace in ("aten", "prims") and name in FREE):
         return "free", None
-    if func.namespace != "aten":
-        return "unknown", None
-    bare = name[:-1] if name.endswith("_") and not name.startswith("__") else name
-    if name in ("max", "min") and func._overloadname == "other":  # of two tensors
-        return "rule", RULES["maximum"]
-    rule = RULES.get(name) or RULES.get(bare)
-    if rule is None and torch.Tag.pointwise in func.tags:
-        rule = _POINTWISE
+    rule = rule_of(func) if kernel_of(func) else _rule(func, name)
     return ("rule", rule) if rule else ("unknown", None)
+
+
+def _rule(func: Any, name: str) -> Rule | None:
+    bare = name[:-1] if name.endswith("_") and not name.startswith("__") else name
+    if func.namespace == "prims":
+        rule = RULES.get(PRIMITIVES.get(name, name))
+        sides = {each.name for each in func._schema.arguments}
+        return rule or (_POINTWISE if sides in ({"self"}, {"self", "other"}) else None)
+    if func.namespace != "aten":
+        return RULES.get(f"{func.namespace}::{name}")
+    if name in ("max", "min") and func._overloadname == "other":  # of two tensors
+        return RULES["maximum"]
+    if bare.startswith("_foreach_"):
+        single = getattr(torch.ops.aten, bare.removeprefix("_foreach_"), None)
+        part = _rule(getattr(single, single.overloads()[0]), single.__name__) if single else None
+        return for_each(part) if part else None
+    rule = into_places(name) or RULES.get(name) or RULES.get(bare)
+    return rule or (_POINTWISE if torch.Tag.pointwise in func.tags else None)
