@@ -19,9 +19,12 @@ from torch._subclasses.fake_tensor import FakeTensor, is_fake
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_map_only
 
+from costmodel.counting.attention import kept
 from costmodel.counting.memory import workspace
-from costmodel.counting.rules import BAGS, CONVOLUTIONS, DROPOUTS, FETCHES, OVERWRITES, find
+from costmodel.counting.rules import CONVOLUTIONS, DROPOUTS, find
 from costmodel.counting.shadow import Shadow, meta_of
+from costmodel.counting.traffic import tensors as _tensors
+from costmodel.counting.traffic import traffic
 from costmodel.work.cost import NOTHING, Cost, Operation
 from costmodel.work.events import Event, Work
 
@@ -117,15 +120,19 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         events = rule(out, *args, **kwargs) if rule else _of_its_parts(func, args, kwargs)
         written = _tensors((out,))
         work = NOTHING.work if events is None else Work(events)
-        reads = _bytes_read(func, tensors, written, kwargs.get("out"))
-        cost = Cost(work, reads=reads, writes=_bytes(written), launches=1)
+        reads, writes = traffic(func, args, kwargs, out)
+        masked = kept(func, args, kwargs)
+        cost = Cost(work, reads=reads, writes=writes, launches=1)
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         shape = tuple(written[0].shape) if written else ()
         live = self._alive(written) if self._follow else 0
         blocks = self._follow and func._schema.name.removeprefix("aten::") in CONVOLUTIONS
         space = workspace(out, *args) if blocks else 0
         self.operations.append(
-            Operation(str(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space)
+            Operation(
+                *(str(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),
+                masked=None if masked is None else Work(masked),
+            )
         )
         return out
 
@@ -174,32 +181,6 @@ def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:
     return None if seen.uncounted else seen.cost.work
 
 
-def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
-    """The tensors among arguments, and in lists of them."""
-    found: list[torch.Tensor] = []
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += [each for each in value if isinstance(each, torch.Tensor)]
-    return found
-
-
-def _bytes(tensors: list[torch.Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _bytes_read(func: Any, read: list[torch.Tensor], written: list[torch.Tensor], out: Any) -> int:
-    """Bytes of the arguments; of a table, those of the rows that are fetched; none of what is only written to."""
-    name = func._schema.name.removeprefix("aten::")
-    if name in BAGS:
-        table, indices = read[:2]
-        return indices.numel() * table[0].numel() * table.element_size() + _bytes(read[1:])
-    if name in FETCHES:
-        return _bytes([*written, *read[1:]])
-    if name in OVERWRITES:
-        return _bytes(read[1:])
-    return _bytes(read) - _bytes(_tensors((out,)) if out is not None else [])
 
 
 def observe(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Observation:
