@@ -401,6 +401,16 @@ def _householder(result: Any, a: Any, scales: Any) -> Events:
     return {Event.MAC: count * _reflected(m, n, scales.shape[-1])}
 
 
+def _reflections(result: Any, vectors: Any, scales: Any, other: Any, *rest: Any) -> Events:
+    """Reflections of another matrix, as a whole: a product and a sum for each of its elements that they reach."""
+    m, steps = vectors.shape[-2], scales.shape[-1]
+    return {Event.MAC: other.numel() // m * 2 * (steps * m - steps * (steps - 1) // 2)}
+
+
+def _unpacked_lu(result: Any, *args: Any, **options: Any) -> Events:
+    return {Event.MOVE: sum(each.numel() for each in result)}
+
+
 def _exponential(result: Any, a: Any) -> Events:
     """Taylor polynomials of degree 1 to 18, of 0 to 5 products, as the norm of each matrix needs, and squarings of
     larger ones (Bader, Blanes, Casas: Computing the Matrix Exponential, Mathematics 2019). Without values, the degree
@@ -508,6 +518,8 @@ PRODUCTS: dict[str, Rule] = (
     | named(_qr, "linalg_qr")
     | named(lambda result, a: _qr(result, a, "r"), "geqrf")
     | named(_householder, "linalg_householder_product")
+    | named(_reflections, "ormqr")
+    | named(_unpacked_lu, "lu_unpack")
     | named(_exponential, "linalg_matrix_exp")
     | named(_fourier(2), "_fft_c2c")
     | named(_fourier(4), "_fft_r2c")

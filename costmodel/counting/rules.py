@@ -24,11 +24,10 @@ def _size(result: Any) -> Any:
 
 
 def _each(*events: Event) -> Rule:
-    """One event of each kind per element of the result."""
+    """Events per element of the result; an event that is named twice happens twice."""
 
     def rule(result: Any, /, *args: Any, **options: Any) -> Events:
-        count = _size(result)
-        return dict.fromkeys(events, count)
+        return {event: events.count(event) * _size(result) for event in events}
 
     return rule
 
@@ -55,11 +54,11 @@ def _interpolate(result: Any, /, *args: Any, **options: Any) -> Events:
     return {Event.ADDITION: 2 * result.numel(), Event.PRODUCT: result.numel()}
 
 
-def _inputs(event: Event) -> Rule:
-    """One event per element of the first argument."""
+def _inputs(*events: Event) -> Rule:
+    """Events per element of the first argument; an event that is named twice happens twice."""
 
     def rule(result: Any, x: Any, /, *args: Any, **options: Any) -> Events:
-        return {event: x.numel()}
+        return {event: events.count(event) * x.numel() for event in events}
 
     return rule
 
@@ -199,15 +198,6 @@ def _derivative(result: Any, *args: Any) -> Events:
 # ---- sorting, searching, sequences -----------------------------------------------------------------------------------
 
 
-def _counted(*events: Event) -> Rule:
-    """Events for each element of the first argument; an event that is named twice happens twice."""
-
-    def rule(result: Any, x: Any, /, *args: Any, **options: Any) -> Events:
-        return {event: events.count(event) * x.numel() for event in events}
-
-    return rule
-
-
 def _bisected(values: int) -> Rule:
     """A binary search in a sorted row, for each element of argument number ``values``."""
 
@@ -294,6 +284,7 @@ RULES: dict[str, Rule] = (
     | named(_multiply_add(Event.PRODUCT), "addcmul")
     | named(_multiply_add(Event.DIVISION), "addcdiv")
     | named(_interpolate, "lerp")
+    | named(_each(Event.PRODUCT, Event.PRODUCT, Event.ADDITION), "linalg_cross")
     | named(_each(Event.DIVISION), "div reciprocal floor_divide remainder fmod true_divide")
     | named(_each(Event.SIGMOID), "sigmoid")
     | named(_each(Event.TANH), "tanh")
@@ -319,7 +310,7 @@ RULES: dict[str, Rule] = (
         _inputs(Event.REDUCTION),
         "sum amax amin max min argmax argmin prod any all norm linalg_vector_norm logsumexp cumsum cumprod cummax "
         "cummin topk sort aminmax nansum logcumsumexp median mode kthvalue count_nonzero nanmedian native_norm "
-        "_is_all_true _is_any_true _cummax_helper _cummin_helper _logcumsumexp xor_sum trace",
+        "_is_all_true _is_any_true _cummax_helper _cummin_helper _logcumsumexp trace",
     )
     | named(_mean, "mean")
     | named(_variance, "var var_mean std std_mean")
@@ -331,14 +322,17 @@ RULES: dict[str, Rule] = (
         "slice_scatter select_scatter masked_select im2col take pixel_shuffle pixel_unshuffle "
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d channel_shuffle native_channel_shuffle unfold_copy permute_copy _pad_circular "
-        "masked_scatter diag_embed repeat_interleave new_tensor _reshape_alias_copy expand_copy",
+        "masked_scatter diag_embed repeat_interleave _reshape_alias_copy expand_copy "
+        "_to_dense lift_fresh_copy detach_copy select_copy slice_copy values_copy view_as_real_copy view_as_complex_copy "
+        "_conj_copy _neg_view_copy _lazy_clone",
     )
     | named(_inputs(Event.ADDITION), "col2im bincount segment_reduce")
-    | named(_counted(Event.ADDITION, Event.ADDITION, Event.DIVISION, Event.COMPARISON, Event.COMPARISON), "histc")
+    | named(_inputs(Event.ADDITION, Event.ADDITION, Event.DIVISION, Event.COMPARISON, Event.COMPARISON), "histc")
     | named(_bisected(1), "searchsorted")
     | named(_bisected(0), "bucketize")
-    | named(_inputs(Event.COMPARISON), "nonzero nonzero_static unique_consecutive")
-    | named(_counted(Event.REDUCTION, Event.COMPARISON), "_unique _unique2 unique_dim unique_dim_consecutive")
+    | named(_inputs(Event.COMPARISON), "nonzero nonzero_static unique_consecutive equal _to_sparse")
+    | named(_inputs(Event.ADDITION, Event.COMPARISON, Event.COMPARISON, Event.PRODUCT), "allclose")
+    | named(_inputs(Event.REDUCTION, Event.COMPARISON), "_unique _unique2 unique_dim unique_dim_consecutive")
     | named(_packed, "_pack_padded_sequence")
     | named(_alignments(False), "_ctc_loss")
     | named(_alignments(True), "_ctc_loss_backward")
@@ -352,6 +346,7 @@ RULES: dict[str, Rule] = (
     | named(_batch_norm(-1), "_native_batch_norm_legit_no_training _batch_norm_no_update")
     | named(_each(Event.OWN_NORM), "native_layer_norm native_group_norm _fused_rms_norm")
     | {f"max_pool{n}d{way}": _pool(Event.MAX_POOL, n) for n in (1, 2, 3) for way in ("", "_with_indices")}
+    | {f"fractional_max_pool{n}d": _pool(Event.MAX_POOL, n) for n in (2, 3)}
     | {f"avg_pool{n}d": _pool(Event.AVERAGE_POOL, n) for n in (1, 2, 3)}
     | named(
         _adaptive(Event.ADAPTIVE_POOL),
@@ -413,9 +408,13 @@ RULES: dict[str, Rule] = (
     | named(
         _inputs(Event.POINTWISE),
         "quantize_per_tensor quantize_per_channel dequantize fake_quantize_per_tensor_affine_cachemask "
-        "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+        "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams "
+        "_fake_quantize_learnable_per_tensor_affine _fake_quantize_learnable_per_channel_affine",
     )
-    | named(_counted(Event.POINTWISE, Event.REDUCTION), "quantize_per_tensor_dynamic")
+    | named(
+        _inputs(Event.POINTWISE, Event.REDUCTION),
+        "quantize_per_tensor_dynamic _fused_moving_avg_obs_fq_helper _fused_moving_avg_obs_fq_helper_functional",
+    )
     | named(_each(Event.MOVE), "int_repr quantized::cat")
     | named(_each(Event.ADDITION), "quantized::add quantized::add_scalar")
     | named(_each(Event.ADDITION, Event.RELU), "quantized::add_relu quantized::add_scalar_relu")
@@ -439,7 +438,7 @@ RULES: dict[str, Rule] = (
     | named(
         _nothing,
         "zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full arange linspace fill zero "
-        "scalar_tensor eye set_",
+        "scalar_tensor eye set_ range fft_fftfreq fft_rfftfreq",
     )
 )
 
@@ -478,6 +477,12 @@ FREE = frozenset(
         "q_zero_point",
         "qscheme",
         "record_stream",
+        "_nnz",
+        "sparse_dim",
+        "dense_dim",
+        "is_coalesced",
+        "_coalesced_",
+        "_sparse_coo_tensor_with_dims_and_tensors",
         "item",
         "detach_",
         "unsafe_split",

@@ -12,7 +12,7 @@ from costmodel.counting.attention import kernel_of, name_of
 from costmodel.counting.products import number_of_true, smaller, unpacked
 
 # They read what they fetch, and where it is, not all of their first argument.
-FETCHES = frozenset({"embedding", "gather", "index_select", "index", "take", "_unsafe_index", "roi_align"})
+FETCHES = frozenset({"embedding", "gather", "index_select", "index", "take", "_unsafe_index"})
 BAGS = frozenset({"_embedding_bag", "_embedding_bag_forward_only"})
 # What was in their first argument they overwrite unread.
 OVERWRITES = frozenset(

@@ -133,9 +133,15 @@ def _adagrad(result: Any, parameters: Any, /, *rest: Any, weight_decay: float, m
     return _per_parameter(parameters, **counts, pointwise=int(maximize))
 
 
+def _unscaled(result: Any, gradients: Any, /, *rest: Any) -> Events:
+    """Gradients of mixed precision, back in their scale, and a look for infinite ones."""
+    return _per_parameter(gradients, product=1, comparison=1)
+
+
 OPTIMIZERS: dict[str, Rule] = {
     "_fused_adam": _adam(decoupled=False),
     "_fused_adamw": _adam(decoupled=True),
     "_fused_sgd": _sgd,
     "_fused_adagrad": _adagrad,
+    "_amp_foreach_non_finite_check_and_unscale": _unscaled,
 }
