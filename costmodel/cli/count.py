@@ -80,6 +80,10 @@ def count(
             help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
         ),
     ] = None,
+    attention: Annotated[
+        str,
+        typer.Option(metavar="full|masked", help="Every pair of a query and a key, or those that a mask keeps."),
+    ] = "full",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
     form: Format = "text",
 ) -> None:
@@ -95,7 +99,7 @@ def count(
 
     net = load(module, make or {}, meta=not real).train(train)
     counted = counting(net, *(inputs or []), real=real, backward=backward, frames=frames, **(kwargs or {}))
-    print(report.document(counted, convention, depth, sort, machine).text(form))
+    print(report.document(counted, convention, depth, sort, machine, attention).text(form))
     for operation, times in counted.uncounted.items():
         print(f"costmodel: not counted, no rule: {times} x {operation}", file=sys.stderr)
     if strict and counted.uncounted:

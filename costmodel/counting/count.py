@@ -33,6 +33,7 @@ CONVOLUTIONS = (
     *(torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d),
     *(torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d),
 )
+ATTENTION = ("full", "masked")
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,24 @@ class Count:
     def _only(self, backward: bool) -> "Count":
         return replace(self, operations=tuple(each for each in self.operations if each.backward is backward))
 
-    def flops(self, convention: "str | Convention" = "torch") -> Size:
-        """The price of the work under a convention; its `unit` may be MACs."""
-        return find_convention(convention).flops(self.work)
+    @property
+    def masked(self) -> "Count":
+        """The same count, but of fused attention only the pairs of a query and a key that a causal mask, a window or a
+        mask with known values keeps."""
+        works = [each.cost.work if each.masked is None else each.masked for each in self.operations]
+        pairs = zip(self.operations, works, strict=True)
+        return replace(self, operations=tuple(replace(each, cost=replace(each.cost, work=work)) for each, work in pairs))
+
+    def flops(self, convention: "str | Convention" = "torch", attention: str = "full") -> Size:
+        """The price of the work under a convention; its `unit` may be MACs. ``attention``: "full" prices every pair of
+        a query and a key, as `FlopCounterMode` does, "masked" those that masks keep."""
+        return find_convention(convention).flops(self.seen(attention).work)
+
+    def seen(self, attention: str) -> "Count":
+        """This count with "full" attention, or `masked`; `InvalidInput` for other words."""
+        if attention not in ATTENTION:
+            raise InvalidInput(f"unknown attention {attention!r}: one of {', '.join(ATTENTION)}")
+        return self.masked if attention == "masked" else self
 
     @property
     def uncounted(self) -> Counter[str]:

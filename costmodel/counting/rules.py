@@ -322,8 +322,8 @@ RULES: dict[str, Rule] = (
         "slice_scatter select_scatter masked_select im2col take pixel_shuffle pixel_unshuffle "
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d channel_shuffle native_channel_shuffle unfold_copy permute_copy _pad_circular "
-        "masked_scatter diag_embed repeat_interleave _reshape_alias_copy expand_copy "
-        "_to_dense lift_fresh_copy detach_copy select_copy slice_copy values_copy view_as_real_copy view_as_complex_copy "
+        "masked_scatter diag_embed repeat_interleave _reshape_alias_copy expand_copy _to_dense "
+        "lift_fresh_copy detach_copy select_copy slice_copy values_copy view_as_real_copy view_as_complex_copy "
         "_conj_copy _neg_view_copy _lazy_clone",
     )
     | named(_inputs(Event.ADDITION), "col2im bincount segment_reduce")

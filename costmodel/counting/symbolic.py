@@ -62,17 +62,21 @@ def closed_forms(call: Call, letters: tuple[str, ...], exact: Callable[..., Cost
     def shape(sizes: tuple[Any, ...]) -> Any:
         return tuple(plain(size) for size in sizes)
 
+    def in_letters(work: Work) -> Work:
+        return Work({event: plain(size) for event, size in work.items()})
+
     operations = [
         replace(
             each,
             cost=Cost(
-                Work({event: plain(size) for event, size in each.cost.work.items()}),
+                in_letters(each.cost.work),
                 reads=plain(each.cost.reads),
                 writes=plain(each.cost.writes),
                 launches=each.cost.launches,
             ),
             inputs=tuple(map(shape, each.inputs)),
             output=shape(each.output),
+            masked=None if each.masked is None else in_letters(each.masked),
         )
         for each in traced
     ]

@@ -24,23 +24,26 @@ def document(
     depth: int | None = None,
     sort: str = "order",
     machine: Machine | None = None,
+    attention: str = "full",
 ) -> Document:
     """The modules of a count, ``depth`` names deep (by default all); ``sort``: in the order of execution, or the
-    largest first; ``machine`` adds the roofline time of each module, in ms, and its bound."""
+    largest first; ``machine`` adds the roofline time of each module, in ms, and its bound; ``attention``: "full", or
+    "masked" for the pairs alone that masks keep."""
+    count = count.seen(attention)
     if sort not in SORTS:
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
     price = find_convention(convention)
     if count.letters:
         if machine is not None:
             raise InvalidInput("machine needs numbers: give sizes instead of letters")
-        return _formulas(count, price)
+        return _formulas(count, price, attention)
     rows = _rows(count, price, depth, machine)
     if sort != "order":
         rows.sort(key=lambda row: -row[sort])
     return Document(
-        json=lambda: _record(count, price) | _bound(count.operations, machine) | {"modules": rows},
+        json=lambda: _record(count, price, attention) | _bound(count.operations, machine) | {"modules": rows},
         csv=lambda: [row | {"convention": price.name, "unit": price.unit} for row in rows],
-        sheets=lambda: [_sheet(count, price, rows, machine)],
+        sheets=lambda: [_sheet(count, price, rows, machine, attention)],
     )
 
 
@@ -100,13 +103,14 @@ def _uncounted(operations: "Sequence[Operation]") -> int:
     return sum(not each.counted for each in operations)
 
 
-def _record(count: "Count", price: Convention) -> dict[str, Any]:
+def _record(count: "Count", price: Convention, attention: str) -> dict[str, Any]:
     return {
         "name": count.name,
         "inputs": list(count.inputs),
         "frames": count.frames,
         "convention": price.name,
         "unit": price.unit,
+        "attention": attention,
         **_numbers(count.cost, price, count.params),
         **_passes(count.operations, price),
         "events": {event.value: number for event, number in count.work.items()},
@@ -117,7 +121,9 @@ def _record(count: "Count", price: Convention) -> dict[str, Any]:
     }
 
 
-def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machine: Machine | None) -> Sheet:
+def _sheet(
+    count: "Count", price: Convention, rows: list[dict[str, Any]], machine: Machine | None, attention: str
+) -> Sheet:
     whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
     whole |= _passes(count.operations, price) | _bound(count.operations, machine)
     (letter, scale), (prefix, size) = _scale(whole["flops"]), _scale(whole["bytes"])
@@ -147,6 +153,7 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machin
         f"{prefix}B: bytes that each operation reads and writes, as if nothing stayed in a cache. "
         f"{price.unit}/byte: the arithmetic intensity.",
         *([_roof(machine)] if machine else []),
+        *_pairs(count, price, attention),
         *counted(count.work, price),
         *([_memory(count)] if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
@@ -159,15 +166,27 @@ def _sheet(count: "Count", price: Convention, rows: list[dict[str, Any]], machin
     return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes)
 
 
-def _formulas(count: "Count", price: Convention) -> Document:
+def _pairs(count: "Count", price: Convention, attention: str) -> list[str]:
+    """A note on attention whose mask leaves out pairs."""
+    if all(each.masked is None for each in count.operations):
+        return []
+    if attention == "masked":
+        return ["attention: only the pairs of a query and a key that a mask keeps."]
+    masked = f"{count.masked.flops(price):,} {price.unit}s" if not count.letters else "less"
+    return [f"attention: every pair of a query and a key; {masked} with those alone that a mask keeps."]
+
+
+def _formulas(count: "Count", price: Convention, attention: str) -> Document:
     """Closed forms, with a row for each quantity."""
     formulas = count.formula(price)
     about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
+    about |= {"attention": attention}
     rest = {"condition": count.condition or None, "uncounted": dict(count.uncounted)}
     where = f"; holds for {count.condition}" if count.condition else ""
     notes = [
         f"{price.unit}s: convention {price.name}, {price.source}.",
         f"checked against integer counts at several sizes, from 1 to 4099{where}.",
+        *_pairs(count, price, attention),
         *counted(count.work, price),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
