@@ -122,9 +122,11 @@ class Count:
     def masked(self) -> "Count":
         """The same count, but of fused attention only the pairs of a query and a key that a causal mask, a window or a
         mask with known values keeps."""
-        works = [each.cost.work if each.masked is None else each.masked for each in self.operations]
-        pairs = zip(self.operations, works, strict=True)
-        return replace(self, operations=tuple(replace(each, cost=replace(each.cost, work=work)) for each, work in pairs))
+
+        def kept(each: Operation) -> Operation:
+            return each if each.masked is None else replace(each, cost=replace(each.cost, work=each.masked))
+
+        return replace(self, operations=tuple(map(kept, self.operations)))
 
     def flops(self, convention: "str | Convention" = "torch", attention: str = "full") -> Size:
         """The price of the work under a convention; its `unit` may be MACs. ``attention``: "full" prices every pair of

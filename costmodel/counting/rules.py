@@ -477,6 +477,7 @@ FREE = frozenset(
         "q_zero_point",
         "qscheme",
         "record_stream",
+        "is_nonzero",
         "_nnz",
         "sparse_dim",
         "dense_dim",
