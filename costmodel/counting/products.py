@@ -176,13 +176,13 @@ def _grouped_scaled(result: Any, a: Any, b: Any, *rest: Any, **options: Any) -> 
     return _grouped(result, a, b) | {Event.PRODUCT: result.numel()}
 
 
-def grouped_shape(a: Any, b: Any, offsets: Any = None) -> tuple[Any, ...]:
-    """The shape that ``torch.nn.functional.grouped_mm`` gives."""
-    if a.dim() == b.dim() == 2:
-        return (offsets.shape[0], a.shape[0], b.shape[1])
+def grouped(a: Any, b: Any, offsets: Any = None, bias: Any = None, dtype: Any = None) -> torch.Tensor:
+    """A tensor like the one that ``torch.nn.functional.grouped_mm`` gives, without values."""
+    sides: tuple[Any, ...] = (a.shape[-2], b.shape[-1])
     if a.dim() == b.dim():
-        return (a.shape[0], a.shape[1], b.shape[2])
-    return (a.shape[-2], b.shape[-1])
+        sides = ((offsets if a.dim() == 2 else a).shape[0], *sides)
+    made: torch.Tensor = a.new_empty(sides, dtype=dtype)
+    return made
 
 
 def _three(
