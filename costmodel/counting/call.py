@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.counting.higher_order import PlainControlFlow, plain_flex_attention
 from costmodel.counting.observe import CountingMode
 from costmodel.counting.shadow import NeedsValues, Shadow, Shadows, worth_knowing
 from costmodel.counting.shapes import shape_of
@@ -104,6 +105,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         # What is written into the substitutes is not written into the module.
         state = attempt(lambda: {name: _substitute(name, each, stand_in) for name, each in call.state.items()})
         stack.enter_context(places.followed())
+        stack.enter_context(PlainControlFlow())
+        stack.enter_context(plain_flex_attention())
         stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
         if mode is not None:
             stack.enter_context(mode)

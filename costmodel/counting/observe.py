@@ -15,11 +15,13 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, is_fake
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.attention import kept
+from costmodel.counting.higher_order import handle
 from costmodel.counting.memory import workspace
 from costmodel.counting.rules import CONVOLUTIONS, DROPOUTS, find
 from costmodel.counting.shadow import Shadow, meta_of
@@ -106,7 +108,9 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         if self._paused:
             return self._called(func, args, kwargs, tensors)
         kind, rule = find(func)
-        if kind == "unknown":
+        if isinstance(func, HigherOrderOperator):
+            out = handle(func, args, kwargs, self._recorded)
+        elif kind == "unknown":
             if func.overloadpacket.__name__ in DROPOUTS and not args[2]:  # in evaluation: nothing happens
                 return args[0]
             # In inference mode composite operations arrive whole: what they consist of has rules.
@@ -114,7 +118,9 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        out = self._called(func, args, kwargs, tensors)
+            out = self._called(func, args, kwargs, tensors)
+        else:
+            out = self._called(func, args, kwargs, tensors)
         if kind == "free":
             return out
         events = rule(out, *args, **kwargs) if rule else _of_its_parts(func, args, kwargs)
@@ -138,6 +144,11 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
 
     def _called(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
         return func(*args, **kwargs) if self._run is None else self._run(func, args, kwargs, tensors)
+
+    def _recorded(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A function's result; its operations are recorded."""
+        with self:
+            return function(*args, **kwargs)
 
     def hold(self, tensors: Iterable[torch.Tensor]) -> None:
         """Tensors that were there before: what is written into them is no new memory."""
@@ -179,8 +190,6 @@ def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:
         return None
     seen = Observation(tuple(listener.operations))
     return None if seen.uncounted else seen.cost.work
-
-
 
 
 def observe(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Observation:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.memory import channels_last
+from costmodel.counting.products import grouped
 from costmodel.counting.rules import CONVOLUTIONS, KEEPS_DTYPE, SAME_TYPES
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -333,7 +334,13 @@ def _unpacked(shadows: Shadows, grad: Any, sizes: Any, *rest: Any) -> Any:
         return Shadow(torch.empty(list(sizes), dtype=grad.dtype, device=META))
 
 
+def _grouped(shadows: Shadows, *args: Any) -> Any:
+    """_grouped_mm: torch's kernel for meta tensors takes bfloat16 alone."""
+    return grouped(*args)
+
+
 _SIZED_BY_VALUES: dict[str, Callable[..., Any]] = {
+    "_grouped_mm": _grouped,
     "masked_select": _selected,
     "_pack_padded_sequence": _packed,
     "_pack_padded_sequence_backward": _unpacked,
