@@ -17,8 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 from costmodel.counting.call import Call, ReadsValues
 from costmodel.counting.observe import in_short
-from costmodel.counting.shadow import Shadow
+from costmodel.counting.shadow import Shadow, storage_of
 from costmodel.counting.shapes import letters_of, meta_tensor, shape_of
+from costmodel.counting.traffic import stored
 from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.work.cost import Cost, Operation
@@ -292,8 +293,15 @@ def _ones(given: Any) -> bool:
 
 def _stored(tensors: Iterable[torch.Tensor]) -> int:
     """Bytes of tensors, those that share a storage once."""
-    storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
-    return sum(storage.nbytes() for storage in storages.values())
+    storages: dict[int, Any] = {}
+    apart = 0  # sparse ones
+    for tensor in tensors:
+        storage = storage_of(tensor)
+        if storage is None:
+            apart += stored([tensor])
+        else:
+            storages[id(storage)] = storage
+    return apart + sum(storage.nbytes() for storage in storages.values())
 
 
 def _kernels(modules: Iterable[torch.nn.Module]) -> int:

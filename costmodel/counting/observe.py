@@ -20,11 +20,11 @@ from torch._subclasses.fake_tensor import FakeTensor, is_fake
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_map_only
 
-from costmodel.counting.attention import kept
+from costmodel.counting.attention import kept, name_of
 from costmodel.counting.higher_order import handle
 from costmodel.counting.memory import workspace
 from costmodel.counting.rules import CONVOLUTIONS, DROPOUTS, find
-from costmodel.counting.shadow import Shadow, meta_of
+from costmodel.counting.shadow import Shadow, meta_of, storage_of
 from costmodel.counting.traffic import tensors as _tensors
 from costmodel.counting.traffic import traffic
 from costmodel.work.cost import NOTHING, Cost, Operation
@@ -132,7 +132,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         shape = tuple(written[0].shape) if written else ()
         live = self._alive(written) if self._follow else 0
-        blocks = self._follow and func._schema.name.removeprefix("aten::") in CONVOLUTIONS
+        blocks = self._follow and name_of(func) in CONVOLUTIONS
         space = workspace(out, *args) if blocks else 0
         self.operations.append(
             Operation(
@@ -152,7 +152,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
 
     def hold(self, tensors: Iterable[torch.Tensor]) -> None:
         """Tensors that were there before: what is written into them is no new memory."""
-        self._there = [tensor.untyped_storage() for tensor in tensors]
+        self._there = [storage for storage in map(storage_of, tensors) if storage is not None]
         self._live |= {id(storage): 0 for storage in self._there}
 
     @contextmanager
@@ -167,7 +167,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
     def _alive(self, written: list[torch.Tensor]) -> int:
         """Bytes of all results that somebody still holds."""
         for tensor in written:
-            storage = tensor.untyped_storage()
+            if (storage := storage_of(tensor)) is None:
+                continue
             size, key = storage.nbytes(), id(storage)
             if key not in self._live and isinstance(size, int):  # symbolic sizes are not followed
                 self._live[key] = size

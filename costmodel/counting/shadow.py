@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map_only
 from costmodel.counting.memory import channels_last
 from costmodel.counting.products import grouped
 from costmodel.counting.rules import CONVOLUTIONS, KEEPS_DTYPE, SAME_TYPES
+from costmodel.errors import InvalidInput
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 MOST_WHOLE = 1 << 22  # elements of integers or booleans whose values are kept
@@ -102,6 +103,15 @@ def meta_of(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
 
 
+def storage_of(tensor: torch.Tensor) -> Any:
+    """The storage of a tensor; None for sparse and jagged ones, which consist of others."""
+    if tensor.layout is not torch.strided:
+        return None
+    if tensor.is_nested:
+        raise InvalidInput("nested tensors of layout strided have no sizes: make them with layout=torch.jagged")
+    return tensor.untyped_storage()
+
+
 def worth_knowing(tensor: torch.Tensor, most_floats: int = MOST_FLOATS) -> bool:
     """True for integers and booleans, and for small constants of another type."""
     inexact = tensor.dtype.is_floating_point or tensor.dtype.is_complex
@@ -125,9 +135,9 @@ class Shadows:
         """True for a tensor whose values are known."""
         if type(tensor) is Shadow or isinstance(tensor, FakeTensor):
             return False
-        if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
-            return tensor.layout is not torch.strided and tensor.device.type == "cpu"
-        place = tensor.untyped_storage()._cdata
+        if tensor.device.type != "cpu" or (storage := storage_of(tensor)) is None:
+            return tensor.device.type == "cpu"
+        place = storage._cdata
         if place in self._lost:
             return False
         if place in self._own:
@@ -139,8 +149,8 @@ class Shadows:
     def own(self, tensors: Iterable[torch.Tensor]) -> None:
         """Tensors that were made for the run: nobody misses their values afterwards."""
         for each in tensors:
-            if type(each) is not Shadow and each.layout is torch.strided:
-                self._own.add(each.untyped_storage()._cdata)
+            if type(each) is not Shadow and (storage := storage_of(each)) is not None:
+                self._own.add(storage._cdata)
 
     def run(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
         """The result of an operation; ``tensors`` are those among its arguments."""
@@ -241,17 +251,15 @@ class Shadows:
 
     def _lose(self, tensors: list[torch.Tensor]) -> None:
         for each in tensors:
-            if type(each) is not Shadow and not isinstance(each, FakeTensor) and each.layout is torch.strided:
-                storage = each.untyped_storage()
+            plain = type(each) is not Shadow and not isinstance(each, FakeTensor)
+            if plain and (storage := storage_of(each)) is not None:
                 self._lost[storage._cdata] = storage
 
     def _remember(self, tensors: list[torch.Tensor]) -> None:
         """Values of others, before the first write."""
         for each in tensors:
-            if each.layout is not torch.strided:
-                continue
-            storage = each.untyped_storage()
-            if storage._cdata not in self._own and storage._cdata not in self._before:
+            storage = storage_of(each)
+            if storage is not None and storage._cdata not in self._own and storage._cdata not in self._before:
                 with _disable_current_modes():
                     self._before[storage._cdata] = storage, storage.clone()  # type: ignore[no-untyped-call]
 
@@ -267,7 +275,8 @@ class Shadows:
         return out
 
     def _owns(self, tensor: torch.Tensor) -> bool:
-        return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._own
+        storage = storage_of(tensor)
+        return storage is not None and storage._cdata in self._own
 
     def give_back(self) -> None:
         """The values and gradients that others had before the run."""
@@ -299,9 +308,8 @@ def _leaves(value: Any) -> list[Any]:
 
 
 def _shared(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.layout is not torch.strided or b.layout is not torch.strided:
-        return a is b
-    return bool(a.untyped_storage()._cdata == b.untyped_storage()._cdata)
+    first, second = storage_of(a), storage_of(b)
+    return a is b if first is None or second is None else bool(first._cdata == second._cdata)
 
 
 # ---- results without a kernel ----------------------------------------------------------------------------------------
