@@ -201,7 +201,7 @@ def test_odd_modules() -> None:
     assert counted.params == 16 + 20  # the shared one once
     assert counted.work[Event.PRODUCT] == 5 * 12
     assert set(counted.cut()) == {"", "first"}
-    assert counted.inputs == ("dict",)
+    assert counted.inputs == ("{x: 3x4}", "steps=5")
 
 
 def test_counts_repeat_and_leave_nothing_behind() -> None:

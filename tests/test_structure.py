@@ -32,7 +32,7 @@ for shown in ("profiles", "video", "report"):
 THIRD_PARTY = {
     "price": {"numpy", "sympy", "pandas"},
     "profiles": {"pydantic", "filelock", "numpy", "pandas"},
-    "counting": {"torch", "pandas"},
+    "counting": {"torch", "pandas", "onnx", "onnx2pytorch"},
     "building": {"torch", "fvcore"},
     "measure": {"torch", "pynvml"},
     "video": {"numpy", "PIL", "simpy"},
@@ -43,6 +43,7 @@ THIRD_PARTY = {
 DOORS = {
     "fvcore": ["building/check.py"],
     "pynvml": ["measure/host.py"],
+    "onnx2pytorch": ["counting/load.py"],
     "simpy": ["video/simulation.py"],
     "PIL": ["video/label_maps.py"],
     "sympy": ["price/equation.py", "price/symbols.py"],

@@ -1,6 +1,11 @@
 """The command ``count``: what any module costs."""
 
+import re
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import print_exception
 from typing import Annotated, Any
 
 import typer
@@ -15,13 +20,39 @@ from costmodel.price.machine import Machine
 Factory = Annotated[
     str,
     typer.Argument(
-        metavar="PACKAGE.MODULE:FACTORY", help="A function or class that makes a module.", show_default=False
+        metavar="MODULE",
+        help="package.module:factory or file.py:factory, a function or class that makes a module, or a module; "
+        "or a file: network.pt2 (torch.export), network.onnx.",
+        show_default=False,
     ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]INPUT",
+        help="1x3x224x224, 1x16:int64; a tuple '(1x8, 1x8)', a list '[1x8, 1x8]', a dictionary '{image: 1x3x64x64}' of "
+        "such; mask=1x16:bool by name. Repeat for several inputs; commas separate alternatives, a table each.",
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="float32|bfloat16|float16|float64",
+        help="Type of floating-point parameters, buffers, and inputs that name no type.  [default: as they are]",
+        show_default=False,
+    ),
+]
+Traceback = Annotated[
+    bool, typer.Option("--traceback", help="Print the whole traceback of an error in the module's own code.")
 ]
 Keywords = Annotated[
     dict[str, Any] | None,
     typer.Option(
-        "--kwargs", parser=parsers.at_door(parsers.keywords), metavar="JSON", help="Keyword arguments of the call."
+        "--kwargs",
+        parser=parsers.at_door(parsers.keywords),
+        metavar="JSON",
+        help='Keyword arguments of the call; texts such as "1x16:int64" are inputs.',
     ),
 ]
 Making = Annotated[
@@ -41,6 +72,71 @@ def _machine(text: str) -> Machine:
     return Machine(1e9 * peak, 1e9 * bandwidth)
 
 
+@contextmanager
+def user_code(traceback: bool) -> Iterator[None]:
+    """Run code of the user: what it prints goes to stderr; ``traceback`` prints that of an error, too."""
+    from costmodel.counting.load import running_user_code
+    from costmodel.counting.reasons import placed_reason
+
+    try:
+        with running_user_code():
+            try:
+                yield
+            except SystemExit as error:
+                raise InvalidInput(f"the module's code ended the run: {placed_reason(error)}") from error
+    except InvalidInput as error:
+        if traceback:
+            print_exception(error.__cause__ or error)
+        # The library names the Python argument.
+        raise InvalidInput(re.sub(r"\barguments=(\{.*\})", r"--make '\1'", str(error))) from error
+
+
+def prepared(module: str, make: dict[str, Any] | None, train: bool, dtype: str | None, meta: bool = True) -> Any:
+    """The module of a name, in training or evaluation mode, with parameters of a type."""
+    import torch
+
+    from costmodel.counting.load import load
+    from costmodel.counting.modules import owner
+
+    kind = getattr(torch, dtype or "float32", None)
+    if not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise InvalidInput(f"--dtype {dtype!r}: one of float32, bfloat16, float16, float64")
+    net = load(module, make or {}, meta=meta)
+    if isinstance(net, torch.export.ExportedProgram):  # its mode was chosen when it was exported
+        net = net.module()
+    elif part := owner(net):
+        part.train(train)
+    if dtype and (part := owner(net)):
+        part.to(kind)
+    return net
+
+
+def input_sets(
+    inputs: list[str] | None, kwargs: dict[str, Any] | None, dtype: str | None
+) -> list[tuple[list[Any], dict[str, Any]]]:
+    """The inputs by position and by name, once for each of the alternatives that --input separates by commas."""
+    from costmodel.counting.shapes import parse, typed, with_shapes
+
+    if not inputs and not kwargs:
+        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    found: list[tuple[str, list[Any]]] = []
+    for text in inputs or []:
+        name = re.match(r"\s*([^\W\d]\w*)\s*=", text)
+        found.append((name[1] if name else "", parse(text[name.end() :] if name else text)))
+        if name and name[1] in [*(kwargs or {}), *(each for each, _ in found[:-1])]:
+            raise InvalidInput(f"--input {text!r}: {name[1]} is given twice")
+    number = max((len(values) for _, values in found), default=1)
+    if wrong := [text for text, (_, values) in zip(inputs or [], found, strict=True) if len(values) not in (1, number)]:
+        raise InvalidInput(f"--input {wrong[0]!r}: expected {number} alternatives, as another --input has, or one")
+    sets = []
+    for place in range(number):
+        chosen = [(name, values[place % len(values)]) for name, values in found]
+        by_name = with_shapes(kwargs or {}) | {name: value for name, value in chosen if name}
+        one = ([value for name, value in chosen if not name], by_name)
+        sets.append(typed(one, dtype) if dtype else one)
+    return sets
+
+
 @app.command(
     epilog=examples(
         'count torch.nn:LSTM --make \'{"input_size": 8, "hidden_size": 16}\' --input 5x2x8 --convention paper',
@@ -48,17 +144,15 @@ def _machine(text: str) -> Machine:
         "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
         "count mymodel:build --input 1x3x512x1024 --machine 120,20",
         "count mymodel:build --input Nx3xHxW --format json",
+        "count mymodel:build --input 1x3x224x224,8x3x224x224 --dtype bfloat16",
+        "count convlstm.py:Cell --input 1x3x16x12 --input '(1x8x16x12, 1x8x16x12)' --frames 4",
+        "count bert.py:build --input 1x16:int64 --input attention_mask=1x16:int64",
         "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
     )
 )
 def count(
     module: Factory,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64, 1x3xHxW for formulas; repeat for several."
-        ),
-    ] = None,
+    inputs: Inputs = None,
     kwargs: Keywords = None,
     make: Making = None,
     convention: Annotated[str, typer.Option(metavar=listed(CONVENTIONS), help="What counts as a FLOP.")] = "torch",
@@ -85,22 +179,30 @@ def count(
         typer.Option(metavar="full|masked", help="Every pair of a query and a key, or those that a mask keeps."),
     ] = "full",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
+    dtype: Dtype = None,
+    traceback: Traceback = False,
     form: Format = "text",
 ) -> None:
     """What any module costs: FLOPs under a convention, parameters, bytes, by module.
 
     Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
     """
-    if not inputs and not kwargs:
-        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    sets = input_sets(inputs, kwargs, dtype)
     from costmodel.counting.count import count as counting
-    from costmodel.counting.load import load
     from costmodel.report import count as report
+    from costmodel.report.layout.document import together
 
-    net = load(module, make or {}, meta=not real).train(train)
-    counted = counting(net, *(inputs or []), real=real, backward=backward, frames=frames, **(kwargs or {}))
-    print(report.document(counted, convention, depth, sort, machine, attention).text(form))
-    for operation, times in counted.uncounted.items():
+    with user_code(traceback):
+        net = prepared(module, make, train, dtype, meta=not real)
+        counts = [
+            counting(net, *args, real=real, backward=backward, frames=frames, **options) for args, options in sets
+        ]
+    documents = [
+        (", ".join(each.inputs), report.document(each, convention, depth, sort, machine, attention)) for each in counts
+    ]
+    print(together(documents).text(form))
+    uncounted = sum((each.uncounted for each in counts), Counter[str]())
+    for operation, times in uncounted.items():
         print(f"costmodel: not counted, no rule: {times} x {operation}", file=sys.stderr)
-    if strict and counted.uncounted:
+    if strict and uncounted:
         raise typer.Exit(1)

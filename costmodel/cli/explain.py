@@ -1,13 +1,8 @@
 """The command ``explain``: why counters disagree about a module."""
 
-from typing import Annotated
-
-import typer
-
 from costmodel.cli.app import app, examples
-from costmodel.cli.count import Factory, Keywords, Making
+from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, prepared, user_code
 from costmodel.cli.options import Format
-from costmodel.errors import InvalidInput
 
 
 @app.command(
@@ -18,22 +13,23 @@ from costmodel.errors import InvalidInput
 )
 def explain(
     module: Factory,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="SHAPE[:TYPE]", help="1x3x224x224, 1x16:int64; repeat for several."),
-    ] = None,
+    inputs: Inputs = None,
     kwargs: Keywords = None,
     make: Making = None,
+    dtype: Dtype = None,
+    traceback: Traceback = False,
     form: Format = "text",
 ) -> None:
     """Why tools disagree: what fvcore, FlopCounterMode, ptflops, thop, torchinfo, calflops and DeepSpeed print for a
     module, by kind of operation."""
-    if not inputs and not kwargs:
-        raise InvalidInput("no inputs: --input with a shape, such as --input 1x3x224x224")
+    sets = input_sets(inputs, kwargs, dtype)
     from costmodel.counting.count import count as counting
     from costmodel.counting.explain import readings
-    from costmodel.counting.load import load
     from costmodel.report import explain as report
+    from costmodel.report.layout.document import together
 
-    counted = counting(load(module, make or {}).eval(), *(inputs or []), **(kwargs or {}))
-    print(report.document(counted, *readings(counted)).text(form))
+    with user_code(traceback):
+        net = prepared(module, make, False, dtype)
+        counts = [counting(net, *args, **options) for args, options in sets]
+    documents = [(", ".join(each.inputs), report.document(each, *readings(each))) for each in counts]
+    print(together(documents).text(form))

@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.counting.clip import Inputs, clip
 from costmodel.counting.higher_order import PlainControlFlow, plain_flex_attention
+from costmodel.counting.modules import module_in_words, name_of, packed_weights, unsharded
 from costmodel.counting.observe import CountingMode
+from costmodel.counting.outputs import tensors_in
+from costmodel.counting.reasons import place, reason, running_module
 from costmodel.counting.shadow import NeedsValues, Shadow, Shadows, worth_knowing
 from costmodel.counting.shapes import shape_of
 from costmodel.counting.unchanged import unchanged
@@ -35,6 +38,7 @@ class Call:
 
     ``inputs`` and ``kwargs`` hold tensors, whose values are used only if ``real``. ``backward`` adds the backward pass.
     ``frames``: the number of calls. ``mode``: torch's mode of tensors with symbolic sizes, for closed forms.
+    ``function`` is called instead of the module, such as a method of it. ``words``: the inputs as users write them.
     """
 
     net: Any
@@ -44,6 +48,8 @@ class Call:
     backward: bool = False
     frames: int = 1
     mode: "FakeTensorMode | None" = None
+    function: Any = None
+    words: tuple[str, ...] = ()
 
     @cached_property
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -60,6 +66,11 @@ class Call:
                     if tensor is not None and id(tensor) not in named:
                         named[id(tensor)] = f"{path}.{name}" if path else name, tensor
         return dict(named.values())
+
+    @property
+    def packed(self) -> list[torch.Tensor]:
+        """The packed weights of quantised modules."""
+        return [weight for module in dict.fromkeys(self.modules.values()) for weight in packed_weights(module)]
 
     def run(self) -> tuple[list[Operation], dict[str, int]]:
         """The operations of the call, and the bytes that autograd saves for the backward pass, by module; the module is
@@ -83,9 +94,9 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         except InvalidInput:
             raise
         except Exception as error:
-            if not real and (isinstance(error, NeedsValues) or _NEEDS_VALUES.search(str(error))):
-                raise ReadsValues(net, error, listener.operations if listener else []) from error
-            raise InvalidInput(_why(error, net, call.inputs)) from error
+            if not real and needs_values(error):
+                raise ReadsValues(call, error, listener.operations if listener else []) from error
+            raise InvalidInput(_why(error, call)) from error
 
     listener: CountingMode | None = None
     places = _ModuleTracker({id(each): path for path, each in reversed(call.modules.items())})  # a shared one's first
@@ -100,7 +111,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
 
     with ExitStack() as stack:
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
-        stack.enter_context(unchanged(net))
+        stack.enter_context(unchanged(call.function or net))
+        stack.enter_context(unsharded(net))
         stack.callback(shadows.give_back)
         # What is written into the substitutes is not written into the module.
         state = attempt(lambda: {name: _substitute(name, each, stand_in) for name, each in call.state.items()})
@@ -121,8 +133,10 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
             listener.hold([*state.values(), *given])
 
         def calls() -> None:
-            out = _clip(net, isinstance(net, torch.nn.RNNCellBase), call.frames, args, options)
-            if call.backward and listener:
+            if listener is None:
+                return
+            out = _clip(call, Inputs(args, options), listener)
+            if call.backward:
                 _backward(out, listener)
 
         def whole() -> None:
@@ -139,9 +153,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
 class ReadsValues(InvalidInput):
     """A module reads the values of tensors that are counted without values. ``before``: the operations until then."""
 
-    def __init__(self, net: Any, error: Exception, before: Sequence[Operation]) -> None:
-        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        self.reason = f"{type(net).__name__} reads tensor values ({shorten(line, 200, placeholder=' ...')})"
+    def __init__(self, call: Call, error: Exception, before: Sequence[Operation]) -> None:
+        self.reason = f"{name_of(call.function or call.net)} reads tensor values ({_told(error, call)})"
         self.before = tuple(before)
         super().__init__(f"{self.reason}, which are not known: count it with real=True")
 
@@ -230,8 +243,11 @@ def _without_values(tensor: torch.Tensor, mode: Any) -> torch.Tensor:
     return made.requires_grad_(tensor.requires_grad)
 
 
-def _backward(out: Any, listener: CountingMode) -> None:
-    leaves = [each for each in tree_leaves(out) if isinstance(each, torch.Tensor) and each.requires_grad]
+def _backward(out: list[Any], listener: CountingMode) -> None:
+    tensors = tensors_in(out)
+    if not tensors:
+        raise InvalidInput(f"backward: no tensor found in an output of type {type(out[0]).__name__}")
+    leaves = [each for each in tensors if each.requires_grad]
     if not leaves:
         raise InvalidInput("backward: no output depends on a parameter or an input that wants a gradient")
     with listener.paused():  # where a loss would be
@@ -289,33 +305,62 @@ class _ModuleTracker:
         self._marks.append((torch._C._autograd._get_sequence_nr(), self._entered[-1]))
 
 
+MOST_ELEMENTS = 1 << 22  # of a layer that runs once more with values, for the sake of its message
 _WANTS_GRADIENTS = re.compile("does not require grad|[Ii]nference (tensor|mode)")
 _NEEDS_VALUES = re.compile(
-    r"meta tensor|no data|not allocated yet|Tensor\.item|data-dependent|"
-    r"should always be on CPU|\.numpy\(\)|DynamicOutputShape|unbacked|"
-    r"not supported for meta|meta_nonzero|'Meta' backend|with arguments from the 'Meta'",
+    r"meta tensor|no data|not allocated yet|Tensor\.item|data-dependent|should always be on CPU|\.numpy\(\)|"
+    r"DynamicOutputShape|unbacked|not supported for meta|meta_nonzero|'Meta' backend|with arguments from the 'Meta'|"
+    r"fake impl|necessary for torch.compile|should be a 1D CPU",
     re.IGNORECASE,
 )
 
 
-def _why(error: Exception, net: Any, inputs: Any) -> str:
-    """The message for an error of a module."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    line = shorten(lines[0], 200, placeholder=" ...") if lines else ""
-    first = f"{type(error).__name__}: {line}".rstrip(": ")
-    given = ", ".join(shape_of(each) for each in inputs) or "none"
-    return f"{type(net).__name__} refuses the inputs {given}: {first}"
+def needs_values(error: Exception) -> bool:
+    """True for an error that comes from reading the values of a tensor without values."""
+    return isinstance(error, NeedsValues) or bool(_NEEDS_VALUES.search(str(error)))
 
 
-def _clip(call: Callable[..., Any], cell: bool, frames: int, inputs: Any, kwargs: Mapping[str, Any]) -> list[Any]:
-    """The outputs of several calls, the state carried along."""
-    outputs: list[Any] = []
-    state: tuple[Any, ...] = ()
-    for _ in range(frames):
-        out = call(*inputs, *state, **kwargs)
-        out = list(out) if isinstance(out, Iterator) else out  # what it yields is work, too
-        outputs.append(out)
-        if not cell and not (isinstance(out, tuple) and len(out) > 1) and frames > 1:
-            raise InvalidInput("frames are for modules that give an output and a state, which the next call takes")
-        state = (out,) if cell else (out[-1],) if frames > 1 else ()
-    return outputs
+def _why(error: Exception, call: Call) -> str:
+    """The message for an error of a module: the inputs, the reason, and where the error came from."""
+    inputs = ", ".join(call.words) or "none"
+    return f"{name_of(call.function or call.net)} refuses the inputs {inputs}: {_told(error, call)}"
+
+
+def _told(error: Exception, call: Call) -> str:
+    """The reason of an error, the module that was running, and the user's line."""
+    running = running_module(error, {id(each): path for path, each in reversed(call.modules.items())})
+    where, told = place(error), reason(error)
+    if running:
+        path, module, inputs = running
+        told = reason(_with_values(error, module, inputs))
+        if path:
+            told += f"; in {path}, {module_in_words(module)}, given {', '.join(map(shape_of, inputs))}"
+    return f"{told} ({where})" if where else told
+
+
+def _with_values(error: Exception, module: torch.nn.Module, inputs: tuple[Any, ...]) -> Exception:
+    """The error of a small layer of torch on tensors with values, whose message often has the numbers."""
+    tensors = [*module.parameters(), *module.buffers(), *tensors_in(inputs)]
+    sizes = [each.numel() for each in tensors]
+    if not type(module).__module__.startswith("torch.nn.modules") or list(module.children()):
+        return error
+    if not all(isinstance(size, int) for size in sizes) or sum(sizes) > MOST_ELEMENTS:
+        return error
+
+    def zeros(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+    state = {name: zeros(each) for name, each in [*module.named_parameters(), *module.named_buffers()]}
+    try:
+        with _disable_current_modes():
+            given = tree_map_only(torch.Tensor, zeros, inputs)
+            torch.func.functional_call(module, state, given)
+    except Exception as other:
+        return other if type(other) is type(error) else error
+    return error
+
+
+def _clip(call: Call, inputs: Inputs, listener: CountingMode) -> list[Any]:
+    return clip(
+        call.function or call.net, list(call.modules.values()), call.frames, inputs, listener.operations, needs_values
+    )

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from costmodel.counting.call import Call, ReadsValues
+from costmodel.counting.modules import name_of, owner, packed_weights
 from costmodel.counting.observe import in_short
 from costmodel.counting.shadow import Shadow, storage_of
-from costmodel.counting.shapes import letters_of, meta_tensor, shape_of
+from costmodel.counting.shapes import given, inputs_in_words, letters_of, shapes_in, with_shapes, without_letters
 from costmodel.counting.traffic import stored
 from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
@@ -232,9 +233,13 @@ def count(
     >>> costmodel.count(torch.nn.Linear(8, 4), "Nx8").formula()["FLOPs"]
     '64*N'
     """
-    net = _callable(module)
-    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames))
-    letters = tuple(dict.fromkeys(side for each in inputs if isinstance(each, str) for side in letters_of(each)))
+    while isinstance(module, partial):
+        module, inputs, kwargs = module.func, (*module.args, *inputs), {**module.keywords, **kwargs}
+    inputs, kwargs = tuple(map(given, inputs)), with_shapes(kwargs)
+    function, net = _callable(module, inputs, kwargs)
+    words = inputs_in_words(inputs, kwargs)
+    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
+    letters = tuple(dict.fromkeys(side for each in shapes_in(inputs, kwargs) for side in letters_of(each)))
     held, condition = 0, ""
     notes: list[str] = []
     saved: dict[str, int] = {}
@@ -243,18 +248,18 @@ def count(
             raise InvalidInput("letters have no values: give sizes with real=True")
         from costmodel.counting.symbolic import closed_forms
 
-        def exact(*numbers: Any) -> Cost:
-            return count(net, *numbers, backward=backward, frames=frames, **kwargs).cost
+        def exact(inputs: Any, kwargs: Any) -> Cost:
+            return count(module, *inputs, backward=backward, frames=frames, **kwargs).cost
 
         operations, condition = closed_forms(call, letters, exact)
     else:
-        call = replace(call, inputs=tuple(meta_tensor(each) if isinstance(each, str) else each for each in inputs))
-        tensors = [each for each in tree_leaves((call.inputs, kwargs)) if isinstance(each, torch.Tensor)]
-        if not tree_leaves((call.inputs, kwargs)):
+        call = replace(call, inputs=without_letters(inputs), kwargs=without_letters(kwargs))
+        tensors = [each for each in tree_leaves((call.inputs, call.kwargs)) if isinstance(each, torch.Tensor)]
+        if not tree_leaves((call.inputs, call.kwargs)):
             raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
         if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state.values()):
             raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
-        held = _stored([*call.state.values(), *tensors])
+        held = _stored([*call.state.values(), *call.packed, *tensors])
         try:
             operations, saved = call.run()
         except ReadsValues as error:
@@ -262,11 +267,11 @@ def count(
                 raise
             operations, saved = replace(call, real=True).run()
             notes.append(f"{error.reason}: it ran with values, random ones where only a shape is given")
-        if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, kwargs))):
+        if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, call.kwargs))):
             notes.append("integers and booleans that are given as shapes are ones")
     return Count(
-        name=type(net).__name__ if isinstance(net, torch.nn.Module) else getattr(net, "__name__", "function"),
-        inputs=tuple(each if isinstance(each, str) else shape_of(each) for each in inputs),
+        name=name_of(function),
+        inputs=words,
         operations=tuple(operations),
         modules={path: type(each).__name__ for path, each in call.modules.items()},
         own_parameters=_own_parameters(call.modules),
@@ -301,7 +306,7 @@ def _stored(tensors: Iterable[torch.Tensor]) -> int:
             apart += stored([tensor])
         else:
             storages[id(storage)] = storage
-    return apart + sum(storage.nbytes() for storage in storages.values())
+    return int(apart) + sum(storage.nbytes() for storage in storages.values())
 
 
 def _kernels(modules: Iterable[torch.nn.Module]) -> int:
@@ -318,28 +323,52 @@ def _kernels(modules: Iterable[torch.nn.Module]) -> int:
 def _own_parameters(modules: Mapping[str, torch.nn.Module]) -> dict[str, int]:
     """Parameters by the path of the module that holds them; a shared one counts at its first path."""
     seen: set[int] = set()
+    quantised: set[int] = set()
     own: dict[str, int] = {}
     for path, module in modules.items():
         fresh = [p for p in module.parameters(recurse=False) if id(p) not in seen]
         seen |= {id(p) for p in fresh}
         own[path] = sum(p.numel() for p in fresh)
+        if id(module) not in quantised and (packed := packed_weights(module)):
+            quantised.add(id(module))
+            own[path] += sum(weight.numel() for weight in packed)
     return own
 
 
-def _callable(module: Any) -> Any:
-    """The module that runs: the original of a compiled module, the module of an exported program."""
-    if isinstance(module, torch.export.ExportedProgram):
-        return module.module()
-    original = getattr(module, "_orig_mod", module)
-    if isinstance(original, torch.nn.DataParallel):
-        original = original.module
-    if isinstance(original, torch.nn.Module):
-        if any(isinstance(p, torch.nn.parameter.UninitializedParameter) for p in original.parameters()):
-            raise InvalidInput(
-                f"{type(original).__name__} has lazy layers, whose sizes the first real call decides: run it once"
-            )
-        if isinstance(original, torch.jit.ScriptModule):
-            raise InvalidInput("a scripted module hides its operations: give the module that it was made from")
-    if not callable(original):
+def _callable(module: Any, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What is called, and the module that runs in it: the original of a compiled or a distributed module, the module of
+    an exported program or of a method, the modules that an object holds or that a function is given."""
+    function = module.module() if isinstance(module, torch.export.ExportedProgram) else module
+    while (original := _wrapped(function)) is not None:
+        function = original
+    if not callable(function):
         raise InvalidInput(f"count takes a module or a function, not {in_words(module)}")
-    return original
+    net = _owner(function, inputs, kwargs)
+    if net is None:
+        return function, function
+    if any(isinstance(p, torch.nn.parameter.UninitializedParameter) for p in net.parameters()):
+        raise InvalidInput(
+            f"{type(net).__name__} has lazy layers, whose sizes the first real call decides: run it once"
+        )
+    if any(type(each).__name__ == "FullyShardedDataParallel" for each in net.modules()):
+        raise InvalidInput("FullyShardedDataParallel flattens the weights of a module: count the module before")
+    if scripted := [path for path, each in net.named_modules() if isinstance(each, torch.jit.ScriptModule)]:
+        part = f" ({scripted[0]})" if scripted[0] else ""
+        raise InvalidInput(f"a scripted module{part} hides its operations: give the module that it was made from")
+    return function, net
+
+
+def _wrapped(module: Any) -> Any:
+    """The module in a compiled or a distributed one."""
+    distributed = isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel)
+    return module.module if distributed else getattr(module, "_orig_mod", None)
+
+
+def _owner(function: Any, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.nn.Module | None:
+    """The module that runs, or all that could: of the object of a method, and of the arguments."""
+    if (net := owner(function)) is not None:
+        return net
+    held = getattr(getattr(function, "__self__", function), "__dict__", {})
+    named = {name: each for name, each in [*held.items(), *kwargs.items()] if isinstance(each, torch.nn.Module)}
+    named |= {f"input{place}": each for place, each in enumerate(inputs) if isinstance(each, torch.nn.Module)}
+    return torch.nn.ModuleDict(named) if len(named) > 1 else next(iter(named.values()), None)

@@ -1,67 +1,218 @@
-"""Modules of other people, named on a command line as ``package.module:factory``."""
+"""Modules of other people, named on a command line: ``package.module:factory``, ``path/to/file.py:factory``, or a file
+that holds an exported or an ONNX network."""
 
 import importlib
+import importlib.util
+import inspect
+import logging
 import sys
-import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
+from costmodel.counting.modules import owner
+from costmodel.counting.reasons import placed_reason
 from costmodel.errors import InvalidInput
 
+EXPECTED = "package.module:factory, such as torchvision.models:resnet50, file.py:factory, or a file .pt2 or .onnx"
 
-def load(name: str, arguments: Mapping[str, Any] | None = None, meta: bool = True) -> torch.nn.Module:
-    """The module that ``package.module:factory`` makes (a function or a class, called with ``arguments``) or is.
+
+def load(name: str, arguments: Mapping[str, Any] | None = None, meta: bool = True) -> Any:
+    """The module that ``name`` is, or that the function or class ``name`` makes of ``arguments``.
 
     With ``meta`` it is made without memory for weights, if it lets itself be. `InvalidInput` tells what went
     wrong, with the error of the factory and its place.
     """
+    if Path(name).suffix in _READERS:
+        if arguments:
+            raise InvalidInput(f"{name!r} is a file, not a factory: it takes no arguments")
+        return _read(name)
     place, colon, attribute = name.partition(":")
     if not (place and colon and attribute):
-        raise InvalidInput(f"{name!r}: expected package.module:factory, such as torchvision.models:resnet50")
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-    try:
-        found: Any = importlib.import_module(place)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name and place.startswith(error.name):
-            raise InvalidInput(
-                f"{name!r}: there is no module {error.name!r} here or among the installed ones"
-            ) from None
-        raise InvalidInput(f"importing {place} raised {_told(error)}") from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
+        raise InvalidInput(f"{name!r}: expected {EXPECTED}")
+    found = _imported(place, name)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise InvalidInput(f"{name!r}: {place} has no {attribute!r}")
+            close = get_close_matches(part, [each for each in dir(found) if not each.startswith("_")])
+            meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise InvalidInput(f"{name!r}: {place} has no {attribute!r}{meant}")
         found = getattr(found, part)
-    if isinstance(found, torch.nn.Module):
+    if owner(found) is not None or isinstance(found, torch.export.ExportedProgram):
         if arguments:
             raise InvalidInput(f"{name!r} is a module, not a factory: it takes no arguments")
         return found
     if not callable(found):
         raise InvalidInput(f"{name!r} is a {type(found).__name__}: neither a module nor something that makes one")
     made = _made(found, name, arguments or {}, meta)
-    if not isinstance(made, torch.nn.Module):
+    if owner(made) is None and not isinstance(made, torch.export.ExportedProgram):
         raise InvalidInput(f"{name!r} made a {type(made).__name__}, not a torch.nn.Module")
     return made
 
 
-def _made(factory: Any, name: str, arguments: Mapping[str, Any], meta: bool) -> Any:
+@contextmanager
+def running_user_code() -> Iterator[None]:
+    """The current folder is where modules are looked for, as for `python -m`, and what is printed goes to stderr."""
+    here, out = str(Path.cwd()), sys.stdout
+    sys.path.insert(0, here)
+    sys.stdout = sys.stderr
     try:
-        with torch.device("meta" if meta else "cpu"):
-            return factory(**arguments)
-    except (Exception, SystemExit):  # it may need values: then with memory
+        yield
+    finally:
+        sys.stdout = out
+        if here in sys.path:
+            sys.path.remove(here)
+
+
+def _imported(place: str, name: str) -> Any:
+    with running_user_code():
+        try:
+            if place.endswith(".py"):
+                return _of_file(Path(place), name)
+            return importlib.import_module(place)
+        except InvalidInput:
+            raise
+        except (Exception, SystemExit) as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name
+            if missing and (place == missing or place.startswith(f"{missing}.")):
+                raise InvalidInput(
+                    f"{name!r}: there is no module {missing!r} here or among the installed ones{_meant(missing)}"
+                ) from None
+            raise InvalidInput(f"importing {place} raised {placed_reason(error)}") from error
+
+
+def _meant(missing: str) -> str:
+    """The modules of the current folder with nearly that name, as a question."""
+    *_, last = missing.split(".")
+    near = [each.stem for each in Path().glob("*.py")] + [each.parent.name for each in Path().glob("*/__init__.py")]
+    close = get_close_matches(last, near)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _of_file(file: Path, name: str) -> Any:
+    """The module in a file of Python. The file's folder is where its own imports are looked for, too."""
+    if not file.is_file():
+        close = get_close_matches(file.name, [each.name for each in file.parent.glob("*.py")], cutoff=0.7)
+        meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise InvalidInput(f"{name!r}: there is no file {str(file)!r}{meant}")
+    if (folder := str(file.resolve().parent)) not in sys.path:
+        sys.path.insert(1, folder)  # stays: a factory may import when it is called
+    known = sys.modules.get(file.stem)
+    if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file.resolve():
+        return known
+    spec: Any = importlib.util.spec_from_file_location(file.stem, file.resolve())
+    module = importlib.util.module_from_spec(spec)
+    if known is None:
+        sys.modules[file.stem] = module  # dataclasses and pickles look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if known is None:
+            del sys.modules[file.stem]
+        raise
+    return module
+
+
+def _made(factory: Any, name: str, arguments: Mapping[str, Any], meta: bool) -> Any:
+    _check_arguments(factory, name, arguments)
+    with running_user_code():
+        if meta:
+            heard = sys.stdout = _Heard(sys.stderr)
+            try:
+                with torch.device("meta"):
+                    return factory(**arguments)
+            except (Exception, SystemExit) as error:  # it may need values: then with memory
+                if heard.text:
+                    print(f"costmodel: {name} is called again, with memory: {placed_reason(error)}", file=sys.stderr)
         try:
             return factory(**arguments)
         except (Exception, SystemExit) as error:
-            raise InvalidInput(f"{name} raised {_told(error)}") from error
+            raise InvalidInput(f"{name} raised {placed_reason(error)}") from error
 
 
-def _told(error: BaseException) -> str:
-    """An error of somebody else's code in a line: what, and where."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ") + where
+class _Heard:
+    """A stream that knows if something was written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.text = stream, False
+
+    def write(self, text: str) -> int:
+        self.text = self.text or bool(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _check_arguments(factory: Any, name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that the factory does not take, and missing ones, before anything runs."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some of C have none
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        taken = [
+            each
+            for each in signature.parameters.values()
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        ]
+        needed = [each.name for each in taken if each.default is each.empty and each.name not in arguments]
+        if needed:
+            example = ", ".join(f'"{each}": ...' for each in needed)
+            raise InvalidInput(f"{name} raised TypeError: {error}; give arguments={{{example}}}") from error
+        unknown = [each for each in arguments if each not in signature.parameters]
+        close = get_close_matches(unknown[0], [each.name for each in taken]) if unknown else []
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(each.name for each in taken) or 'none'}"
+        )
+        raise InvalidInput(f"{name} raised TypeError: {error}; {hint}") from error
+
+
+def _exported(file: str) -> Any:
+    return torch.export.load(file)
+
+
+def _onnx(file: str) -> Any:
+    try:
+        import onnx
+        from onnx2pytorch import ConvertModel
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"{file!r}: ONNX files need a package: pip install onnx2pytorch ({error})") from None
+    model = onnx.load(file)
+    _rename(model.graph)
+    return ConvertModel(model)
+
+
+def _rename(graph: Any) -> None:
+    """Names without dots, for those of the converter's modules are made of them."""
+    for each in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        each.name = each.name.replace(".", "_")
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name.replace(".", "_") for name in names]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g)
+
+
+_READERS = {".pt2": _exported, ".onnx": _onnx}
+
+
+def _read(file: str) -> Any:
+    if not Path(file).is_file():
+        raise InvalidInput(f"there is no file {file!r}")
+    logging.disable(logging.CRITICAL)  # torch logs what it raises, too
+    try:
+        with running_user_code():
+            return _READERS[Path(file).suffix](file)
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(f"{file!r} cannot be read: {placed_reason(error)}") from error
+    finally:
+        logging.disable(logging.NOTSET)

@@ -261,7 +261,7 @@ class Shadows:
             storage = storage_of(each)
             if storage is not None and storage._cdata not in self._own and storage._cdata not in self._before:
                 with _disable_current_modes():
-                    self._before[storage._cdata] = storage, storage.clone()  # type: ignore[no-untyped-call]
+                    self._before[storage._cdata] = storage, storage.clone()
 
     def run_real(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
         """The result of an operation on tensors that all have values."""

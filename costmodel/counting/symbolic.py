@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.call import Call
-from costmodel.counting.shapes import letters_of, meta_tensor, with_sizes
+from costmodel.counting.shapes import Shape, letters_of, meta_tensor, with_sizes
 from costmodel.errors import InvalidInput
 from costmodel.work.cost import NOTHING, Cost, Operation
 from costmodel.work.events import Event, Work
@@ -38,14 +40,21 @@ def closed_forms(call: Call, letters: tuple[str, ...], exact: Callable[..., Cost
     sizes = ShapeEnv(duck_shape=False)
     mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
     named: dict[str, str] = {}
-    given = tuple(_symbols(mode, each, hints, named, place) for place, each in enumerate(call.inputs))
+    places = count()
+
+    def symbols(shape: Shape) -> Any:
+        return _symbols(mode, shape, hints, named, next(places))
+
+    inputs, kwargs = tree_map_only(Shape, symbols, (call.inputs, dict(call.kwargs)))
     try:
-        traced, _ = replace(call, inputs=given, mode=mode).run()
+        traced, _ = replace(call, inputs=inputs, kwargs=kwargs, mode=mode).run()
     except InvalidInput as error:
         if _UNTRACEABLE.search(str(error.__cause__)):
             reason = f"torch cannot trace {type(call.net).__name__} with letters for sizes"
             raise InvalidInput(f"no closed form: {reason}; give numbers") from error
-        told = re.sub(r"\bs\d+\b", lambda found: named.get(found[0], found[0]), str(error))
+        told = re.sub(
+            r"(?<![A-Za-wyz_0-9])s\d+(?![a-wyz_0-9])", lambda found: named.get(found[0], found[0]), str(error)
+        )
         sides = ", ".join(f"{name} = {size}" for name, size in hints.items())
         raise InvalidInput(f"{told} (traced at {sides})") from error
 
@@ -83,7 +92,7 @@ def closed_forms(call: Call, letters: tuple[str, ...], exact: Callable[..., Cost
     granted = {str(each.expr): each.expr for each in sizes.guards}
     guards = [Guard(expr, named) for expr in granted.values() if expr.free_symbols]
     cost = sum((each.cost for each in operations), NOTHING)
-    return operations, _condition(letters, cost, call.inputs, exact, guards)
+    return operations, _condition(letters, cost, (call.inputs, dict(call.kwargs)), exact, guards)
 
 
 def _usual(letters: Sequence[str]) -> dict[str, int]:
@@ -125,7 +134,7 @@ def _condition(
 
     def agrees(sizes: Mapping[str, int]) -> bool:
         try:
-            numbers = exact(*(with_sizes(each, sizes) if isinstance(each, str) else each for each in inputs))
+            numbers = exact(*tree_map_only(Shape, lambda shape: Shape(with_sizes(shape, sizes)), inputs))
         except InvalidInput:  # the module refuses such sizes
             return False
         pairs = [(cost.work[event], numbers.work[event]) for event in Event]

@@ -25,3 +25,14 @@ class Document:
                 return render_csv(self.csv())
             case _:
                 return render(self.sheets(), form)
+
+
+def together(documents: Sequence[tuple[str, Document]]) -> Document:
+    """Documents, each with its inputs, as one: a table each, a list of the records, rows that say their inputs."""
+    if len(documents) == 1:
+        return documents[0][1]
+    return Document(
+        json=lambda: [each.json() for _, each in documents],
+        csv=lambda: [{"inputs": inputs, **row} for inputs, each in documents for row in each.csv()],
+        sheets=lambda: [sheet for _, each in documents for sheet in each.sheets()],
+    )

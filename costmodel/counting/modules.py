@@ -1,0 +1,59 @@
+"""Modules of the user: the one that a function belongs to, its name, and weights that are no parameters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from textwrap import shorten
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+
+def owner(function: Any) -> torch.nn.Module | None:
+    """The module that runs in a call: the module itself, or the one that a method or a `functools.partial` is of."""
+    while not isinstance(function, torch.nn.Module):
+        function = getattr(function, "func", getattr(function, "__self__", None))
+        if function is None:
+            return None
+    return function
+
+
+def name_of(function: Any) -> str:
+    """The class of a module, with the name of another method than forward, or the name of a function."""
+    net = owner(function)
+    if net is None or net is function:
+        return type(net).__name__ if net is not None else getattr(function, "__name__", type(function).__name__)
+    method = getattr(getattr(function, "func", function), "__name__", "forward")
+    return type(net).__name__ if method in ("forward", "__call__") else f"{type(net).__name__}.{method}"
+
+
+def packed_weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    """Weights and biases of a quantised module, which torch packs for its kernels: they are no parameters."""
+    if not type(module).__module__.startswith("torch.ao.nn."):
+        return []
+    methods = [getattr(module, name, None) for name in ("weight", "bias", "get_weight", "get_bias")]
+    found = [method() for method in methods if callable(method)]
+    return [each for value in found for each in tree_leaves(value) if isinstance(each, torch.Tensor)]
+
+
+def module_in_words(module: torch.nn.Module) -> str:
+    """The class of a module, with what a torch module says of itself, such as ``Linear(in_features=8, ...)``."""
+    more = " ".join(module.extra_repr().split())
+    return f"{type(module).__name__}({shorten(more, 100, placeholder=' ...')})" if more else type(module).__name__
+
+
+@contextmanager
+def unsharded(net: Any) -> Iterator[None]:
+    """Without the hooks in which `torch.distributed.fsdp.fully_shard` gathers weights: others stand in for those."""
+    modules = list(net.modules()) if isinstance(net, torch.nn.Module) else []
+    before = [(hooks, dict(hooks)) for each in modules for hooks in (each._forward_pre_hooks, each._forward_hooks)]
+    for hooks, held in before:
+        for key, hook in held.items():
+            if type(getattr(hook, "__self__", None)).__module__.startswith("torch.distributed.fsdp."):
+                del hooks[key]
+    try:
+        yield
+    finally:
+        for hooks, held in before:
+            hooks.clear()
+            hooks.update(held)
