@@ -241,7 +241,8 @@ class Picky(nn.Module):
 def test_what_depends_on_values_needs_some() -> None:
     counted = count(Picky(), torch.ones(2, 3))
     assert counted.work[Event.PRODUCT] == 6
-    assert "Picky reads tensor values (_local_scalar_dense): it ran with values" in counted.notes[0]
+    assert "Picky reads tensor values (" in counted.notes[0]
+    assert "it ran with values" in counted.notes[0]
     assert count(Picky(), torch.ones(2, 3), real=True).notes == ()
     with pytest.raises(InvalidInput, match=r"Picky reads tensor values.*real=True"):
         count(Picky(), "1048576x1024")  # 4 GiB

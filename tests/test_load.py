@@ -143,7 +143,7 @@ def test_modules_by_name(arguments: list[str], capsys: pytest.CaptureFixture[str
         ("segnet:SegNet --input x=1x3 --kwargs {\"x\":1}", "--input 'x=1x3': x is given twice"),
         ("segnet:SegNet --input x=1x3 --input x=1x4", "--input 'x=1x4': x is given twice"),
         ("segnet:SegNet --input x=", "expected a shape"),
-        ("segnet:SegNet --input 1 --dtype int8", "--dtype 'int8': one of float32, bfloat16"),
+        ("segnet:SegNet --input 1 --dtype int8", "dtype 'int8': one of float32, bfloat16"),
         ("torch.nn:Linear --input 1", "give --make '{\"in_features\": ..., \"out_features\": ...}'"),
     ],
 )  # fmt: skip

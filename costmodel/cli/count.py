@@ -91,26 +91,6 @@ def user_code(traceback: bool) -> Iterator[None]:
         raise InvalidInput(re.sub(r"\barguments=(\{.*\})", r"--make '\1'", str(error))) from error
 
 
-def prepared(module: str, make: dict[str, Any] | None, train: bool, dtype: str | None, meta: bool = True) -> Any:
-    """The module of a name, in training or evaluation mode, with parameters of a type."""
-    import torch
-
-    from costmodel.counting.load import load
-    from costmodel.counting.modules import owner
-
-    kind = getattr(torch, dtype or "float32", None)
-    if not (isinstance(kind, torch.dtype) and kind.is_floating_point):
-        raise InvalidInput(f"--dtype {dtype!r}: one of float32, bfloat16, float16, float64")
-    net = load(module, make or {}, meta=meta)
-    if isinstance(net, torch.export.ExportedProgram):  # its mode was chosen when it was exported
-        net = net.module()
-    elif part := owner(net):
-        part.train(train)
-    if dtype and (part := owner(net)):
-        part.to(kind)
-    return net
-
-
 def input_sets(
     inputs: list[str] | None, kwargs: dict[str, Any] | None, dtype: str | None
 ) -> list[tuple[list[Any], dict[str, Any]]]:
@@ -145,8 +125,8 @@ def input_sets(
         "count mymodel:build --input 1x3x512x1024 --machine 120,20",
         "count mymodel:build --input Nx3xHxW --format json",
         "count mymodel:build --input 1x3x224x224,8x3x224x224 --dtype bfloat16",
-        "count convlstm.py:Cell --input 1x3x16x12 --input '(1x8x16x12, 1x8x16x12)' --frames 4",
-        "count bert.py:build --input 1x16:int64 --input attention_mask=1x16:int64",
+        "count mymodel.py:Cell --input 1x3x16x12 --input '(1x8x16x12, 1x8x16x12)' --frames 4",
+        "count mymodel.py:build --input 1x16:int64 --input attention_mask=1x16:int64",
         "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
     )
 )
@@ -160,6 +140,7 @@ def count(
     sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
+    dtype: Dtype = None,
     frames: Annotated[
         int, number("T", "A clip: T calls of a recurrent module, the state carried along.  [default: 1]")
     ] = 1,
@@ -179,7 +160,6 @@ def count(
         typer.Option(metavar="full|masked", help="Every pair of a query and a key, or those that a mask keeps."),
     ] = "full",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
-    dtype: Dtype = None,
     traceback: Traceback = False,
     form: Format = "text",
 ) -> None:
@@ -189,11 +169,12 @@ def count(
     """
     sets = input_sets(inputs, kwargs, dtype)
     from costmodel.counting.count import count as counting
+    from costmodel.counting.load import load, prepared
     from costmodel.report import count as report
     from costmodel.report.layout.document import together
 
     with user_code(traceback):
-        net = prepared(module, make, train, dtype, meta=not real)
+        net = prepared(load(module, make, meta=not real), train, dtype)
         counts = [
             counting(net, *args, real=real, backward=backward, frames=frames, **options) for args, options in sets
         ]

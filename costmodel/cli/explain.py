@@ -1,7 +1,7 @@
 """The command ``explain``: why counters disagree about a module."""
 
 from costmodel.cli.app import app, examples
-from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, prepared, user_code
+from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, user_code
 from costmodel.cli.options import Format
 
 
@@ -25,11 +25,12 @@ def explain(
     sets = input_sets(inputs, kwargs, dtype)
     from costmodel.counting.count import count as counting
     from costmodel.counting.explain import readings
+    from costmodel.counting.load import load, prepared
     from costmodel.report import explain as report
     from costmodel.report.layout.document import together
 
     with user_code(traceback):
-        net = prepared(module, make, False, dtype)
+        net = prepared(load(module, make), train=False, dtype=dtype)
         counts = [counting(net, *args, **options) for args, options in sets]
     documents = [(", ".join(each.inputs), report.document(each, *readings(each))) for each in counts]
     print(together(documents).text(form))

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from costmodel.counting.call import Call, ReadsValues
 from costmodel.counting.modules import name_of, owner, packed_weights
 from costmodel.counting.observe import in_short
+from costmodel.counting.outputs import tensors_in
 from costmodel.counting.shadow import Shadow, storage_of
 from costmodel.counting.shapes import given, inputs_in_words, letters_of, shapes_in, with_shapes, without_letters
 from costmodel.counting.traffic import stored
@@ -236,6 +237,8 @@ def count(
     while isinstance(module, partial):
         module, inputs, kwargs = module.func, (*module.args, *inputs), {**module.keywords, **kwargs}
     inputs, kwargs = tuple(map(given, inputs)), with_shapes(kwargs)
+    if any(each.is_nested and each.layout is torch.strided for each in tensors_in((inputs, kwargs))):
+        raise InvalidInput("nested tensors of layout strided have no sizes: make them with layout=torch.jagged")
     function, net = _callable(module, inputs, kwargs)
     words = inputs_in_words(inputs, kwargs)
     call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
@@ -299,14 +302,14 @@ def _ones(given: Any) -> bool:
 def _stored(tensors: Iterable[torch.Tensor]) -> int:
     """Bytes of tensors, those that share a storage once."""
     storages: dict[int, Any] = {}
-    apart = 0  # sparse ones
+    apart: int = 0  # sparse ones
     for tensor in tensors:
         storage = storage_of(tensor)
         if storage is None:
             apart += stored([tensor])
         else:
             storages[id(storage)] = storage
-    return int(apart) + sum(storage.nbytes() for storage in storages.values())
+    return apart + sum(int(storage.nbytes()) for storage in storages.values())
 
 
 def _kernels(modules: Iterable[torch.nn.Module]) -> int:

@@ -53,6 +53,20 @@ def load(name: str, arguments: Mapping[str, Any] | None = None, meta: bool = Tru
     return made
 
 
+def prepared(net: Any, train: bool, dtype: str | None) -> Any:
+    """A module, or a method of it, in training or evaluation mode, with floating-point parameters of a type."""
+    kind = getattr(torch, dtype or "float32", None)
+    if not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise InvalidInput(f"dtype {dtype!r}: one of float32, bfloat16, float16, float64")
+    if isinstance(net, torch.export.ExportedProgram):
+        net = net.module()  # its mode was chosen when it was exported
+    elif module := owner(net):
+        module.train(train)
+    if dtype and (module := owner(net)):
+        module.to(kind)
+    return net
+
+
 @contextmanager
 def running_user_code() -> Iterator[None]:
     """The current folder is where modules are looked for, as for `python -m`, and what is printed goes to stderr."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from textwrap import shorten
+from types import MethodType
 from typing import Any
 
 import torch
@@ -11,11 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 def owner(function: Any) -> torch.nn.Module | None:
     """The module that runs in a call: the module itself, or the one that a method or a `functools.partial` is of."""
-    while not isinstance(function, torch.nn.Module):
-        function = getattr(function, "func", getattr(function, "__self__", None))
-        if function is None:
-            return None
-    return function
+    while isinstance(function, partial | MethodType):
+        function = function.func if isinstance(function, partial) else function.__self__
+    return function if isinstance(function, torch.nn.Module) else None
 
 
 def name_of(function: Any) -> str:
@@ -24,7 +24,8 @@ def name_of(function: Any) -> str:
     if net is None or net is function:
         return type(net).__name__ if net is not None else getattr(function, "__name__", type(function).__name__)
     method = getattr(getattr(function, "func", function), "__name__", "forward")
-    return type(net).__name__ if method in ("forward", "__call__") else f"{type(net).__name__}.{method}"
+    whole = method in ("forward", "__call__", "_wrapped_call_impl")
+    return type(net).__name__ if whole else f"{type(net).__name__}.{method}"
 
 
 def packed_weights(module: torch.nn.Module) -> list[torch.Tensor]:
