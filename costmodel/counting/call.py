@@ -3,6 +3,7 @@ module left as it was."""
 
 import logging
 import re
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -171,13 +172,14 @@ class _Whole(torch.nn.Module):
 
 
 def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
-    """Learn what autograd keeps for the backward pass, by module."""
-    seen: dict[int, Any] = {}
+    """Learn what autograd keeps for the backward pass, by module; it lets go of that as without anybody listening."""
+    seen: set[int] = set()
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if not isinstance(tensor, torch.nn.Parameter) and not _of_parameter(tensor) and id(storage) not in seen:
-            seen[id(storage)] = storage  # kept, so that no other one gets its place
+            seen.add(id(storage))
+            weakref.finalize(storage, seen.discard, id(storage))  # another one may get its place
             saved[path()] = saved.get(path(), 0) + storage.nbytes()
         return tensor
 
