@@ -1,27 +1,349 @@
-"""Bytes that convolutions on a CPU need besides their results, as oneDNN copies maps into blocks of channels."""
+"""Bytes that the kernels of a CPU need besides their results: a model of torch's choices, held against its allocator.
 
+Convolutions (`use_mkldnn` in torch's ``aten/src/ATen/native/Convolution.cpp``) run on oneDNN in bfloat16 and float16,
+and in float32 where there are groups, a batch, a kernel above 3 or more than 20,480 elements. All others unfold the
+input into columns (``ConvolutionMM2d.cpp`` and its siblings). oneDNN (its ``cpu_convolution_list.cpp``) copies contiguous
+maps, weights and results into blocks of 16 channels, and torch then copies the result back
+(``native/mkldnn/Conv.cpp``). This is the way of AVX-512 and of two threads or more.
+
+Other kernels: max pooling has indices that inference drops; an LSTM of oneDNN copies its weights and keeps the gates of
+all steps; fused attention has one block of scores a thread.
+
+Not known: buffers of a fixed size (up to 0.6 MB, where a convolution with strides goes from the smaller map to the
+larger one), and what `UNKNOWN` lists.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from costmodel.work.cost import Operation
+
 BLOCK = 16  # channels of a block, in oneDNN's layout for AVX-512
-FEWEST = 5  # channels below which the input stays as it is
+THREADS = 2
+SMALL = 20_480  # elements up to which one float32 map does not go to oneDNN
+INDEX = 8  # bytes of a place
+PAGE = 4096
+HALVES = (torch.bfloat16, torch.float16)
 
 
 def channels_last(x: Any) -> bool:
-    """True for a map whose channels are next to each other."""
-    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    """True for a map whose channels are next to each other, as torch decides by its strides
+    (``is_channels_last_strides_2d`` in ``c10/core/MemoryFormat.h``): a batch of one has a stride, too."""
+    if x.dim() != 4 or x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        return False
+    strides = x.stride()
+    return bool(strides[0] >= strides[2] and strides[0] != strides[1])
 
 
-def workspace(result: Any, x: Any, weight: Any, *rest: Any) -> int:
-    """Bytes that oneDNN's convolution on a CPU needs besides its result: it copies contiguous maps, the weights and the
-    result into blocks of channels; the result comes back when the other copies are gone."""
-    if x.dim() < 4 or not x.is_contiguous() or channels_last(weight) or x.shape[1] < FEWEST:
+def workspace(name: str, out: Any, args: Sequence[Any]) -> int:
+    """Bytes that an operation of torch needs on a CPU besides its results, while it runs."""
+    rule = WORKSPACES.get(name)
+    return rule(out, *args) if rule else 0
+
+
+# ---- convolutions ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Map:
+    """A map in memory: a batch of channels, each with sides."""
+
+    batch: int
+    channels: int
+    sides: tuple[int, ...]
+    size: int  # bytes of an element
+
+    @property
+    def bytes(self) -> int:
+        return self.batch * self.channels * math.prod(self.sides) * self.size
+
+    @property
+    def blocked(self) -> int:
+        return replace(self, channels=_up(self.channels)).bytes
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """One convolution as a kernel sees it, which runs from the map ``wide`` to the map ``narrow``: strides make
+    sides smaller. A transposed one runs the other way."""
+
+    wide: _Map
+    narrow: _Map
+    kernel: tuple[int, ...]
+    strided: bool
+    dilated: bool
+    groups: int
+    dtype: torch.dtype
+    transposed: bool
+
+    @property
+    def given(self) -> _Map:
+        return self.narrow if self.transposed else self.wide
+
+    @property
+    def result(self) -> _Map:
+        return self.wide if self.transposed else self.narrow
+
+    @property
+    def weights(self) -> int:
+        return self.wide.channels * self.narrow.channels // self.groups * math.prod(self.kernel) * self.wide.size
+
+    @property
+    def pointwise(self) -> bool:
+        return math.prod(self.kernel) == 1
+
+    @property
+    def depthwise(self) -> bool:
+        return self.groups > 1 and self.groups == self.wide.channels == self.narrow.channels
+
+    @property
+    def plain(self) -> bool:
+        """True where groups fit into no block: oneDNN then unfolds, and multiplies matrices."""
+        sides = (self.wide.channels // self.groups, self.narrow.channels // self.groups)
+        flat = len(self.kernel) == 3 and self.dilated
+        return flat if self.depthwise else self.groups > 1 and any(side % 4 for side in sides)
+
+    @property
+    def first(self) -> bool:
+        """True where channels are so few that the wide map stays as it is."""
+        jumps = len(self.kernel) == 3 and self.strided
+        return self.groups == 1 and self.wide.channels < BLOCK and (not self.pointwise or jumps)
+
+    @property
+    def onednn(self) -> bool:
+        given = self.given
+        if self.dtype in HALVES:
+            return True
+        several = self.groups > 1 or given.batch > 1 or min(self.kernel[-2:]) > 3
+        large = given.batch * given.channels * math.prod(given.sides[:2]) > SMALL
+        return self.dtype == torch.float32 and (several or large)
+
+    def blocks(self, each: _Map) -> int:
+        """The copy of a map in blocks of channels: of groups that are no blocks, as large as the map."""
+        whole = self.groups == 1 or (self.depthwise and len(self.kernel) < 3)
+        return each.blocked if whole else each.bytes
+
+    def blocked_weights(self, first: bool = False) -> int:
+        if self.groups > 1:
+            return self.weights
+        wide, narrow = self.wide.channels, self.narrow.channels
+        return self.weights // (wide * narrow) * (wide if first else _up(wide)) * _up(narrow)
+
+    @property
+    def columns(self) -> int:
+        """The unfolded input: of the whole batch, where torch has such a buffer, or of one map."""
+        same = self.pointwise and self.wide.sides == self.narrow.sides and not self.transposed
+        batch = 1 if self.transposed or self.dilated else self.wide.batch
+        return 0 if same else batch * self._unfolded
+
+    @property
+    def _unfolded(self) -> int:
+        sides = math.prod(self.kernel) * math.prod(self.narrow.sides)
+        return self.wide.channels // self.groups * sides * self.wide.size
+
+    @property
+    def _slice(self) -> int:
+        """What oneDNN unfolds at once, a thread: a map, of a volume the part for one depth."""
+        return self._unfolded // (self.narrow.sides[0] if len(self.kernel) == 3 else 1)
+
+    def down(self) -> int:
+        """The most that oneDNN holds on the way from the wide map to the narrow one, the result included."""
+        wide, narrow = self.wide, self.narrow
+        if self.plain:
+            return max((THREADS * self._slice if self.columns else 0) + narrow.bytes, 2 * narrow.bytes)
+        copies = (0 if self.first else self.blocks(wide)) + self.blocked_weights(self.first)
+        scratch = 0
+        if self.pointwise and self.groups == 1 and self.strided and len(self.kernel) < 3:
+            scratch = THREADS * _up(wide.channels) * math.prod(narrow.sides) * wide.size
+        if self.pointwise and self.groups == 1 and self.dtype in HALVES:
+            scratch += THREADS * 4 * _up(narrow.channels) * math.prod(narrow.sides)  # sums in float32
+        whole = self.blocks(narrow)
+        back = 3 if self.depthwise and len(self.kernel) == 3 else 1 + whole / narrow.bytes
+        return max(copies + scratch + whole, round(back * narrow.bytes))
+
+    def up(self, biased: bool) -> int:
+        """The most that oneDNN holds on the way from the narrow map to the wide one, the result included."""
+        wide, narrow = self.wide, self.narrow
+        if self.plain or (self.depthwise and len(self.kernel) == 3):
+            return max(min(THREADS, wide.batch) * self._slice + (1 + biased) * wide.bytes, 2 * wide.bytes)
+        if self.strided and not self.depthwise:
+            return max(narrow.bytes + self.blocked_weights() + wide.bytes, 3 * wide.bytes)
+        whole = self.blocks(wide)
+        return max(self.blocks(narrow) + self.blocked_weights() + (1 + biased) * whole, whole + wide.bytes)
+
+    def of_weights(self) -> int:
+        """The most that oneDNN holds for the gradient of the weights, which is included."""
+        volume = len(self.kernel) == 3
+        sides = (self.wide.channels // self.groups, self.narrow.channels // self.groups)
+        if self.depthwise:
+            unfolds = volume or max(self.kernel) > 3
+        else:
+            unfolds = self.groups > 1 and any(side % BLOCK for side in sides)
+        if unfolds or (volume and self.dilated):
+            return THREADS * self._slice + 9 * self.weights  # sums apart
+        wide = self.blocks(self.wide) if not self.first else self.wide.bytes if self.transposed else 0
+        maps = wide + self.blocks(self.narrow)
+        return self.blocked_weights(self.first) + max(maps, self.weights)
+
+
+def _up(channels: int) -> int:
+    return -(-channels // BLOCK) * BLOCK
+
+
+def _map(tensor: Any, dims: int) -> _Map:
+    """A map of one, two or three sides; torch takes a line for one row."""
+    batch, channels, *sides = tensor.shape if tensor.dim() > dims + 1 else (1, *tensor.shape)
+    return _Map(int(batch), int(channels), ((1, *sides) if dims == 1 else tuple(sides)), tensor.element_size())
+
+
+def _several(value: Any) -> Sequence[int]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _described(x: Any, weight: Any, y: Any, stride: Any, dilation: Any, transposed: bool, groups: int) -> _Convolution:
+    dims = weight.dim() - 2
+    given, result = _map(x, dims), _map(y, dims)
+    kernel = tuple(weight.shape[2:])
+    return _Convolution(
+        wide=result if transposed else given,
+        narrow=given if transposed else result,
+        kernel=(1, *kernel) if dims == 1 else kernel,
+        strided=max(_several(stride)) > 1,
+        dilated=max(_several(dilation)) > 1,
+        groups=groups,
+        dtype=x.dtype,
+        transposed=transposed,
+    )
+
+
+def _besides(x: Any, weight: Any, convolution: _Convolution, biased: bool) -> int:
+    """Bytes of a forward pass besides its result."""
+    if not convolution.result.bytes or not convolution.given.bytes:
         return 0
+    if not convolution.onednn:
+        split = convolution.groups > 1  # each group by itself, then all results together
+        part = convolution.given.bytes // convolution.groups if split and convolution.given.batch > 1 else 0
+        return max(convolution.columns + part, convolution.result.bytes if split else 0)
+    if channels_last(x) or channels_last(weight):
+        turned = (0 if channels_last(x) else convolution.given.bytes) + convolution.blocked_weights()
+        return turned + (0 if channels_last(weight) or convolution.pointwise else convolution.weights)
+    most = convolution.up(biased) if convolution.transposed else convolution.down()
+    return most - convolution.result.bytes + (0 if x.is_contiguous() else convolution.given.bytes)
 
-    def blocked(each: Any) -> int:
-        channels = int(each.shape[1])
-        return int(each.numel()) // channels * -(-channels // BLOCK) * BLOCK * int(each.element_size())
 
-    whole, out = blocked(result), int(result.numel() * result.element_size())
-    return max(blocked(x) + int(weight.numel() * weight.element_size()) + whole - out, whole)
+def _forward(
+    y: Any, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *rest: Any
+) -> int:
+    # Of `convolution`: transposed, output padding, groups; of `conv2d` and its siblings: groups.
+    transposed, groups = (rest[0], rest[2]) if len(rest) > 2 else (False, rest[0] if rest else 1)
+    described = _described(x, weight, y, stride, dilation, transposed, groups)
+    return _besides(x, weight, described, bias is not None)
+
+
+def _transposed(
+    y: Any, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+    groups: int = 1, dilation: Any = 1,
+) -> int:  # fmt: skip
+    return _besides(x, weight, _described(x, weight, y, stride, dilation, True, groups), bias is not None)
+
+
+def _backward(
+    out: Any, gradient: Any, x: Any, weight: Any, biases: Any, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int, wanted: Sequence[bool],
+) -> int:  # fmt: skip
+    """The gradient of the input comes first; it is there while that of the weights is made."""
+    convolution = _described(x, weight, gradient, stride, dilation, transposed, groups)
+    if not convolution.onednn:
+        return convolution.columns if groups == 1 else max(convolution.columns, convolution.given.bytes)
+    made, weights = convolution.given.bytes if wanted[0] else 0, convolution.weights if wanted[1] else 0
+    if channels_last(x) or channels_last(weight):
+        turned = 0 if channels_last(weight) or convolution.pointwise else convolution.weights
+        return turned + convolution.blocked_weights() + weights
+    phases = [made + weights]
+    if wanted[0]:
+        phases.append(convolution.down() if transposed else convolution.up(biased=False))
+    if wanted[1]:
+        phases.append(made + convolution.of_weights())
+    return max(phases) - made - weights
+
+
+# ---- pools, recurrence, attention ------------------------------------------------------------------------------------
+
+
+def _indices(out: Any, *args: Any) -> int:
+    """Places of the largest elements, which nobody asked for."""
+    return int(out.numel()) * INDEX
+
+
+def _blocks_of_scores(q: Any, k: Any) -> tuple[int, int]:
+    """Rows and columns of scores that fused attention has at once, a thread
+    (``native/cpu/FlashAttentionKernel.cpp``)."""
+    rows = 256 if q.shape[-2] >= 768 else 64 if q.shape[-2] >= 192 else 32
+    return min(rows, int(q.shape[-2])), min(512, int(k.shape[-2]))
+
+
+def _attention(out: Any, q: Any, k: Any, *rest: Any) -> int:
+    rows, columns = _blocks_of_scores(q, k)
+    scores = rows * columns * (6 if q.dtype in HALVES else 4)  # float32, and a copy in the type of the values
+    return THREADS * (scores + 4 * rows * (2 + int(q.shape[-1])))
+
+
+def _attention_backward(out: Any, gradient: Any, q: Any, k: Any, *rest: Any) -> int:
+    rows, columns = _blocks_of_scores(q, k)
+    return THREADS * 2 * rows * columns * (6 if q.dtype in HALVES else 4) + 4 * rows
+
+
+def _lstm(out: Any, x: Any, weight: Any, recurrent: Any, *rest: Any) -> int:
+    """Copies of an LSTM's weights, their sides multiples of 32, and gates of all steps (oneDNN's ``rnn_utils.cpp``)."""
+    steps, batch, hidden = int(x.shape[0]), int(x.shape[1]), int(recurrent.shape[1])
+    gates = 4 * (-(-hidden // 32) * 32)
+    weights = (int(weight.shape[1]) + hidden) * gates
+    return 4 * (weights + (steps + 2) * batch * gates + gates) + 3 * PAGE
+
+
+def reserve(name: str, args: Sequence[Any]) -> int:
+    """Bytes of the last result of an operation, where without values it is empty: what an LSTM that trains keeps of its
+    steps for the backward pass: gates, states, and their gradients."""
+    if name != "mkldnn_rnn_layer" or not args[-1]:
+        return 0
+    x, recurrent = args[0], args[2]
+    steps, batch, features = (int(side) for side in x.shape)
+    hidden = int(recurrent.shape[1])
+    gates, states = 4 * hidden + 16, 2 * hidden + 8 * (max(features, hidden) + 12)
+    return 4 * batch * (steps * gates + (steps + 1) * states)
+
+
+WORKSPACES: dict[str, Callable[..., int]] = {
+    **dict.fromkeys(("convolution", "_convolution", "conv1d", "conv2d", "conv3d"), _forward),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed),
+    "convolution_backward": _backward,
+    **dict.fromkeys(("max_pool2d", "max_pool3d"), _indices),
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
+    **dict.fromkeys(("mkldnn_rnn_layer", "mkldnn_rnn_layer_backward"), _lstm),
+}
+
+UNKNOWN = re.compile(
+    r"aten\.(_fft|fft|linalg|_linalg|sort|topk|unique|cdist|_cdist|_ctc|_grouped_mm|_scaled_mm|conv_tbc)"
+)
+FAST = ("MultiheadAttention", "TransformerEncoderLayer")
+
+
+def notes(operations: Sequence[Operation], modules: Iterable[str]) -> list[str]:
+    """Sentences on what the model does not know about a run; ``modules``: their classes."""
+    found = []
+    unknown = dict.fromkeys(each.op.split(".")[1] for each in operations if not each.counted or UNKNOWN.match(each.op))
+    if unknown:
+        found.append(f"buffers of their kernels are not known: {', '.join(unknown)}")
+    fused = dict.fromkeys(name for name in modules if name in FAST)
+    if fused and not any(each.backward for each in operations):
+        found.append(
+            f"in inference torch runs {' and '.join(fused)} as one kernel, which holds all scores at once and is not "
+            "modelled: the number is that after torch.backends.mha.set_fastpath_enabled(False)"
+        )
+    return found

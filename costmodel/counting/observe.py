@@ -22,8 +22,8 @@ from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.attention import kept, name_of
 from costmodel.counting.higher_order import handle
-from costmodel.counting.memory import workspace
-from costmodel.counting.rules import CONVOLUTIONS, DROPOUTS, find
+from costmodel.counting.memory import reserve, workspace
+from costmodel.counting.rules import DROPOUTS, find
 from costmodel.counting.shadow import Shadow, meta_of, storage_of
 from costmodel.counting.traffic import tensors as _tensors
 from costmodel.counting.traffic import traffic
@@ -131,9 +131,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         cost = Cost(work, reads=reads, writes=writes, launches=1)
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         shape = tuple(written[0].shape) if written else ()
-        live = self._alive(written) if self._follow else 0
-        blocks = self._follow and name_of(func) in CONVOLUTIONS
-        space = workspace(out, *args) if blocks else 0
+        live = self._alive(written, reserve(name_of(func), args)) if self._follow else 0
+        space = workspace(name_of(func), out, args) if self._follow else 0
         self.operations.append(
             Operation(
                 *(str(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),
@@ -164,12 +163,12 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         finally:
             self._paused = False
 
-    def _alive(self, written: list[torch.Tensor]) -> int:
-        """Bytes of all results that somebody still holds."""
+    def _alive(self, written: list[torch.Tensor], last: int) -> int:
+        """Bytes of all results that somebody still holds; ``last``: those of the last one, if it is empty."""
         for tensor in written:
             if (storage := storage_of(tensor)) is None:
                 continue
-            size, key = storage.nbytes(), id(storage)
+            size, key = storage.nbytes() or (last if tensor is written[-1] else 0), id(storage)
             if key not in self._live and isinstance(size, int):  # symbolic sizes are not followed
                 self._live[key] = size
                 weakref.finalize(storage, self._live.pop, key, None)
