@@ -13,17 +13,27 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.call import Call, ReadsValues
 from costmodel.counting.modules import name_of, owner, packed_weights
 from costmodel.counting.observe import in_short
 from costmodel.counting.outputs import tensors_in
 from costmodel.counting.shadow import Shadow, storage_of
-from costmodel.counting.shapes import given, inputs_in_words, letters_of, shapes_in, with_shapes, without_letters
+from costmodel.counting.shapes import (
+    Shape,
+    given,
+    inputs_in_words,
+    letters_of,
+    shapes_in,
+    with_shapes,
+    with_sizes,
+    without_letters,
+)
 from costmodel.counting.traffic import stored
 from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.domain import Domain
 from costmodel.work.cost import Cost, Operation
 from costmodel.work.events import Event, Work
 from costmodel.work.size import Size, as_size
@@ -56,12 +66,18 @@ class Count:
     modules: Mapping[str, str]
     own_parameters: Mapping[str, int]
     letters: tuple[str, ...] = ()
-    condition: str = ""
+    domain: Domain = Domain()
     held: int = 0
     saved: Mapping[str, int] = field(default_factory=dict)
     frames: int = 1
     kernels: int = 0
     notes: tuple[str, ...] = ()
+    peaks: tuple[tuple[Size, ...], ...] = ()
+
+    @property
+    def condition(self) -> str:
+        """The sizes for which closed forms hold, in words; "" for all."""
+        return str(self.domain)
 
     def __repr__(self) -> str:
         if self.letters:
@@ -95,17 +111,21 @@ class Count:
     def peak_memory(self) -> int:
         """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
         the fullest moment. Without workspaces of kernels and what an allocator rounds up."""
-        return self._peak(lambda each: each.live)
+        return self._peak(0, lambda each: each.live)
 
     @property
     def cpu_peak_memory(self) -> int:
         """Bytes that the call needs at once on a CPU: `peak_memory` with the copies that oneDNN's convolutions make of
         contiguous maps, in blocks of 16 channels, as with AVX-512 and two threads or more; one thread makes fewer."""
-        return self._peak(lambda each: each.live + each.workspace)
+        return self._peak(1, lambda each: each.live + each.workspace)
 
-    def _peak(self, at: Callable[[Operation], int]) -> int:
+    def _peak(self, place: int, at: Callable[[Operation], Size]) -> Size:
+        if self.held == -1:
+            raise InvalidInput("peak memory has no closed form in these letters: give numbers")
         if self.letters:
-            raise InvalidInput("peak memory is followed in numbers, not in letters")
+            from costmodel.price.symbols import largest
+
+            return largest(self.peaks[place])
         return self.held + max(map(at, self.operations), default=0)
 
     @property
@@ -241,45 +261,41 @@ def count(
         raise InvalidInput("nested tensors of layout strided have no sizes: make them with layout=torch.jagged")
     function, net = _callable(module, inputs, kwargs)
     words = inputs_in_words(inputs, kwargs)
-    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
     letters = tuple(dict.fromkeys(side for each in shapes_in(inputs, kwargs) for side in letters_of(each)))
-    held, condition = 0, ""
-    notes: list[str] = []
-    saved: dict[str, int] = {}
     if letters:
         if real:
             raise InvalidInput("letters have no values: give sizes with real=True")
         from costmodel.counting.symbolic import closed_forms
 
-        def exact(inputs: Any, kwargs: Any) -> Cost:
-            return count(module, *inputs, backward=backward, frames=frames, **kwargs).cost
+        def exact(sizes: Mapping[str, int]) -> Count:
+            numbers, named = tree_map_only(Shape, lambda text: Shape(with_sizes(text, sizes)), (inputs, dict(kwargs)))
+            return count(module, *numbers, backward=backward, frames=frames, **named)
 
-        operations, condition = closed_forms(call, letters, exact)
-    else:
-        call = replace(call, inputs=without_letters(inputs), kwargs=without_letters(kwargs))
-        tensors = [each for each in tree_leaves((call.inputs, call.kwargs)) if isinstance(each, torch.Tensor)]
-        if not tree_leaves((call.inputs, call.kwargs)):
-            raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
-        if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state.values()):
-            raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
-        held = _stored([*call.state.values(), *call.packed, *tensors])
-        try:
-            operations, saved = call.run()
-        except ReadsValues as error:
-            if not _cheap(error.before, held):
-                raise
-            operations, saved = replace(call, real=True).run()
-            notes.append(f"{error.reason}: it ran with values, random ones where only a shape is given")
-        if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, call.kwargs))):
-            notes.append("integers and booleans that are given as shapes are ones")
+        return replace(closed_forms(letters, exact), inputs=words)
+    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
+    call = replace(call, inputs=without_letters(inputs), kwargs=without_letters(kwargs))
+    tensors = [each for each in tree_leaves((call.inputs, call.kwargs)) if isinstance(each, torch.Tensor)]
+    if not tree_leaves((call.inputs, call.kwargs)):
+        raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
+    if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state.values()):
+        raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
+    held = _stored([*call.state.values(), *call.packed, *tensors])
+    notes: list[str] = []
+    try:
+        operations, saved = call.run()
+    except ReadsValues as error:
+        if not _cheap(error.before, held):
+            raise
+        operations, saved = replace(call, real=True).run()
+        notes.append(f"{error.reason}: it ran with values, random ones where only a shape is given")
+    if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, call.kwargs))):
+        notes.append("integers and booleans that are given as shapes are ones")
     return Count(
         name=name_of(function),
         inputs=words,
         operations=tuple(operations),
         modules={path: type(each).__name__ for path, each in call.modules.items()},
         own_parameters=_own_parameters(call.modules),
-        letters=letters,
-        condition=condition,
         held=held,
         saved=saved,
         frames=call.frames,

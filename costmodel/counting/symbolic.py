@@ -1,183 +1,563 @@
-"""Closed forms of what a module costs: one run on symbolic sizes, compared with counts in numbers at several sizes."""
+"""Closed forms of what a module costs, from counts in numbers at several sizes.
 
+Every size of every operation is an integer at each of the sizes tried, and `costmodel.price.forms` finds what it is in
+letters. Nothing is traced with symbols: what can be counted in numbers has a form, if what runs is the same at other
+sizes. Sizes that no form has been made from confirm it, and a search among them tells where it ceases to hold.
+"""
+
+import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.utils._pytree import tree_map_only
-
-from costmodel.counting.call import Call
-from costmodel.counting.shapes import Shape, letters_of, meta_tensor, with_sizes
 from costmodel.errors import InvalidInput
-from costmodel.work.cost import NOTHING, Cost, Operation
+from costmodel.price.domain import Domain
+from costmodel.price.forms import Fit, Form, Values
+from costmodel.work.cost import Operation
 from costmodel.work.events import Event, Work
 
 if TYPE_CHECKING:
-    from costmodel.price.symbols import Guard
+    from costmodel.counting.count import Count
+
+Sizes = Mapping[str, int]
+
+# Sizes to start from: sides that can be halved six times and that no layer has; then those that networks are made for.
+UNUSUAL = (832, 1088, 1216, 1472, 1856)
+USUAL = (832, 448, 224, 256, 384, 192, 128, 64, 32, 16, 8, 4, 2)
+FAR = 2688  # how far one letter goes alone, which tells slopes: 2**7 * 3 * 7
+NEAR = 512  # how far all letters go together, on both sides
+RANDOM_POINTS = 4
+ENOUGH = 30  # points after which no form is expected to be found
+MOST_TURNS = 40
 
 
-# Sizes that stand for letters while torch traces: some modules need sides that can be halved several times.
-STEP = 64
-PROBES = (1, 2, 3, 7, 30, 4099)  # where a formula is tried besides
-LARGEST = 4099  # up to where it is asked whether guards hold
-MOST_TURNS = 12
-MOST_NAMED = 5
-_UNTRACEABLE = re.compile("SymInt|concrete integers")
+class _NoForm(Exception):
+    """Some size has no form at the points tried."""
 
 
-def closed_forms(call: Call, letters: tuple[str, ...], exact: Callable[..., Cost]) -> tuple[list[Operation], str]:
-    """The operations of a call whose inputs are shapes with ``letters``, all sizes being expressions in them; and what
-    has to hold for them, or nothing. ``exact``: the cost for inputs without letters, to compare with."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") -> "Count":
+    """The count of a call whose inputs have ``letters``, all its sizes expressions in them, with the domain where these
+    hold. ``exact``: the count in numbers for given sizes; `InvalidInput` where the module refuses them."""
+    from costmodel.price.symbols import expression
 
-    from costmodel.price.symbols import Guard, in_user_symbols
-
-    hints = _usual(letters)
-    sizes = ShapeEnv(duck_shape=False)
-    mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
-    named: dict[str, str] = {}
-    places = count()
-
-    def symbols(shape: Shape) -> Any:
-        return _symbols(mode, shape, hints, named, next(places))
-
-    inputs, kwargs = tree_map_only(Shape, symbols, (call.inputs, dict(call.kwargs)))
+    search = _Search(letters, exact)
+    search.start()
+    search.find_steps()
     try:
-        traced, _ = replace(call, inputs=inputs, kwargs=kwargs, mode=mode).run()
-    except InvalidInput as error:
-        if _UNTRACEABLE.search(str(error.__cause__)):
-            reason = f"torch cannot trace {type(call.net).__name__} with letters for sizes"
-            raise InvalidInput(f"no closed form: {reason}; give numbers") from error
-        told = re.sub(
-            r"(?<![A-Za-wyz_0-9])s\d+(?![a-wyz_0-9])", lambda found: named.get(found[0], found[0]), str(error)
+        forms = search.fit()
+    except _NoForm:  # some rounding that no form has, such as windows that overlap: at multiples of a large number
+        search.make_coarse()
+        forms = search.fit(say=True)
+        search.refine(forms)
+    domain = search.domain(forms)
+    told: dict[Form, Any] = {}
+
+    def spelled(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(spelled, value))
+        if not isinstance(value, Form):
+            return 0 if value is None else value
+        if value not in told:
+            told[value] = expression(value)
+        return told[value]
+
+    operations = []
+    for each in forms.operations:
+        work = Work({event: spelled(each.cost.work[event]) for event in each.cost.work})
+        cost = replace(each.cost, work=work, reads=spelled(each.cost.reads), writes=spelled(each.cost.writes))
+        changes = {name: spelled(getattr(each, name)) for name in ("inputs", "output", "live", "workspace")}
+        if each.masked is not None:
+            changes["masked"] = Work({event: spelled(each.masked[event]) for event in each.masked})
+        operations.append(replace(each, cost=cost, **changes))
+    return replace(
+        search.base,
+        operations=tuple(operations),
+        letters=letters,
+        domain=domain,
+        held=spelled(forms.held) if forms.peaks else -1,
+        saved={path: spelled(form) for path, form in forms.saved.items()},
+        peaks=tuple(tuple(map(spelled, each)) for each in forms.peaks),
+    )
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The operations of a call, the bytes held and saved, as forms: true in a domain."""
+
+    operations: tuple[Operation, ...]
+    held: Form
+    saved: Mapping[str, Form]
+    domain: Domain = Domain()
+
+    @cached_property
+    def totals(self) -> "dict[Event | str, Form]":
+        costs = [each.cost for each in self.operations]
+        totals: dict[Event | str, Form] = {
+            event: Form.sum(cost.work[event] for cost in costs if event in cost.work) for event in Event
+        }
+        totals["reads"] = Form.sum(cost.reads for cost in costs)
+        totals["writes"] = Form.sum(cost.writes for cost in costs)
+        return {name: form for name, form in totals.items() if form.terms or isinstance(name, str)}
+
+    @cached_property
+    def peaks(self) -> tuple[tuple[Form, ...], ...]:
+        """The forms of which the largest is the peak of memory, without and with the space that convolutions need on a
+        CPU; nothing where some are not known."""
+        known = self.held, *(form for each in self.operations for form in (each.live, each.workspace))
+        if any(form is None for form in known):
+            return ()
+        plain = dict.fromkeys(self.held + each.live for each in self.operations)
+        spacious = dict.fromkeys(self.held + each.live + each.workspace for each in self.operations)
+        return _largest(plain), _largest(spacious)
+
+    def agrees(self, count: "Count", sizes: Sizes) -> bool:
+        """Whether the count in numbers has the totals of the forms."""
+        cost = count.cost
+        theirs = {**cost.work, "reads": cost.reads, "writes": cost.writes}
+        return all(
+            (self.totals[name].at(sizes) if name in self.totals else 0) == theirs.get(name, 0)
+            for name in {*theirs, *self.totals}
         )
-        sides = ", ".join(f"{name} = {size}" for name, size in hints.items())
-        raise InvalidInput(f"{told} (traced at {sides})") from error
-
-    fixed = {str(symbol) for symbol, found in sizes.replacements.items() if found.is_number}
-    if repeats := [name for symbol, name in named.items() if symbol in fixed]:
-        raise InvalidInput(
-            f"no closed form in {', '.join(dict.fromkeys(repeats))}: it decides what runs, such as how often a loop "
-            "over time is repeated; give a number for it"
-        )
-
-    def plain(size: Any) -> Any:
-        return in_user_symbols(size.node.expr if isinstance(size, torch.SymInt) else int(size), named)
-
-    def shape(sizes: tuple[Any, ...]) -> Any:
-        return tuple(plain(size) for size in sizes)
-
-    def in_letters(work: Work) -> Work:
-        return Work({event: plain(size) for event, size in work.items()})
-
-    operations = [
-        replace(
-            each,
-            cost=Cost(
-                in_letters(each.cost.work),
-                reads=plain(each.cost.reads),
-                writes=plain(each.cost.writes),
-                launches=each.cost.launches,
-            ),
-            inputs=tuple(map(shape, each.inputs)),
-            output=shape(each.output),
-            masked=None if each.masked is None else in_letters(each.masked),
-        )
-        for each in traced
-    ]
-    granted = {str(each.expr): each.expr for each in sizes.guards}
-    guards = [Guard(expr, named) for expr in granted.values() if expr.free_symbols]
-    cost = sum((each.cost for each in operations), NOTHING)
-    return operations, _condition(letters, cost, (call.inputs, dict(call.kwargs)), exact, guards)
 
 
-def _usual(letters: Sequence[str]) -> dict[str, int]:
-    """Sizes for the letters to trace with."""
-    return {name: STEP * (3 + place) for place, name in enumerate(letters)}
+def _largest(forms: Iterable[Form]) -> tuple[Form, ...]:
+    """Those that no other one always exceeds."""
+    found: list[Form] = []
+    for form in forms:
+        if not any(each.exceeds(form) for each in found):
+            found = [each for each in found if not form.exceeds(each)] + [form]
+    return tuple(found)
 
 
-def _symbols(mode: Any, given: Any, hints: Mapping[str, int], named: dict[str, str], place: int) -> Any:
-    """A shape with letters as a tensor of symbolic sizes; ``named`` learns which of torch's symbols is which letter."""
-    from torch._dynamo.source import ConstantSource
-    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
+@dataclass
+class _Search:
+    letters: tuple[str, ...]
+    exact: "Callable[[Sizes], Count]"
+    fixed: dict[str, int] = field(default_factory=dict)
+    equal: dict[str, str] = field(default_factory=dict)  # a letter that always has the size of another one
+    steps: dict[str, int] = field(default_factory=dict)
+    most: dict[str, int] = field(default_factory=dict)
 
-    if not isinstance(given, str):
-        return given
-    sides = given.partition(":")[0].split("x")
-    tensor = meta_tensor(with_sizes(given, hints))
-    if not letters_of(given):
-        return tensor
-    dynamic = [DimDynamic.DYNAMIC if side in hints else DimDynamic.STATIC for side in sides]
-    context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
-    made = mode.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"input{place}"))
-    with mode:  # the same sizes, on a CPU
-        made = torch.empty(made.shape, dtype=made.dtype, device="cpu")
-    for side, size in zip(sides, made.shape, strict=True):
-        if isinstance(size, torch.SymInt):
-            named[size.node.expr.name] = side
-    return made
+    def __post_init__(self) -> None:
+        self.counts: dict[tuple[int, ...], Count | None] = {}
+        self.refusals: dict[tuple[int, ...], InvalidInput] = {}
+        self.random = random.Random(0)
+        self.points: list[dict[str, int]] = []
+        self.table = _Table()
 
+    # ---- counts ----
 
-def _condition(
-    letters: Sequence[str], cost: Cost, inputs: tuple[Any, ...], exact: Callable[..., Cost], guards: "Sequence[Guard]"
-) -> str:
-    """Compare a cost in letters with integer counts at several sizes, odd, small and large ones, and on both sides of
-    what torch took for granted; what has to hold for the sizes, or nothing."""
-    from costmodel.price.symbols import at
+    def count(self, sizes: Sizes) -> "Count | None":
+        """The count in numbers, made once; None where the module refuses such sizes."""
+        whole = {name: sizes[self.equal.get(name, name)] for name in self.letters}
+        key = tuple(whole.values())
+        if key not in self.counts:
+            try:
+                self.counts[key] = self.exact(whole)
+            except InvalidInput as error:
+                self.counts[key], self.refusals[key] = None, error
+        return self.counts[key]
 
-    def diagonal(first: int, step: int) -> dict[str, int]:
-        return {name: first + step * place for place, name in enumerate(letters)}
+    def same(self, sizes: Sizes) -> bool:
+        """Whether the same operations run as at the sizes of the start."""
+        found = self.count(sizes)
+        return found is not None and _running(found) == self.running
 
-    def agrees(sizes: Mapping[str, int]) -> bool:
-        try:
-            numbers = exact(*tree_map_only(Shape, lambda shape: Shape(with_sizes(shape, sizes)), inputs))
-        except InvalidInput:  # the module refuses such sizes
+    @property
+    def free(self) -> list[str]:
+        return [name for name in self.letters if name not in self.fixed and name not in self.equal]
+
+    # ---- where to start ----
+
+    def start(self) -> None:
+        """Sizes that the module takes: unusual ones, then some with a number that the refusal names, then usual ones."""
+        unusual = dict(zip(self.letters, [*UNUSUAL, *UNUSUAL, *UNUSUAL], strict=False))
+        first = self.count(unusual)
+        tried = [unusual]
+        if first is None:
+            error = self.refusals[tuple(unusual.values())]
+            tried += self._named(unusual, str(error))
+            tried += [dict.fromkeys(self.letters, side) for side in USUAL]
+        for sizes in tried:
+            if (found := self.count(sizes)) is not None:
+                self.base_sizes, self.base, self.running = sizes, found, _running(found)
+                return
+        sides = ", ".join(f"{name} = {size}" for name, size in unusual.items())
+        raise InvalidInput(f"{error} (tried at {sides}, and at others)") from error
+
+    def _named(self, sizes: dict[str, int], told: str) -> Iterator[dict[str, int]]:
+        """Sizes with a number of the refusal in the place of some letters: first of most, the first ones last."""
+        numbers = dict.fromkeys(int(each) for each in re.findall(r"\b\d{1,4}\b", told.partition(": ")[2]))
+        for number in [each for each in numbers if each > 1 and each not in sizes.values()][-3:]:
+            names = list(reversed(self.letters))
+            for size in range(1, min(len(names), 4)):
+                for some in combinations(names, size):
+                    yield sizes | dict.fromkeys(some, number)
+
+    # ---- which sizes run the same operations ----
+
+    def find_steps(self) -> None:
+        """For each letter the number of which it is a multiple where the same operations run; letters that have one
+        size alone, and those that have the size of another one."""
+        base = self.base_sizes
+        if self.same({name: size + 2 * place + 37 for place, (name, size) in enumerate(base.items())}):
+            self.steps = dict.fromkeys(self.letters, 1)
+        else:
+            for name in self.letters:
+                step = self._step(name, lambda sizes: self.same(sizes))
+                if step:
+                    self.steps[name] = step
+            rest = [name for name in self.letters if name not in self.steps]
+            for one, other in combinations(rest, 2):
+                if one not in self.equal and other not in self.equal and base[one] == base[other]:
+                    self.equal[other] = one
+                    step = self._step(one, lambda sizes: self.same(sizes))
+                    if step:
+                        self.steps[one] = step
+                    else:
+                        del self.equal[other]
+            for name in rest:
+                if name not in self.steps and name not in self.equal:
+                    self._refuse_what_runs_otherwise(name)
+                    self.fixed[name] = base[name]
+        if not self.free:
+            told = " and ".join(f"{name} = {size}" for name, size in self.fixed.items())
+            raise InvalidInput(f"no closed form: of the sizes tried the module takes {told} alone; give numbers")
+        for name in self.free:
+            self._bound(name)
+
+    def _step(self, name: str, good: Callable[[Sizes], bool]) -> int:
+        """The smallest step away from the start, of those that divide its size, at which the sizes are good."""
+        base = self.base_sizes
+
+        def well(step: int) -> bool:
+            return any(good({**base, name: base[name] + away}) for away in (step, -step) if base[name] + away > 0)
+
+        if well(1):
+            return 1
+        step = next((base[name] // prime for prime in _primes(base[name]) if well(base[name] // prime)), 0)
+        reduced = bool(step)
+        while reduced:
+            reduced = False
+            for prime in _primes(step):
+                if well(step // prime):
+                    step, reduced = step // prime, True
+                    break
+        return step
+
+    def _refuse_what_runs_otherwise(self, name: str) -> None:
+        sizes = [{**self.base_sizes, name: size} for size in (self.base_sizes[name] // 2, self.base_sizes[name] * 2)]
+        if found := [each for each in map(self.count, sizes) if each is not None]:
+            number = {len(each.operations) for each in (self.base, *found)}
+            loop = f": a loop over {name}" if len(number) == len(found) + 1 else ""
+            raise InvalidInput(
+                f"no closed form in {name}: it decides what runs{loop or ', such as how often a loop is repeated'}; "
+                "give a number for it"
+            )
+
+    def _bound(self, name: str) -> None:
+        """The largest size with which the same operations run, if that is near."""
+        base, step = self.base_sizes[name], self.steps[name]
+        far = base + -(-FAR // step) * step
+        if not self.same({**self.base_sizes, name: far}):
+            self.most[name] = _turn(base, far, step, lambda size: self.same({**self.base_sizes, name: size}))
+
+    # ---- forms ----
+
+    def fit(self, say: bool = False) -> Forms:
+        """Forms that hold at all points tried; more points are tried until there is no choice left, and until new ones
+        tell nothing new."""
+        for sizes in self._first_points():
+            self._add(sizes)
+        confirmed, told = 0, ""
+        for _ in range(MOST_TURNS):
+            fit = Fit(self.points, {name: self.steps[name] for name in self.free})
+            told = self.table.solve(fit)
+            if fit.open and self._add(self._telling(fit)):
+                continue
+            if told:
+                if len(self.points) > ENOUGH or not any([self._add(self._anywhere()) for _ in range(3)]):
+                    break
+                continue
+            sizes = self._anywhere()
+            found = self.count(sizes)
+            if found is not None and _running(found) == self.running:
+                confirmed += self.table.predict(found, sizes)
+                self._add(sizes)
+            if confirmed > 1:
+                return self.table.forms()
+        if not say:
+            raise _NoForm
+        raise InvalidInput(f"no closed form: {told or 'the sizes'} follow no rule that is known; give numbers")
+
+    def _first_points(self) -> Iterator[dict[str, int]]:
+        base = {name: self.base_sizes[name] for name in self.letters}
+        yield base
+        for name in self.free:
+            step = self.steps[name]
+            yield {**base, name: self.most.get(name, base[name] + -(-FAR // step) * step)}
+        for _ in range(RANDOM_POINTS):
+            yield self._anywhere()
+
+    def _anywhere(self) -> dict[str, int]:
+        return {**self.base_sizes, **{name: self._near(name, self.random.random()) for name in self.free}}
+
+    def _near(self, name: str, part: float) -> int:
+        """A size near that of the start, above a half of it."""
+        base, step = self.base_sizes[name], self.steps[name]
+        low, high = base // 2, min(base + max(NEAR, 8 * step), self.most.get(name, 1 << 60))
+        return max(step, int(low + part * (high - low)) // step * step)
+
+    def _telling(self, fit: Fit) -> dict[str, int]:
+        """Sizes that rule out most of what is open."""
+        chosen = self._anywhere()
+        for name in self.free:
+            if wanted := [each for each in fit.open if each.letter == name]:
+                sizes = [self._near(name, part / NEAR) for part in range(NEAR + 1)]
+                chosen[name] = max(dict.fromkeys(sizes), key=lambda size: sum(each.parts(size) for each in wanted))
+        return chosen
+
+    def _add(self, sizes: dict[str, int]) -> bool:
+        if sizes in self.points:
             return False
-        pairs = [(cost.work[event], numbers.work[event]) for event in Event]
-        pairs += [(cost.reads, numbers.reads), (cost.writes, numbers.writes)]
-        return all(at(symbolic, sizes) == number for symbolic, number in pairs)
+        found = self.count(sizes)
+        if found is None or _running(found) != self.running:
+            return False
+        self.points.append(sizes)
+        self.table.add(found)
+        return True
 
-    usual = [diagonal(STEP * factor, STEP) for factor in (2, 3, 5)]
-    others = [diagonal(2 * STEP + 13, 6), *(diagonal(size, 0) for size in PROBES), *_turns(letters, guards)]
-    bad = [sizes for sizes in [*usual, *others] if not agrees(sizes)]
-    if not bad:
+    def make_coarse(self) -> None:
+        for name in self.free:
+            base = self.base_sizes[name]
+            self.steps[name] = max(self.steps[name], next(n for n in (64, 32, 16, 8, 4, 2, 1) if base % n == 0))
+            if name in self.most:
+                self.most[name] -= self.most[name] % self.steps[name]
+        self.points, self.table = [], _Table()
+
+    def refine(self, forms: Forms) -> None:
+        """The smallest steps at which the forms hold."""
+        for name in self.free:
+            self.steps[name] = self._step(name, lambda sizes: self._agrees(forms, sizes)) or self.steps[name]
+
+    # ---- where they hold ----
+
+    def _agrees(self, forms: Forms, sizes: Sizes) -> bool:
+        found = self.count(sizes)
+        return found is not None and forms.agrees(found, sizes)
+
+    def domain(self, forms: Forms) -> Domain:
+        """Where the forms hold: the smallest sizes of all letters together, then of each alone."""
+        base, steps, free = self.base_sizes, self.steps, self.free
+
+        def good(sizes: Sizes) -> bool:
+            return self._agrees(forms, {**base, **sizes})
+
+        least = {name: steps[name] for name in free}
+        most, ordered = dict(self.most), []
+        for name in list(most):
+            if (other := next((each for each in free if each != name and most[name] == base[each]), None)) and (
+                good({name: other_size - steps[name], other: other_size - steps[name]})
+                if (other_size := base[other]) > 1
+                else False
+            ):
+                ordered.append((name, other))
+                del most[name]
+        either: tuple[str, ...] = ()
+        bound = 0
+        if not good(least):
+            together = {name: base[name] // steps[name] for name in free}
+            number = 1
+            while number < max(together.values()) and not good(self._all(number, ordered)):
+                number *= 2
+            together_number = _least(number // 2, number, lambda each: good(self._all(each, ordered)))
+            for name in free:
+                step = steps[name]
+                below = (together_number - 1) * step
+                if below and good({name: below}):
+                    if not good({name: step}):
+                        least[name] = step * _least(1, together_number - 1, lambda each: good({name: each * step}))
+                else:
+                    least[name] = together_number * step
+            if not good(least):
+                loose = [name for name in free if least[name] < together_number * steps[name]]
+                either = tuple(name for name in loose if good({**least, name: together_number * steps[name]}))
+                bound = together_number * max((steps[name] for name in either), default=1)
+                if not either:
+                    least = {name: together_number * steps[name] for name in free}
+        return Domain(
+            fixed=self.fixed,
+            equal=tuple((one, other) for other, one in self.equal.items()),
+            steps=dict(steps),
+            least=least,
+            most=most,
+            either=either,
+            bound=bound,
+            ordered=tuple(ordered),
+        )
+
+    def _all(self, number: int, ordered: Sequence[tuple[str, str]]) -> dict[str, int]:
+        return {name: min(number * self.steps[name], self.most.get(name, 1 << 60)) for name in self.free}
+
+
+def _primes(number: int) -> list[int]:
+    return [each for each in range(2, number + 1) if number % each == 0 and all(each % n for n in range(2, each))]
+
+
+def _turn(good: int, bad: int, step: int, holds: Callable[[int], bool]) -> int:
+    """The last size that is good, of those between, a step apart."""
+    while abs(bad - good) > step:
+        middle = good + (bad - good) // (2 * step) * step
+        middle = middle if middle != good else good + step
+        if holds(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def _least(bad: int, good: int, holds: Callable[[int], bool]) -> int:
+    while good - bad > 1:
+        middle = (good + bad) // 2
+        if holds(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def _running(count: "Count") -> tuple[Any, ...]:
+    """What runs, without sizes."""
+    return tuple(
+        (o.op, o.path, o.backward, o.counted, tuple(o.cost.work), tuple(map(len, o.inputs)), len(o.output))
+        for o in count.operations
+    ), tuple(count.saved)
+
+
+def _numbers(operation: Operation) -> list[int]:
+    """The numbers of an operation beside its shapes. The last ones need no form: workspace, and the masked work."""
+    cost, masked = operation.cost, operation.masked or Work()
+    known = [*(cost.work[event] for event in cost.work), cost.reads, cost.writes, operation.live]
+    return [*known, operation.workspace, *(masked[event] for event in masked)]
+
+
+def _shapes(operation: Operation) -> list[int]:
+    return [side for shape in (*operation.inputs, operation.output) for side in shape]
+
+
+def _row(count: "Count") -> list[int]:
+    numbers = [number for each in count.operations for number in (*_shapes(each), *_numbers(each))]
+    return [*numbers, count.held, *count.saved.values()]
+
+
+class _Table:
+    """All numbers of all operations at all points, those that are the same at all points once."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []  # by point
+        self.kinds: list[int] = []  # which values a place of a row has
+        self.values: list[Values] = []  # by kind
+
+    def add(self, count: "Count") -> None:
+        row = _row(count)
+        places: dict[tuple[int, int], int] = {}
+        kinds = self.kinds or [0] * len(row)
+        values: list[Values] = []
+        fresh = []
+        for kind, number in zip(kinds, row, strict=True):
+            key = kind, number
+            if key not in places:
+                places[key] = len(values)
+                values.append((*(self.values[kind] if self.values else ()), number))
+            fresh.append(places[key])
+        self.kinds, self.values = fresh, values
+        self.count = count
+
+    def sides(self) -> list[Values]:
+        """The values of all sides of tensors."""
+        return [self.values[kind] for kind in dict.fromkeys(self.kinds[place] for place in self._places(shapes=True))]
+
+    def _places(self, shapes: bool) -> Iterator[int]:
+        place = 0
+        for each in self.count.operations:
+            middle = place + len(_shapes(each))
+            end = middle + len(_numbers(each))
+            yield from range(place, middle) if shapes else range(middle, end)
+            place = end
+
+    def solve(self, fit: Fit) -> str:
+        """Find the forms of all values; or say what has none."""
+        self.found = found = dict[int, Form | None]()
+        sides = fit.sides(self.sides())
+        kinds = dict.fromkeys(kind for _, shapes, _ in self._operations() for shape in shapes for kind in shape)
+        found |= {kind: sides.get(self.values[kind]) for kind in kinds}
+        parts = dict.fromkeys(Form.product(sides) for shapes in self._known() for sides in shapes)
+        for kind in [kind for kind in kinds if found[kind] is None]:
+            found[kind] = fit.sum(self.values[kind], parts)
+            if found[kind] is None:
+                return "the sides of tensors"
+        if fit.open:
+            return "the sides of tensors"
+        parts = dict.fromkeys(Form.product(sides) for shapes in self._known() for sides in shapes)
+        changes: dict[Values, Form | None] = {}
+        live, before, shapes_before = Form.number(0), (0,) * len(fit.points), list[list[Form]]()
+        for (operation, _, numbers), shapes in zip(self._operations(), self._known(), strict=True):
+            events = len(operation.cost.work) + 2
+            counts, alive, rest = numbers[:events], numbers[events], numbers[events + 1 :]
+            for kind in (*counts, *rest):
+                if kind not in found:
+                    found[kind] = fit.quantity(self.values[kind], shapes)
+                if found[kind] is None and kind in counts:
+                    return f"the counts of {operation.op}"
+            if alive not in found:
+                # Some of what is there was made just now, some of what was read is gone.
+                change = tuple(now - then for now, then in zip(self.values[alive], before, strict=True))
+                if changes.get(change) is None:
+                    changes[change] = fit.quantity(change, [*shapes_before, *shapes])
+                step = changes[change]
+                found[alive] = live + step if live and step else fit.sum(self.values[alive], parts)
+            live, before, shapes_before = found[alive], self.values[alive], shapes
+        for kind in self._last():
+            found[kind] = fit.sum(self.values[kind], parts)
         return ""
-    good = [sizes for sizes in [*usual, *others] if sizes not in bad]
-    needed = [guard for guard in guards if all(map(guard, good)) and not all(map(guard, bad))]
-    single = all(len(guard.letters) == 1 for guard in needed)
-    if single and good and all(any(not guard(sizes) for guard in needed) for sizes in bad):
-        words = [_where(name, letters, needed) for name in letters if any(name in guard.letters for guard in needed)]
-        if all(words):
-            return "sizes with " + " and ".join(words)
-    if wrong := [sizes for sizes in usual if sizes in bad]:
-        told = ", ".join(f"{name} = {size}" for name, size in wrong[0].items())
-        raise InvalidInput(f"no closed form: one traced at other sizes is wrong at {told}; give numbers")
-    if others[0] in bad:
-        return f"{' and '.join(letters)} multiples of {STEP}, as far as tried"
-    told = "; ".join(", ".join(f"{name} = {size}" for name, size in sizes.items()) for sizes in bad[:MOST_NAMED])
-    return f"some sizes alone, which are not known: it is wrong at {told}{'; ...' if bad[MOST_NAMED:] else ''}"
 
+    def _known(self) -> Iterator[list[list[Form]]]:
+        """The shapes of each operation of which all sides have forms."""
+        for _, shapes, _ in self._operations():
+            forms = [[self.found[kind] for kind in shape] for shape in shapes]
+            yield [[form for form in shape if form] for shape in forms if all(shape)]
 
-def _where(name: str, letters: Sequence[str], guards: "Sequence[Guard]") -> str:
-    from costmodel.price.symbols import range_in_words
+    def _last(self) -> list[int]:
+        """The kinds of the bytes held, and of those saved by each module."""
+        return self.kinds[len(self.kinds) - 1 - len(self.count.saved) :]
 
-    usual = _usual(letters)
-    holds = [all(guard({**usual, name: size}) for guard in guards) for size in range(1, LARGEST + 1)]
-    return range_in_words(name, holds)
+    def _operations(self) -> Iterator[tuple[Operation, list[list[int]], list[int]]]:
+        """Each operation with the kinds of its sides and of its numbers."""
+        kinds = iter(self.kinds)
+        for each in self.count.operations:
+            shapes = [list(islice(kinds, len(shape))) for shape in (*each.inputs, each.output)]
+            yield each, shapes, list(islice(kinds, len(_numbers(each))))
 
+    def predict(self, count: "Count", sizes: Sizes) -> bool:
+        """Whether the forms have the numbers of another count."""
+        values = {kind: form.at(sizes) for kind, form in self.found.items() if form is not None}
+        return all(values.get(kind, number) == number for kind, number in zip(self.kinds, _row(count), strict=True))
 
-def _turns(letters: Sequence[str], guards: "Sequence[Guard]") -> list[dict[str, int]]:
-    """Sizes on both sides of where a guard begins or ceases to hold; of guards with few such places first."""
-    usual, found = _usual(letters), []
-    for name in letters:
-        for guard in guards:
-            if name in guard.letters:
-                holds = [guard({**usual, name: size}) for size in range(1, LARGEST + 1)]
-                turns = [size for size in range(1, LARGEST) if holds[size] != holds[size - 1]]
-                found += [(len(turns), name, side) for turn in turns[:2] for side in (turn, turn + 1)]
-    places = dict.fromkeys((name, size) for _, name, size in sorted(found))
-    return [{**usual, name: size} for name, size in list(places)[:MOST_TURNS]]
+    def forms(self) -> Forms:
+        operations = []
+        for each, shapes, numbers in self._operations():
+            end = len(each.cost.work)
+            events = [self.found[kind] for kind in numbers[:end]]
+            reads, writes, live, workspace, *kept = (self.found[kind] for kind in numbers[end:])
+            *inputs, output = (tuple(self.found[kind] for kind in shape) for shape in shapes)
+            work = Work(dict(zip(each.cost.work, events, strict=True)))
+            cost = replace(each.cost, work=work, reads=reads, writes=writes)
+            changes: Any = {"inputs": tuple(inputs), "output": output, "live": live, "workspace": workspace}
+            if each.masked is not None:
+                changes["masked"] = Work(dict(zip(each.masked, kept, strict=True))) if all(kept) else None
+            operations.append(replace(each, cost=cost, **changes))
+        held, *saved = (self.found[kind] for kind in self._last())
+        return Forms(tuple(operations), held, dict(zip(self.count.saved, saved, strict=True)))

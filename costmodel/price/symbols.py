@@ -1,12 +1,14 @@
 """Expressions in the letters of the paper or of a traced module: their order, text and LaTeX."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from math import lcm
 from typing import Any
 
 import sympy
 
 from costmodel.errors import InvalidInput
+from costmodel.price.forms import Form, Rounded
 from costmodel.work.size import Size
 
 Expr = Any  # sympy has no types
@@ -124,70 +126,26 @@ def latex(expr: Expr) -> str:
     return str(sympy.latex(expr, symbol_names=LATEX, mul_symbol="dot", order="none"))
 
 
-# Functions of torch that sympy has under other names.
-_SPELLED: dict[str, Callable[..., Expr]] = {
-    "FloorDiv": lambda a, b: sympy.floor(a / b),
-    "CleanDiv": lambda a, b: sympy.floor(a / b),
-    "Mod": sympy.Mod,
-    "PythonMod": sympy.Mod,
-    "Max": sympy.Max,
-    "Min": sympy.Min,
-}
+def expression(form: Form) -> Size:
+    """A form as an expression; a number as a number."""
+    whole = sympy.Add(*(_rational(factor) * sympy.Mul(*map(_rounded, key)) for key, factor in form.terms.items()))
+    return int(whole) if whole.is_Integer else whole
 
 
-def in_user_symbols(size: Any, letters: Mapping[str, str]) -> Size:
-    """A traced size in the letters of the user; ``letters`` by the name of torch's symbol. Whole numbers stay.
-
-    `InvalidInput` unless the size is a closed form of sums, products, floors, maxima and minima.
-    """
-    if isinstance(size, int):
-        return size
-    expr = _spelled(size, letters)
-    known = (sympy.Symbol, sympy.Number, sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min)
-    if odd := {type(part).__name__ for part in sympy.preorder_traversal(expr) if not isinstance(part, known)}:
-        raise InvalidInput(f"no closed form: the sizes depend on the inputs through {', '.join(sorted(odd))}")
-    return int(expr) if expr.is_Integer else expr
+def _rational(number: Fraction) -> Expr:
+    return sympy.Rational(number.numerator, number.denominator)
 
 
-def _spelled(expr: Any, letters: Mapping[str, str]) -> Expr:
-    expr = expr.replace(
-        lambda e: type(e).__name__ in _SPELLED and not isinstance(e, sympy.Max | sympy.Min | sympy.Mod),
-        lambda e: _SPELLED[type(e).__name__](*e.args),
-    )
-    names = {symbol: letter(letters[symbol.name]) for symbol in expr.free_symbols if symbol.name in letters}
-    return expr.xreplace(names)
+def _rounded(part: Rounded) -> Expr:
+    size = part.slope * letter(part.letter)
+    if part.offset == part.divisor - 1:
+        return sympy.ceiling(size / part.divisor)
+    return sympy.floor((size + part.offset) / part.divisor)
 
 
-class Guard:
-    """A condition on the sizes that torch assumed in its trace, such as ``H <= 500``; for other sizes the module may do
-    something else."""
-
-    def __init__(self, traced: Any, letters: Mapping[str, str]) -> None:
-        expr = _spelled(traced, letters)
-        self.letters = sorted(symbol.name for symbol in expr.free_symbols)
-        self._holds = sympy.lambdify([letter(name) for name in self.letters], expr, modules="math")
-
-    def __call__(self, sizes: Mapping[str, int]) -> bool:
-        try:
-            return bool(self._holds(*(sizes[name] for name in self.letters)))
-        except (ArithmeticError, NameError, TypeError):  # a division by zero; a function that only torch has
-            return False
-
-
-def range_in_words(name: str, holds: Sequence[bool]) -> str:
-    """The sizes, of 1, 2, ..., for which a condition holds, in words; "" for all sizes and for no simple range."""
-    inside = [size for size, held in enumerate(holds, 1) if held]
-    if not inside or all(holds):
-        return ""
-    first, last, step = inside[0], inside[-1], inside[1] - inside[0] if len(inside) > 1 else 1
-    if inside != list(range(first, last + 1, step)):
-        return ""
-    if step > 1:
-        multiples = first % step == 0 and last + step > len(holds)
-        return (f"{name} a multiple of {step}" + (f" from {first}" if first > step else "")) if multiples else ""
-    if last == len(holds):
-        return f"{name} >= {first}"
-    return f"{name} <= {last}" if first == 1 else f"{first} <= {name} <= {last}"
+def largest(sizes: Sequence[Size]) -> Size:
+    """The largest of several expressions."""
+    return sizes[0] if len(sizes) == 1 else sympy.Max(*sizes)
 
 
 def letter(name: str) -> sympy.Symbol:

@@ -1,0 +1,305 @@
+"""Closed forms of integers that depend on letters: found from their values at several sizes, in integers alone.
+
+What a network's sizes are made of is simple: a letter, divided by strides and rounded (`Rounded`), and sums of products
+of those (`Form`). So a few values tell which form it is; where they leave a choice, `Fit.open` says so.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import combinations, product
+from math import ceil, floor, gcd, lcm, prod
+
+Values = tuple[int, ...]  # at each of the points of a fit
+LARGEST_DIVISOR = 1024
+SPARE = 2  # values more than unknowns, for a sum to be believed
+
+
+@dataclass(frozen=True, order=True)
+class Rounded:
+    """``floor((slope * letter + offset) / divisor)``."""
+
+    letter: str
+    slope: int = 1
+    offset: int = 0
+    divisor: int = 1
+
+    def at(self, sizes: Mapping[str, int]) -> int:
+        return (self.slope * sizes[self.letter] + self.offset) // self.divisor
+
+
+Product = tuple[Rounded, ...]  # sorted; () is 1
+
+
+@dataclass(frozen=True)
+class Form:
+    """A sum of products with rational factors."""
+
+    terms: Mapping[Product, Fraction]
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.terms.items()))
+
+    def __add__(self, other: "Form") -> "Form":
+        return Form.sum([self, other])
+
+    def __mul__(self, other: "Form") -> "Form":
+        found: dict[Product, Fraction] = {}
+        for one, factor in self.terms.items():
+            for two, times in other.terms.items():
+                key = tuple(sorted(one + two)) if one and two else one or two
+                found[key] = found.get(key, Fraction(0)) + factor * times
+        return Form({key: factor for key, factor in found.items() if factor})
+
+    def times(self, number: Fraction | int) -> "Form":
+        return Form({key: factor * number for key, factor in self.terms.items()} if number else {})
+
+    def at(self, sizes: Mapping[str, int]) -> Fraction:
+        return sum((f * prod(part.at(sizes) for part in key) for key, f in self.terms.items()), Fraction(0))
+
+    def exceeds(self, other: "Form") -> bool:
+        """True where no factor is smaller than that of the other form: then no value is, as sizes are not negative."""
+        return all(self.terms.get(key, 0) >= other.terms.get(key, 0) for key in {*self.terms, *other.terms})
+
+    @staticmethod
+    def number(value: Fraction | int) -> "Form":
+        return Form({(): Fraction(value)} if value else {})
+
+    @staticmethod
+    def letter(name: str) -> "Form":
+        return Form({(Rounded(name),): Fraction(1)})
+
+    @staticmethod
+    def sum(forms: "Iterable[Form]") -> "Form":
+        found: dict[Product, Fraction] = {}
+        for form in forms:
+            for key, factor in form.terms.items():
+                found[key] = found.get(key, Fraction(0)) + factor
+        return Form({key: factor for key, factor in found.items() if factor})
+
+    @staticmethod
+    def product(forms: "Iterable[Form]") -> "Form":
+        whole = Form.number(1)
+        for form in forms:
+            whole = whole * form
+        return whole
+
+
+@dataclass(frozen=True)
+class Open:
+    """A rounding whose offset is not yet told by the values: anything from ``least`` to ``most``."""
+
+    letter: str
+    slope: int
+    divisor: int
+    least: int
+    most: int
+
+    def parts(self, size: int) -> int:
+        """The number of offsets that a value at this size would rule out at least."""
+        first = -self.slope * size % self.divisor
+        first += (self.least - first) // self.divisor * self.divisor
+        turns = [turn for turn in range(first, self.most + 1, self.divisor) if turn > self.least]
+        return max((min(turn - self.least, self.most + 1 - turn) for turn in turns), default=0)
+
+
+@dataclass
+class Fit:
+    """Forms that have given values at given ``points``; letters come in the multiples of ``steps``."""
+
+    points: Sequence[Mapping[str, int]]
+    steps: Mapping[str, int]
+    open: list[Open] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._sizes = {name: tuple(point[name] for point in self.points) for name in self.steps}
+        # What depends on one letter: values and form, the letter itself first.
+        self._known = {name: {sizes: Form.letter(name)} for name, sizes in self._sizes.items()}
+        self._found: dict[Values, Form] = {}
+        self._products: dict[Product, Values] = {}
+        self._sums: dict[tuple[Product, ...], _Sums] = {}
+
+    def sides(self, wanted: Iterable[Values]) -> dict[Values, Form]:
+        """The forms of sides of tensors, as far as they are found: those of one letter first, which others consist of."""
+        rest = []
+        for values in dict.fromkeys(wanted):
+            form = self._of_one(values)
+            if form is None:
+                rest.append(values)
+            else:
+                self._found[values] = form
+        for values in rest:
+            if (form := self._of_several(values)) is not None:
+                self._found[values] = form
+        return self._found
+
+    def sum(self, values: Values, parts: Iterable[Form]) -> Form | None:
+        """The values as a sum of multiples of what the parts consist of, and a number."""
+        products = tuple(dict.fromkeys([(), *(key for form in parts for key in form.terms)]))
+        if products not in self._sums:
+            self._sums[products] = _Sums({key: self._at(key) for key in products})
+        return self._sums[products].solve(values)
+
+    def quantity(self, values: Values, shapes: Sequence[Sequence[Form]]) -> Form | None:
+        """The form of what an operation on tensors of these shapes does: a multiple of a number of elements, or of one
+        and a side, or a sum of such numbers."""
+        if len(set(values)) == 1:
+            return Form.number(values[0])
+        elements = list(dict.fromkeys(_plain(Form.product(sides)) for sides in shapes))
+        sides = dict.fromkeys(form for shape in shapes for form in shape if any(form.terms))
+        singles = [*elements, *(_plain(a * b) for a in elements for b in sides)]
+        if form := next((found for each in singles if (found := self._multiple(values, each))), None):
+            return form
+        return self.sum(values, elements) or self.sum(values, singles) or self._of_one(values)
+
+    def _at(self, key: Product) -> Values:
+        if key not in self._products:
+            self._products[key] = tuple(prod(part.at(point) for part in key) for point in self.points)
+        return self._products[key]
+
+    def values(self, form: Form) -> tuple[Values, int]:
+        """The values of a form, times a number that makes them whole, and this number."""
+        whole = lcm(*(factor.denominator for factor in form.terms.values()))
+        columns = [[int(factor * whole) * n for n in self._at(key)] for key, factor in form.terms.items()]
+        return tuple(map(sum, zip(*columns, strict=True))), whole
+
+    # ---- one letter ----
+
+    def _of_one(self, values: Values) -> Form | None:
+        if len(set(values)) == 1:
+            return Form.number(values[0])
+        for name, known in self._known.items():
+            form = known.get(values) or self._rounded(name, values)
+            if form is not None:
+                known[values] = form
+                return form
+        return None
+
+    def _rounded(self, name: str, values: Values) -> Form | None:
+        """``scale * floor((slope * letter + offset) / divisor) + rest``, of the smallest divisor."""
+        by_size: dict[int, int] = {}
+        for size, value in zip(self._sizes[name], values, strict=True):
+            if by_size.setdefault(size, value) != value:
+                return None
+        pairs = sorted(by_size.items())
+        (first, low), (last, high) = pairs[0], pairs[-1]
+        if first == last:
+            return None
+        slope = Fraction(high - low, last - first)
+        if all(value - low == slope * (size - first) for size, value in pairs):
+            return Form.letter(name).times(slope) + Form.number(low - slope * first)
+        scale = gcd(*(value - low for _, value in pairs))
+        rest = low % scale
+        found = self._steps(name, [(size, (value - rest) // scale) for size, value in pairs])
+        return Form({(found,): Fraction(scale)}) + Form.number(rest) if found else None
+
+    def _steps(self, name: str, pairs: list[tuple[int, int]]) -> Rounded | None:
+        two = list(combinations(pairs, 2))
+        # The slope is between these two.
+        least = max(Fraction(v2 - v1 - 1, h2 - h1) for (h1, v1), (h2, v2) in two)
+        most = min(Fraction(v2 - v1 + 1, h2 - h1) for (h1, v1), (h2, v2) in two)
+        if least >= most:
+            return None
+        for divisor in range(1, LARGEST_DIVISOR):
+            for slope in range(floor(least * divisor) + 1, ceil(most * divisor)):
+                if gcd(slope, divisor) != 1:
+                    continue
+                low = max(divisor * value - slope * size for size, value in pairs)
+                high = min(divisor * value - slope * size for size, value in pairs) + divisor - 1
+                if low > high:
+                    continue
+                whole = gcd(slope * self.steps[name], divisor)  # offsets between its multiples make no difference
+                if low // whole != high // whole:
+                    self.open.append(Open(name, slope, divisor, low, high))
+                nice = [offset for offset in (0, divisor - 1) if low <= offset <= high]
+                return Rounded(name, slope, (nice or sorted(range(low, high + 1), key=abs))[0], divisor)
+        return None
+
+    # ---- several letters ----
+
+    def _of_several(self, values: Values) -> Form | None:
+        """A product of forms of one letter each, a multiple of it or a number more; then one with a factor that occurs
+        nowhere else; then a sum of products."""
+        for others, forms in self._choices(2):
+            if _in_line(values, others) and (found := self._multiple(values, Form.product(forms), more=True)):
+                return found
+        for others, forms in [((1,) * len(values), ()), *self._choices(1)]:
+            if 0 in others:
+                continue
+            ratios = [Fraction(value, other) for value, other in zip(values, others, strict=True)]
+            whole = lcm(*(each.denominator for each in ratios))
+            used = {part.letter for form in forms for key in form.terms for part in key}
+            for name in self._sizes:
+                if name not in used and (found := self._rounded(name, tuple(int(each * whole) for each in ratios))):
+                    return Form.product([found.times(Fraction(1, whole)), *forms])
+        return None
+
+    def _choices(self, least: int) -> Iterator[tuple[Values, tuple[Form, ...]]]:
+        """Products of forms of different letters, with their values."""
+        for number in range(least, len(self._known) + 1):
+            for names in combinations(self._known, number):
+                for chosen in product(*(self._known[name].items() for name in names)):
+                    values, forms = zip(*chosen, strict=True)
+                    yield tuple(map(prod, zip(*values, strict=True))), forms
+
+    def _multiple(self, values: Values, form: Form, more: bool = False) -> Form | None:
+        """The values as a multiple of a form, or with ``more`` of one and a number."""
+        others, whole = self.values(form)
+        first, other = values[0], others[0]
+        far = next((place for place, each in enumerate(others) if each != other), None)
+        if far is None or (not more and not other):
+            return None
+        up, down = (values[far] - first, others[far] - other) if more else (first, other)
+        if any((value - first) * down != up * (each - other) for value, each in zip(values, others, strict=True)):
+            return None
+        ratio = Fraction(up, down)
+        return form.times(ratio * whole) + Form.number(first - ratio * other)
+
+
+class _Sums:
+    """Sums of given products: the factors that make a sum have given values, where there are values enough."""
+
+    def __init__(self, columns: Mapping[Product, Values]) -> None:
+        rows = [list(map(Fraction, row)) for row in zip(*columns.values(), strict=True)]
+        size = len(columns)
+        self._columns = list(columns.items())
+        self._places: list[int] = []  # of values that determine the factors
+        self._inverse: list[list[Fraction]] = []
+        if len(rows) < size + SPARE:
+            return
+        # Gauss and Jordan on the rows beside what makes them of the given ones.
+        work = [row + [Fraction(place == other) for other in range(len(rows))] for place, row in enumerate(rows)]
+        for column in range(size):
+            pivot = next((place for place in range(column, len(rows)) if work[place][column]), None)
+            if pivot is None:
+                return
+            work[column], work[pivot] = work[pivot], work[column]
+            scale = work[column][column]
+            work[column] = [each / scale for each in work[column]]
+            for place, row in enumerate(work):
+                if place != column and (factor := row[column]):
+                    work[place] = [a - factor * b if b else a for a, b in zip(row, work[column], strict=True)]
+        self._inverse = [row[size:] for row in work[:size]]
+
+    def solve(self, values: Values) -> Form | None:
+        if not self._inverse:
+            return None
+        factors = [sum((a * b for a, b in zip(row, values, strict=True) if a), Fraction(0)) for row in self._inverse]
+        made = zip(*([factor * each for each in column] for factor, (_, column) in zip(factors, self._columns)))
+        if any(sum(row) != value for row, value in zip(made, values, strict=True)):
+            return None
+        return Form({key: factor for factor, (key, _) in zip(factors, self._columns, strict=True) if factor})
+
+
+def _plain(form: Form) -> Form:
+    """The form without a number that is in all its factors."""
+    if not form.terms:
+        return form
+    factors = list(form.terms.values())
+    return form.times(Fraction(lcm(*(f.denominator for f in factors)), gcd(*(f.numerator for f in factors))))
+
+
+def _in_line(values: Values, others: Values) -> bool:
+    """False where the values are no multiple of the others with a number more, by the first three alone."""
+    (v, w, x), (a, b, c) = values[:3], others[:3]
+    return (w - v) * (c - a) == (x - v) * (b - a)
