@@ -32,7 +32,7 @@ for shown in ("profiles", "video", "report"):
 THIRD_PARTY = {
     "price": {"numpy", "sympy", "pandas"},
     "profiles": {"pydantic", "filelock", "numpy", "pandas"},
-    "counting": {"torch", "pandas", "onnx", "onnx2pytorch"},
+    "counting": {"torch", "numpy", "pandas", "onnx", "onnx2pytorch"},
     "building": {"torch", "fvcore"},
     "measure": {"torch", "pynvml"},
     "video": {"numpy", "PIL", "simpy"},

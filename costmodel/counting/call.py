@@ -6,7 +6,7 @@ import re
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wr
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.clip import Inputs, clip
-from costmodel.counting.higher_order import PlainControlFlow, plain_flex_attention
+from costmodel.counting.higher_order import plain_control_flow, plain_flex_attention
 from costmodel.counting.modules import module_in_words, name_of, packed_weights, unsharded
 from costmodel.counting.observe import CountingMode
 from costmodel.counting.outputs import tensors_in
@@ -40,6 +40,7 @@ class Call:
     ``inputs`` and ``kwargs`` hold tensors, whose values are used only if ``real``. ``backward`` adds the backward pass.
     ``frames``: the number of calls. ``mode``: torch's mode of tensors with symbolic sizes, for closed forms.
     ``function`` is called instead of the module, such as a method of it. ``words``: the inputs as users write them.
+    ``watch``: a context around the run, told the mode that counts.
     """
 
     net: Any
@@ -51,6 +52,7 @@ class Call:
     mode: "FakeTensorMode | None" = None
     function: Any = None
     words: tuple[str, ...] = ()
+    watch: "Callable[[CountingMode], AbstractContextManager[None]] | None" = None
 
     @cached_property
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -118,7 +120,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         # What is written into the substitutes is not written into the module.
         state = attempt(lambda: {name: _substitute(name, each, stand_in) for name, each in call.state.items()})
         stack.enter_context(places.followed())
-        stack.enter_context(PlainControlFlow())
+        stack.enter_context(plain_control_flow())
         stack.enter_context(plain_flex_attention())
         stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
         if mode is not None:
@@ -132,6 +134,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         stack.enter_context(listener)
         if mode is None:
             listener.hold([*state.values(), *given])
+        if call.watch is not None:
+            stack.enter_context(call.watch(listener))
 
         def calls() -> None:
             if listener is None:

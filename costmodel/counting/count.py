@@ -58,6 +58,7 @@ class Count:
     ``held``: bytes of parameters, buffers and inputs. ``notes``: what was assumed. ``saved``: bytes that the
     forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
     many calls are counted together. ``kernels``: the parameters that are weights of convolution modules.
+    ``call``: what was counted, for a second look.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Count:
     kernels: int = 0
     notes: tuple[str, ...] = ()
     peaks: tuple[tuple[Size, ...], ...] = ()
+    call: "Call | None" = field(default=None, repr=False, compare=False)
 
     @property
     def condition(self) -> str:
@@ -301,6 +303,7 @@ def count(
         frames=call.frames,
         notes=tuple(notes),
         kernels=_kernels(call.modules.values()),
+        call=call,
     )
 
 

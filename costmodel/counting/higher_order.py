@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 import torch
 from torch._ops import HigherOrderOperator
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from costmodel.counting.attention import name_of
@@ -31,12 +30,21 @@ def handle(func: Any, args: Any, kwargs: Mapping[str, Any], run: Callable[..., A
     return run(_CONTROL[name], *args, **kwargs)
 
 
-class PlainControlFlow(TorchFunctionMode):
-    """Runs control flow as plain Python above autograd, so that gradients need no trace of both branches."""
+@contextmanager
+def plain_control_flow() -> Iterator[None]:
+    """Run control flow as plain Python above autograd, so that gradients need no trace of both branches."""
+    original = HigherOrderOperator.__call__
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        plain = _CONTROL.get(name_of(func)) if isinstance(func, HigherOrderOperator) else None
-        return (plain or func)(*args, **(kwargs or {}))
+    def call(self: HigherOrderOperator, /, *args: Any, **kwargs: Any) -> Any:
+        plain = _CONTROL.get(name_of(self))
+        return plain(*args, **kwargs) if plain else original(self, *args, **kwargs)
+
+    def uncompiled(function: Any = None, **options: Any) -> Any:
+        return function or (lambda function: function)
+
+    # torch.cond and its siblings compile themselves, which does not go while operations are recorded.
+    with patch.object(HigherOrderOperator, "__call__", call), patch.object(torch, "compile", uncompiled):
+        yield
 
 
 @contextmanager

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from costmodel.counting.count import Count
     from costmodel.counting.explain import Reading
 
+PRODUCTS = ("convolution", "matrix product", "attention", "recurrent layer")  # kinds that are multiply-accumulates
+
 
 def document(count: "Count", readings: "Sequence[Reading]", kinds: Sequence[str]) -> Document:
     """A table with a row for each tool and a column for each kind of operation, in the unit of each tool."""
     records = [_record(each) for each in readings]
     exact = {"macs": count.macs, "params": count.params, "uncounted": dict(count.uncounted)}
-    flat = [{key: value for key, value in each.items() if key not in ("items", "unknown")} for each in records]
+    flat = [
+        {key: value for key, value in each.items() if key not in ("items", "unknown", "unseen")} for each in records
+    ]
     rows = [
         [
             each.counter.name,
@@ -44,6 +48,7 @@ def _record(each: "Reading") -> dict[str, Any]:
         "total": each.total,
         "items": dict(each.items),
         "unknown": list(each.unknown),
+        "unseen": dict(each.unseen),
     }
 
 
@@ -56,10 +61,16 @@ def _notes(count: "Count", readings: "Sequence[Reading]") -> list[str]:
     ]
     for each in readings:
         factor = 2 if each.counter.unit == "FLOP" else 1
-        seen = sum(each.items.get(name, 0) for name in ("convolution", "matrix product")) / factor
+        seen = sum(each.items.get(name, 0) for name in PRODUCTS) / factor
         if each.total is not None and macs and seen < 0.999 * macs:
             notes.append(f"{each.counter.name} misses {100 * (1 - seen / macs):.1f} % of the multiply-accumulates.")
         elif each.total is not None and macs and seen > 1.05 * macs:
             notes.append(f"{each.counter.name} counts {seen / macs:.2f} times the actual multiply-accumulates.")
-    notes += [f"{each.counter.name}: not known for {', '.join(each.unknown)}." for each in readings if each.unknown]
+        if each.unseen and each.total is not None:
+            differences = ", ".join(f"{name} {amount:+,}" for name, amount in each.unseen.items())
+            notes.append(
+                f"{each.counter.name} does not price a trace as the convention of that name prices events, which gives "
+                f"{count.flops(each.counter.name):,}: {differences}."
+            )
+    notes += [f"{each.counter.name}: not known: {', '.join(each.unknown)}." for each in readings if each.unknown]
     return notes + [f"{each.counter.name}: {each.counter.source}." for each in readings]
