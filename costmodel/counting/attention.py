@@ -7,6 +7,7 @@ or a mask with known values keeps, which is what kernels that skip the rest come
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from torch._ops import HigherOrderOperator
@@ -37,12 +38,14 @@ _FLEX_BACKWARD = ("query", "key", "value", "out", "logsumexp", "grad_out", "grad
 _ONE_BLOCK = 1 << 30  # the side of the only block where flex_attention has no mask
 
 
+@cache
 def name_of(func: Any) -> str:
     """The name of an operation without its namespace, with the _ of operations in place."""
     name = func._name if isinstance(func, HigherOrderOperator) else func._schema.name
     return str(name).rpartition("::")[2]
 
 
+@cache
 def kernel_of(func: Any) -> tuple[str, bool] | None:
     """The kernel of a fused attention, and True for its backward pass; None for all else."""
     name = name_of(func)
@@ -68,8 +71,11 @@ def kept(func: Any, args: Any, kwargs: Any) -> Events | None:
     if found is None:
         return None
     told = _named(func, args, kwargs)
-    pairs = _pairs(found[0], told)[1]
-    return None if pairs is None else _work(told, pairs, found[1])
+    twice = _pairs(found[0], told)[1]
+    if twice is None:
+        return None
+    # Twice the pairs until now: in letters a half is not seen to be whole.
+    return {event: doubled // 2 for event, doubled in _work(told, twice, found[1]).items()}
 
 
 def _named(func: Any, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,27 +111,31 @@ def _first(told: Mapping[str, Any], *names: str) -> Any:
 
 
 def _pairs(kernel: str, told: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Pairs of a query and a key, of all heads; and those that are kept, None where no mask says so."""
+    """Pairs of a query and a key, of all heads; and twice those that are kept, None where no mask says so."""
     query, key = told["query"], told["key"]
     starts = _first(told, "cum_seq_q", "cu_seqlens_q", "cu_seq_q")
     if starts is not None and (query.dim() == 3 or kernel in _LENGTH_FIRST):  # others give such places back
         ends = _first(told, "cum_seq_k", "cu_seqlens_k", "cu_seq_k")
         ends = starts if ends is None else ends
-        longest = (_first(told, "max_q", "max_seqlen_q"), _first(told, "max_k", "max_seqlen_k"))
-        sequences = list(zip(_lengths(starts, longest[0]), _lengths(ends, longest[1]), strict=True))
+        queries = _lengths(starts, _first(told, "max_q", "max_seqlen_q"))
+        used = _first(told, "seqused_k", "seqlen_k")  # of a cache, what is filled
+        known = used is not None and has_values(used)
+        keys = used.tolist() if known else _lengths(ends, _first(told, "max_k", "max_seqlen_k"))
+        sequences = list(zip(queries, keys, strict=True))
         heads = query.shape[-2]
     elif kernel in _LENGTH_FIRST:
         sequences, heads = [(query.shape[1], key.shape[1])], query.shape[0] * query.shape[2]
     else:
         sequences, heads = [(query.shape[-2], key.shape[-2])], math.prod(query.shape[:-2])
-    full = heads * sum(queries * keys for queries, keys in sequences)
+    full = heads * sum(rows * columns for rows, columns in sequences)
     if kernel == "flex_attention":
-        return full, _of_blocks(full, told["block_mask"], query, key)
+        blocks = _of_blocks(told["block_mask"], query, key)
+        return full, None if blocks is None else 2 * min(full, blocks)
     mask, (left, right) = _mask(told), _window(told)
     bottom_right = kernel in _VARLEN or told.get("custom_mask_type") == BOTTOM_RIGHT
     if mask is not None and has_values(mask):
         share = number_of_true(mask)
-        return full, full // mask.numel() * share if share < mask.numel() else None
+        return full, 2 * (full // mask.numel()) * share if share < mask.numel() else None
     if left is None and right is None:
         return full, None
     seen = [_seen(*sides, left, right, bottom_right) for sides in sequences]
@@ -151,27 +161,26 @@ def _window(told: Mapping[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _seen(queries: Any, keys: Any, left: int | None, right: int | None, bottom_right: bool) -> Any:
-    """Pairs within the window around the diagonal that begins top left, or ends bottom right; None: not in letters."""
-    if left is None and right == 0:  # row i sees min(i + 1, keys); or, the other way round, as many fewer
+    """Twice the pairs within the window around the diagonal that begins top left, or ends bottom right; None where they
+    are not known in letters."""
+    if left is None and right == 0:  # row i sees min(i + 1, keys); or, the other way round, the last row all
         both = smaller(queries, keys)
-        return (
-            both * (both + 1) // 2 + both * (keys - both)
-            if bottom_right
-            else (both * (both + 1) // 2 + (queries - both) * keys)
-        )
+        if bottom_right:
+            return both * (2 * keys - both + 1)
+        return both * (both + 1) + 2 * (queries - both) * keys
     if not isinstance(queries, int) or not isinstance(keys, int):
         return None
     shift = keys - queries if bottom_right else 0
     first = (0 if left is None else max(0, row + shift - left) for row in range(queries))
     last = (keys if right is None else min(keys, row + shift + right + 1) for row in range(queries))
-    return sum(max(0, end - begin) for begin, end in zip(first, last, strict=True))
+    return 2 * sum(max(0, end - begin) for begin, end in zip(first, last, strict=True))
 
 
-def _of_blocks(pairs: Any, block_mask: Any, query: Any, key: Any) -> Any:
+def _of_blocks(block_mask: Any, query: Any, key: Any) -> Any:
     """Pairs in the blocks that the mask of a flex_attention keeps, whole blocks as its kernel computes them."""
     partial, full, rows, columns = block_mask[2], block_mask[4], block_mask[-3], block_mask[-2]
     if rows >= _ONE_BLOCK or not has_values(partial) or (full is not None and not has_values(full)):
         return None
     blocks = int(partial.sum()) + (0 if full is None else int(full.sum()))
     heads = math.prod(query.shape[:-2]) // math.prod(partial.shape[:-1])  # of one mask
-    return min(pairs, heads * blocks * min(rows, query.shape[-2]) * min(columns, key.shape[-2]))
+    return heads * blocks * min(rows, query.shape[-2]) * min(columns, key.shape[-2])

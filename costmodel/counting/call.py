@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -29,16 +28,13 @@ from costmodel.counting.unchanged import unchanged
 from costmodel.errors import InvalidInput
 from costmodel.work.cost import Operation
 
-if TYPE_CHECKING:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
 
 @dataclass(frozen=True)
 class Call:
     """One call ``net(*inputs, **kwargs)``, or several of a recurrent module, to be listened to.
 
     ``inputs`` and ``kwargs`` hold tensors, whose values are used only if ``real``. ``backward`` adds the backward pass.
-    ``frames``: the number of calls. ``mode``: torch's mode of tensors with symbolic sizes, for closed forms.
+    ``frames``: the number of calls.
     ``function`` is called instead of the module, such as a method of it. ``words``: the inputs as users write them.
     ``watch``: a context around the run, told the mode that counts.
     """
@@ -49,7 +45,6 @@ class Call:
     real: bool = False
     backward: bool = False
     frames: int = 1
-    mode: "FakeTensorMode | None" = None
     function: Any = None
     words: tuple[str, ...] = ()
     watch: "Callable[[CountingMode], AbstractContextManager[None]] | None" = None
@@ -87,8 +82,8 @@ class Call:
 
 
 def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
-    net, real, mode = call.net, call.real, call.mode
-    shadows = Shadows(symbolic=mode is not None)
+    net, real = call.net, call.real
+    shadows = Shadows()
 
     def attempt(code: Callable[[], Any]) -> Any:
         """Somebody else's code; what it raises, in words."""
@@ -110,7 +105,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
     def stand_in(tensor: torch.Tensor) -> torch.Tensor:
         if real:
             return _valued(tensor, device)
-        return _without_values(tensor, mode)
+        return _without_values(tensor)
 
     with ExitStack() as stack:
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
@@ -123,17 +118,14 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         stack.enter_context(plain_control_flow())
         stack.enter_context(plain_flex_attention())
         stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
-        if mode is not None:
-            stack.enter_context(mode)
         args, options = attempt(lambda: tree_map_only(torch.Tensor, stand_in, (call.inputs, dict(call.kwargs))))
-        if call.backward and mode is None:
+        if call.backward:
             stack.enter_context(_saving(saved, places.now))
         given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
         shadows.own([*state.values(), *given])
-        listener = CountingMode(places.now, shadows.run_real if real else shadows.run, follow=mode is None)
+        listener = CountingMode(places.now, shadows.run_real if real else shadows.run, follow=True)
         stack.enter_context(listener)
-        if mode is None:
-            listener.hold([*state.values(), *given])
+        listener.hold([*state.values(), *given])
         if call.watch is not None:
             stack.enter_context(call.watch(listener))
 
@@ -230,23 +222,20 @@ def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
 
 
-def _without_values(tensor: torch.Tensor, mode: Any) -> torch.Tensor:
+def _without_values(tensor: torch.Tensor) -> torch.Tensor:
     """A shadow of a tensor, or a copy where the values decide what runs: of integers and booleans. Those that are given
     without values are ones."""
-    if isinstance(tensor, FakeTensor):  # a shape with letters
-        return tensor
     if is_traceable_wrapper_subclass(tensor):
         names, context = tensor.__tensor_flatten__()
-        inner = {name: _without_values(getattr(tensor, name), mode) for name in names}
+        inner = {name: _without_values(getattr(tensor, name)) for name in names}
         return type(tensor).__tensor_unflatten__(inner, context, tensor.shape, tensor.stride())
     exact = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
     if tensor.layout is not torch.strided:
         return tensor.detach().clone()
-    if mode is None and exact and worth_knowing(tensor):
+    if exact and worth_knowing(tensor):
         return torch.ones(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor.detach().cpu().clone()
     meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    made: torch.Tensor = Shadow(meta) if mode is None else FakeTensor(mode, meta, torch.device("cpu"))
-    return made.requires_grad_(tensor.requires_grad)
+    return Shadow(meta).requires_grad_(tensor.requires_grad)  # type: ignore[no-any-return]
 
 
 def _backward(out: list[Any], listener: CountingMode) -> None:

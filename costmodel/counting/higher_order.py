@@ -33,7 +33,7 @@ def handle(func: Any, args: Any, kwargs: Mapping[str, Any], run: Callable[..., A
 @contextmanager
 def plain_control_flow() -> Iterator[None]:
     """Run control flow as plain Python above autograd, so that gradients need no trace of both branches."""
-    original = HigherOrderOperator.__call__
+    original: Any = HigherOrderOperator.__call__
 
     def call(self: HigherOrderOperator, /, *args: Any, **kwargs: Any) -> Any:
         plain = _CONTROL.get(name_of(self))

@@ -135,7 +135,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         space = workspace(name_of(func), out, args) if self._follow else 0
         self.operations.append(
             Operation(
-                *(str(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),
+                *(_name(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),
                 masked=None if masked is None else Work(masked),
             )
         )
@@ -173,6 +173,10 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
                 self._live[key] = size
                 weakref.finalize(storage, self._live.pop, key, None)
         return sum(self._live.values())
+
+
+def _name(func: Any) -> str:
+    return f"higher_order.{func}" if isinstance(func, HigherOrderOperator) else str(func)
 
 
 def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:

@@ -176,15 +176,6 @@ def _grouped_scaled(result: Any, a: Any, b: Any, *rest: Any, **options: Any) -> 
     return _grouped(result, a, b) | {Event.PRODUCT: result.numel()}
 
 
-def grouped(a: Any, b: Any, offsets: Any = None, bias: Any = None, dtype: Any = None) -> torch.Tensor:
-    """A tensor like the one that ``torch.nn.functional.grouped_mm`` gives, without values."""
-    sides: tuple[Any, ...] = (a.shape[-2], b.shape[-1])
-    if a.dim() == b.dim():
-        sides = ((offsets if a.dim() == 2 else a).shape[0], *sides)
-    made: torch.Tensor = a.new_empty(sides, dtype=dtype)
-    return made
-
-
 def _three(
     result: Any, a: Any, b: Any, c: Any, expand_a: Any, expand_b: Any, expand_c: Any, sums: Any, unroll: int = 1
 ) -> Events:
@@ -258,16 +249,58 @@ def _lstm_cell(result: Any, gates: Any, recurrent: Any, c: Any, bias: Any = None
     return _lstm_gates(c.numel(), bias is not None)
 
 
-def _gru_cell(result: Any, gates: Any, recurrent: Any, h: Any, bias: Any = None, *rest: Any) -> Events:
-    """Sums of two gates, ``n = tanh(a + r * b)`` and ``n + z * (h - n)``."""
-    units = h.numel()
+def _gru_gates(units: Any, biased: bool) -> Events:
+    """All of a step of a GRU but its products of matrices: two gates, ``n = tanh(a + r * b)``, ``n + z * (h - n)``."""
     return {
-        Event.BIAS: 6 * units if bias is not None else 0,
+        Event.BIAS: 6 * units if biased else 0,
         Event.ADDITION: 5 * units,
         Event.SIGMOID: 2 * units,
         Event.TANH: units,
         Event.PRODUCT: 2 * units,
     }
+
+
+def _gru_cell(result: Any, gates: Any, recurrent: Any, h: Any, bias: Any = None, *rest: Any) -> Events:
+    return _gru_gates(h.numel(), bias is not None)
+
+
+def _quantised_layers(gates: int) -> Rule:
+    """An LSTM (4 gates) or a GRU (3), all of its layers, whose weights nobody unpacks: their sizes follow from the
+    input, the state and the flags."""
+
+    def rule(result: Any, x: Any, *rest: Any, **options: Any) -> Events:
+        at = next(place for place, each in enumerate(rest) if _packed(each))  # after the state
+        state = rest[at - 1][0] if isinstance(rest[at - 1], list | tuple) else rest[at - 1]
+        biased, layers, _, _, both_ways = rest[at + 1 : at + 6]
+        hidden, directions, steps = state.shape[-1], 1 + both_ways, x.numel() // x.shape[-1]
+        widths = [x.shape[-1], *[directions * hidden] * (layers - 1)]
+        weights = directions * gates * hidden * sum(width + hidden for width in widths)
+        parts = _lstm_gates if gates == 4 else _gru_gates
+        return {Event.MAC: steps * weights} | parts(steps * hidden * layers * directions, biased)
+
+    return rule
+
+
+def _quantised_cell(gates: int) -> Rule:
+    """A step of an LSTM (4 gates), a GRU (3) or a plain recurrence with tanh or ReLU (1)."""
+
+    def rule(result: Any, x: Any, state: Any, *rest: Any) -> Events:
+        h = state[0] if isinstance(state, list | tuple) else state
+        macs = {Event.MAC: x.shape[0] * gates * h.shape[-1] * (x.shape[-1] + h.shape[-1])}
+        if gates == 1:
+            return macs | {Event.BIAS: 2 * h.numel(), Event.ADDITION: h.numel()}
+        return macs | (_lstm_gates if gates == 4 else _gru_gates)(h.numel(), True)
+
+    return rule
+
+
+def _activated(rule: Rule, event: Event) -> Rule:
+    """A rule, and an event for each element of the result."""
+    return lambda result, *args: total([rule(result, *args), {event: result.numel()}])
+
+
+def _packed(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], torch.ScriptObject)
 
 
 def _lstm_layer_backward(result: Any, x: Any, weight: Any, recurrent: Any, *rest: Any) -> Events | None:
@@ -299,8 +332,7 @@ def _matrices(a: Any) -> tuple[Any, Any, Any]:
 
 def _shrinking(m: Any, n: Any, steps: Any) -> Any:
     """The sum of ``(m - k) * (n - k)`` for k = 1 ... steps."""
-    ones, squares = steps * (steps + 1) // 2, steps * (steps + 1) * (2 * steps + 1) // 6
-    return steps * m * n - (m + n) * ones + squares
+    return steps * (6 * m * n - 3 * (m + n) * (steps + 1) + (steps + 1) * (2 * steps + 1)) // 6
 
 
 def _lu(result: Any, a: Any, *rest: Any, **options: Any) -> Events:
@@ -501,6 +533,12 @@ PRODUCTS: dict[str, Rule] = (
         for end in ("", "_dynamic")
     }
     | named(_matmul, "quantized::matmul")
+    | named(_quantised_layers(4), "quantized_lstm")
+    | named(_quantised_layers(3), "quantized_gru")
+    | named(_quantised_cell(4), "quantized::quantized_lstm_cell_dynamic")
+    | named(_quantised_cell(3), "quantized::quantized_gru_cell_dynamic")
+    | named(_activated(_quantised_cell(1), Event.TANH), "quantized::quantized_rnn_tanh_cell_dynamic")
+    | named(_activated(_quantised_cell(1), Event.RELU), "quantized::quantized_rnn_relu_cell_dynamic")
     | named(_lstm_layer, "mkldnn_rnn_layer")
     | named(_lstm_layer_backward, "mkldnn_rnn_layer_backward")
     | named(_lstm_cell, "_thnn_fused_lstm_cell")

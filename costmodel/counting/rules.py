@@ -195,6 +195,12 @@ def _derivative(result: Any, *args: Any) -> Events:
     return {Event.PRODUCT: 2 * result.numel(), Event.ADDITION: result.numel()}
 
 
+def _margins(result: Any, *args: Any) -> Events:
+    """The margin of each class, a comparison, and where it is missed, a gradient for the class and its label."""
+    count = result.numel()
+    return {Event.ADDITION: 3 * count, Event.COMPARISON: count, Event.PRODUCT: count}
+
+
 # ---- sorting, searching, sequences -----------------------------------------------------------------------------------
 
 
@@ -322,7 +328,7 @@ RULES: dict[str, Rule] = (
         "slice_scatter select_scatter masked_select im2col take pixel_shuffle pixel_unshuffle "
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d channel_shuffle native_channel_shuffle unfold_copy permute_copy _pad_circular "
-        "masked_scatter diag_embed repeat_interleave _reshape_alias_copy expand_copy _to_dense "
+        "diag_embed repeat_interleave _reshape_alias_copy expand_copy _to_dense "
         "lift_fresh_copy detach_copy select_copy slice_copy values_copy view_as_real_copy view_as_complex_copy "
         "_conj_copy _neg_view_copy _lazy_clone",
     )
@@ -362,6 +368,7 @@ RULES: dict[str, Rule] = (
     # gradients: of a function of one element, its derivative times the gradient
     | named(_each(Event.COMPARISON), "threshold_backward hardtanh_backward softshrink_backward hardshrink_backward")
     | named(_derivative, "sigmoid_backward tanh_backward")
+    | named(_margins, "multi_margin_loss_backward")
     | named(
         _each(Event.ACTIVATION),
         "gelu_backward silu_backward elu_backward leaky_relu_backward hardswish_backward hardsigmoid_backward "
@@ -415,7 +422,7 @@ RULES: dict[str, Rule] = (
         _inputs(Event.POINTWISE, Event.REDUCTION),
         "quantize_per_tensor_dynamic _fused_moving_avg_obs_fq_helper _fused_moving_avg_obs_fq_helper_functional",
     )
-    | named(_each(Event.MOVE), "int_repr quantized::cat")
+    | named(_each(Event.MOVE), "int_repr quantized::cat quantized::embedding_byte quantized::embedding_4bit")
     | named(_each(Event.ADDITION), "quantized::add quantized::add_scalar")
     | named(_each(Event.ADDITION, Event.RELU), "quantized::add_relu quantized::add_scalar_relu")
     | named(_each(Event.PRODUCT), "quantized::mul quantized::mul_scalar")

@@ -6,16 +6,14 @@ tensors alone runs as it is; an operation on a shadow gives shadows.
 """
 
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.memory import channels_last
-from costmodel.counting.products import grouped
+from costmodel.counting.results import MADE
 from costmodel.counting.rules import CONVOLUTIONS, KEEPS_DTYPE, SAME_TYPES
 from costmodel.errors import InvalidInput
 
@@ -119,13 +117,9 @@ def worth_knowing(tensor: torch.Tensor, most_floats: int = MOST_FLOATS) -> bool:
 
 
 class Shadows:
-    """Runs operations on shadows and on known tensors, and gives back what others own.
+    """Runs operations on shadows and on known tensors, and gives back what others own."""
 
-    ``symbolic``: shadows are torch's fake tensors with symbolic sizes, which their own mode runs.
-    """
-
-    def __init__(self, symbolic: bool = False) -> None:
-        self._symbolic = symbolic
+    def __init__(self) -> None:
         self._own: set[int] = set()  # storages with values that were made during the run
         self._lost: dict[int, Any] = {}  # storages whose values were overwritten by those of a shadow
         self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
@@ -133,7 +127,7 @@ class Shadows:
 
     def known(self, tensor: torch.Tensor) -> bool:
         """True for a tensor whose values are known."""
-        if type(tensor) is Shadow or isinstance(tensor, FakeTensor):
+        if type(tensor) is Shadow:
             return False
         if tensor.device.type != "cpu" or (storage := storage_of(tensor)) is None:
             return tensor.device.type == "cpu"
@@ -171,14 +165,12 @@ class Shadows:
         # A view belongs to the tensor that it shows.
         fresh = [each for each in made if not any(_shared(each, other) for other in tensors)]
         self.own(fresh)
-        if len(made) == 1 and fresh and tensors and not worth_knowing(made[0], 1 << 16) and not self._symbolic:
+        if len(made) == 1 and fresh and tensors and not worth_knowing(made[0], 1 << 16):
             return Shadow(meta_of(made[0]))
         return out
 
     def _large(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The result of a factory as a shadow, unless its values are worth knowing."""
-        if any(isinstance(each, torch.SymInt) for each in _leaves((args, kwargs))):
-            return func(*args, **kwargs)
         if not any(each.name == "device" for each in func._schema.arguments):
             return None
         with _disable_current_modes():
@@ -188,15 +180,10 @@ class Shadows:
         random = torch.Tag.nondeterministic_seeded in func.tags and out.dtype.is_floating_point
         if worth_knowing(out) and not random:
             return None
-        return func(*args, **kwargs) if self._symbolic else Shadow(out)
+        return Shadow(out)
 
     def _on_shadows(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
         name = func._schema.name.removeprefix("aten::")
-        if self._symbolic:
-            out = resized(func, args, CPU)
-            out = func(*args, **kwargs) if out is None else out
-            self._lose(_written(func, args, kwargs))
-            return out
         if name in SAME_TYPES:
             _refuse_mixed_types(name, tensors)
         if not kwargs and (out := _as_it_came(func, name, args)) is not None:
@@ -205,6 +192,8 @@ class Shadows:
             raise NeedsValues(name)
         if make := _SIZED_BY_VALUES.get(name):
             return make(self, *args, **kwargs)
+        if instead := MADE.get(name):
+            return instead(*args, **kwargs)
         if name in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"):
             args = (args[0], self._places(args[1]), *args[2:])
         if any(each.layout is not torch.strided for each in tensors):
@@ -251,8 +240,7 @@ class Shadows:
 
     def _lose(self, tensors: list[torch.Tensor]) -> None:
         for each in tensors:
-            plain = type(each) is not Shadow and not isinstance(each, FakeTensor)
-            if plain and (storage := storage_of(each)) is not None:
+            if type(each) is not Shadow and (storage := storage_of(each)) is not None:
                 self._lost[storage._cdata] = storage
 
     def _remember(self, tensors: list[torch.Tensor]) -> None:
@@ -303,10 +291,6 @@ def _tensors_of(value: Any) -> list[torch.Tensor]:
     return [each for each in value if isinstance(each, torch.Tensor)] if isinstance(value, list | tuple) else []
 
 
-def _leaves(value: Any) -> list[Any]:
-    return torch.utils._pytree.tree_leaves(value)
-
-
 def _shared(a: torch.Tensor, b: torch.Tensor) -> bool:
     first, second = storage_of(a), storage_of(b)
     return a is b if first is None or second is None else bool(first._cdata == second._cdata)
@@ -342,13 +326,7 @@ def _unpacked(shadows: Shadows, grad: Any, sizes: Any, *rest: Any) -> Any:
         return Shadow(torch.empty(list(sizes), dtype=grad.dtype, device=META))
 
 
-def _grouped(shadows: Shadows, *args: Any) -> Any:
-    """_grouped_mm: torch's kernel for meta tensors takes bfloat16 alone."""
-    return grouped(*args)
-
-
 _SIZED_BY_VALUES: dict[str, Callable[..., Any]] = {
-    "_grouped_mm": _grouped,
     "masked_select": _selected,
     "_pack_padded_sequence": _packed,
     "_pack_padded_sequence_backward": _unpacked,
@@ -371,7 +349,7 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
         return None
     if name == "batch_norm" and not args[5] and first.dim() > 1 and args[3].shape[0] == first.shape[1]:
         return meta_of(first)
-    if (out := resized(func, args, META)) is not None:
+    if (out := _resized(func, args)) is not None:
         return out
     if torch.Tag.pointwise not in func.tags:
         return None
@@ -386,7 +364,7 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
     return meta_of(first) if name in KEEPS_DTYPE and first.dtype.is_floating_point else None
 
 
-def resized(func: Any, args: Any, device: torch.device) -> torch.Tensor | None:
+def _resized(func: Any, args: Any) -> torch.Tensor | None:
     """The result of a resize, whose kernels for meta tensors want numbers for factors."""
     name = func._schema.name.removeprefix("aten::")
     if not name.startswith("upsample_") or name.endswith("_backward"):
@@ -394,19 +372,13 @@ def resized(func: Any, args: Any, device: torch.device) -> torch.Tensor | None:
     if not (isinstance(args[1], list | tuple) or func._overloadname == "vec"):
         return None
     first = args[0]
-    given = args[1] if args[1] is not None else _scaled(first.shape[2:], args[-1])
+    given = (
+        args[1]
+        if args[1] is not None
+        else [int(side * factor) for side, factor in zip(first.shape[2:], args[-1], strict=True)]
+    )
     layout = torch.channels_last if channels_last(first) else torch.contiguous_format
-    return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=device, memory_format=layout)
-
-
-def _scaled(sides: Any, factors: Any) -> list[Any]:
-    """Sides times factors, rounded down: numbers as torch does it, symbols by the fraction that a factor stands for."""
-
-    def scaled(side: Any, factor: float) -> Any:
-        exact = Fraction(factor).limit_denominator(4096)
-        return int(side * factor) if isinstance(side, int) else side * exact.numerator // exact.denominator
-
-    return [scaled(side, factor) for side, factor in zip(sides, factors, strict=True)]
+    return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=META, memory_format=layout)
 
 
 def _laid_out(out: Any, args: Any) -> Any:

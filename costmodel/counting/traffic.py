@@ -21,9 +21,10 @@ OVERWRITES = frozenset(
 )  # fmt: skip
 # In place they write to some places of their first argument; the others add to what is there, so they read it, too.
 PLACES = frozenset(
-    {"index_copy_", "index_put_", "_index_put_impl_", "_unsafe_index_put_", "scatter_", "index_fill_", "put_"}
+    {"index_copy_", "index_put_", "_index_put_impl_", "_unsafe_index_put_", "scatter_", "index_fill_", "put_",
+     "masked_scatter_"}
 )  # fmt: skip
-ADDS = frozenset({"index_add_", "scatter_add_", "scatter_reduce_", "index_reduce_"})
+ADDS = frozenset({"index_add_", "scatter_add_", "scatter_reduce_", "index_reduce_", "embedding_renorm_"})
 
 
 def traffic(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> tuple[Any, Any]:
@@ -32,8 +33,9 @@ def traffic(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> tuple[
     given = tensors((*args, *kwargs.values()))
     results = tensors((out,)) or _mutated(func, args)
     if (found := kernel_of(func)) and not found[1]:
-        # The log-sum-exp besides the output; what follows are states of random numbers.
-        return stored(_read_by(func, args, kwargs) if name == "flex_attention" else given), stored(results[:2])
+        if name == "flex_attention":  # besides what its functions look up
+            given = [*args[:3], *tensors(args[7:])]
+        return stored(given), stored(results[:2])  # the output and the log-sum-exp; then states of random numbers
     if name in PLACES or name in ADDS:
         return _of_places(name, args, kwargs)
     if name in BAGS:
@@ -89,13 +91,9 @@ def _mutated(func: Any, args: Any) -> list[torch.Tensor]:
     )
 
 
-def _read_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
-    """Queries, keys, values, and what a mask or a function of the scores looks up."""
-    return [*args[:3], *tensors(args[7:])]
-
-
 def _of_places(name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
-    if name == "put_" or isinstance(args[1], list | tuple):
+    """Bytes of the positions and of what goes there; what is added to was read."""
+    if isinstance(args[1], torch.Tensor | list | tuple):
         indices, rest = args[1], args[2:]
     else:
         indices, rest = args[2], args[3:]
@@ -112,6 +110,10 @@ def places(name: str, args: Any) -> Any:
     table, bare = args[0], name.rstrip("_")
     if bare == "put":
         return args[1].numel()
+    if bare == "masked_scatter":
+        return number_of_true(args[1]) * (table.numel() // args[1].numel())
+    if bare == "embedding_renorm":
+        return args[1].numel() * table.shape[1]
     if "index_put" in bare:
         return _indexed(table, args[1])
     if bare.startswith("scatter"):

@@ -18,9 +18,18 @@ _REDUCTIONS = {
     **dict.fromkeys(("amax", "amin"), (Event.COMPARISON,)),
 }
 _WRITERS = frozenset(
-    {"index_copy", "index_put", "_index_put_impl", "_unsafe_index_put", "scatter", "index_fill", "put"}
+    {
+        "index_copy",
+        "index_put",
+        "_index_put_impl",
+        "_unsafe_index_put",
+        "scatter",
+        "index_fill",
+        "put",
+        "masked_scatter",
+    }
 )
-_ADDERS = frozenset({"index_add", "scatter_add", "scatter_reduce", "index_reduce"})
+_ADDERS = frozenset({"index_add", "scatter_add", "scatter_reduce", "index_reduce", "embedding_renorm"})
 
 
 def into_places(name: str) -> Rule | None:
@@ -47,6 +56,8 @@ def _combined(name: str, args: Sequence[Any], options: dict[str, Any]) -> tuple[
         return (Event.ADDITION,)
     if name in ("scatter_reduce", "index_reduce"):
         return _REDUCTIONS[args[4]]
+    if name == "embedding_renorm":  # the norm of each row, and a factor
+        return (Event.REDUCTION, Event.PRODUCT)
     if "reduce" in options:
         return _REDUCTIONS[options["reduce"]]
     return (Event.ADDITION,) if "put" in name and len(args) > 3 and args[3] is True else ()
