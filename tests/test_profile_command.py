@@ -336,7 +336,8 @@ def profiled(path: Path, **seconds: list[float]) -> str:
         ([1.07, 1.08, 1.08, 1.09, 1.09], "10%", 0),
         ([0.9, 0.9, 1.5, 1.6, 1.6], "5%", 0),  # the median is, but the interval holds 1
         ([0.5] * 5, "0", 0),  # faster
-        ([9.0] * 4, "5%", 0),  # so few processes say nothing
+        ([9.0] * 4, "5%", 3),  # so few processes say nothing: that is not a pass
+        ([9.0] * 4, None, 0),
     ],
 )
 def test_diff_fails_where_it_is_slower(
@@ -346,13 +347,13 @@ def test_diff_fails_where_it_is_slower(
     second = profiled(tmp_path / "b.json", sep=after, spatial=[1.0])
     options = [] if limit is None else ["--fail-over", limit]
     seen, out, err = run(capsys, "diff", first, second, *options)
-    assert (seen, err) == (code, "")
+    assert (seen, bool(err)) == (code, code == 3)
     assert "1 runs only in the first, 1 only in the second" in " ".join(out.split())
-    assert ("slower by more than" in out) == bool(code)
+    assert ("slower by more than" in out, "not judged: sep cell" in out) == (code == 1, code == 3)
     record = json.loads(run(capsys, "diff", first, second, *options, "--format", "json")[1])
     (row,) = record["rows"]
     assert row["ratio"] == pytest.approx(sorted(after)[len(after) // 2] / 1.02)
-    assert len(record["slower"]) == code
+    assert (len(record["slower"]), len(record["undecided"])) == (code == 1, code == 3)
 
 
 def test_diff_relative_to_the_standard_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

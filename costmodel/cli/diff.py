@@ -1,5 +1,6 @@
 """The command ``diff``: two profiles compared run by run."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ def diff(
         typer.Option(
             parser=at_door(percentage),
             metavar="PERCENT",
-            help="Exit with 1 where B is significantly slower by more than that.",
+            help="Exit with 1 where B is significantly slower by more than that, with 3 where that cannot be judged.",
         ),
     ] = None,
     relative: Annotated[
@@ -35,7 +36,9 @@ def diff(
     from costmodel.report import diff as report
 
     first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
-    shown, slower = report.document(first, second, fail_over, relative)
+    shown, slower, undecided = report.document(first, second, fail_over, relative)
     print(shown.text(form))
-    if slower:
-        raise typer.Exit(1)
+    if undecided:
+        print(f"costmodel: not judged, too few processes or no standard cell: {', '.join(undecided)}", file=sys.stderr)
+    if slower or undecided:
+        raise typer.Exit(1 if slower else 3)

@@ -215,7 +215,7 @@ def _substitute(name: str, tensor: torch.Tensor, stand_in: Callable[[torch.Tenso
 
 def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Random values in the place of none, where the module is."""
-    if tensor.device.type != "meta":
+    if tensor.device.type != "meta" and not isinstance(tensor, Shadow):
         return tensor.detach().clone().requires_grad_(tensor.requires_grad)
     if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
         return torch.randn(tensor.shape, dtype=tensor.dtype, device=device)

@@ -16,6 +16,7 @@ import torch
 
 from costmodel.counting.modules import owner
 from costmodel.counting.reasons import placed_reason
+from costmodel.counting.shadow import WithoutMemory
 from costmodel.errors import InvalidInput
 
 EXPECTED = "package.module:factory, such as torchvision.models:resnet50, file.py:factory, or a file .pt2 or .onnx"
@@ -136,7 +137,7 @@ def _made(factory: Any, name: str, arguments: Mapping[str, Any], meta: bool) -> 
         if meta:
             heard = sys.stdout = _Heard(sys.stderr)
             try:
-                with torch.device("meta"):
+                with WithoutMemory():
                     return factory(**arguments)
             except (Exception, SystemExit) as error:  # it may need values: then with memory
                 if heard.text:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_map_only
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.memory import channels_last
 from costmodel.counting.results import MADE
@@ -273,6 +273,24 @@ class Shadows:
                 storage.copy_(values)
             for tensor, gradient in self._gradients.values():
                 tensor.grad = gradient
+
+
+class WithoutMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
+    """Tensors that are made are shadows, unless their values are worth knowing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
+        self._shadows = Shadows()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.prim.device.default:
+            return args[0].device
+        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+        return self._shadows.run(func, args, kwargs or {}, tensors)
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:

@@ -115,6 +115,7 @@ def _record(count: "Count", price: Convention, attention: str) -> dict[str, Any]
         **_passes(count.operations, price),
         "events": {event.value: number for event, number in count.work.items()},
         "uncounted": dict(count.uncounted),
+        "notes": list(count.notes),
         "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
         "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 else None,
         "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
@@ -158,6 +159,7 @@ def _sheet(
         *([_memory(count)] if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
         *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
+        *(f"note: {note}." for note in count.notes),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
     title = _title(count)
@@ -188,6 +190,7 @@ def _formulas(count: "Count", price: Convention, attention: str) -> Document:
         f"checked against integer counts at several sizes, from 1 to 4099{where}.",
         *_pairs(count, price, attention),
         *counted(count.work, price),
+        *(f"note: {note}." for note in count.notes),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
     sheet = Sheet(_title(count), ["quantity", "formula"], "ll", [list(pair) for pair in formulas.items()], notes)

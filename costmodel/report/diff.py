@@ -13,9 +13,10 @@ from costmodel.report.times import value
 
 def document(
     first: tuple[str, Profile], second: tuple[str, Profile], limit: float | None, relative: bool
-) -> tuple[Document, bool]:
-    """Two profiles compared run by run, and True where a run is significantly slower by more than ``limit`` (0.05:
-    5 %), in seconds or ``relative`` to the standard cell. `InvalidInput` without a common run."""
+) -> tuple[Document, list[str], list[str]]:
+    """Two profiles compared run by run; the runs that are significantly slower by more than ``limit`` (0.05: 5 %), in
+    seconds or ``relative`` to the standard cell; and those that nobody can judge. `InvalidInput` without a common run.
+    """
     shared = changes(first[1], second[1])
     if not shared:
         raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: same subject, same settings")
@@ -28,6 +29,12 @@ def document(
         for change in shared
         if limit is not None and (ratio := judged(change)) and significant(ratio) and ratio.value > 1 + limit
     ]
+    undecided = [
+        change.run.title
+        for change in shared
+        if limit is not None and significant(judged(change)) is None
+        if not (relative and change.run.subject == change.run.subject.standard)
+    ]
     words = {True: "yes", False: "no", None: "unknown"}
     columns = ["subject", "ms before", "ms after", "ratio", "95 %", "significant"]
     single = [len(profile.runs) - len(shared) for _, profile in (first, second)]
@@ -38,6 +45,7 @@ def document(
         f"excludes 1 (unknown: fewer than {FEWEST} processes{', or no standard cell' if relative else ''}).",
         *(f"The machines differ: {each}." for each in first[1].host.differences(second[1].host)),
         *(f"slower by more than {100 * limit:g} %: {title}" for title in slower if limit is not None),
+        *(f"not judged: {title}" for title in undecided),
     ]
     settings = list(dict.fromkeys(change.run.how for change in shared))
     sheets = []
@@ -57,8 +65,9 @@ def document(
         ]
         sheets.append(Sheet(how.title, columns, "lrrrrl", rows, lines if how == settings[-1] else ()))
     whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in shared], "slower": slower}
+    whole |= {"undecided": undecided}
     flat = [_unnested(change.record()) for change in shared]
-    return Document(lambda: whole, lambda: flat, lambda: sheets), bool(slower)
+    return Document(lambda: whole, lambda: flat, lambda: sheets), slower, undecided
 
 
 def _unnested(record: dict[str, Any]) -> dict[str, Any]:
