@@ -12,6 +12,8 @@ import torch
 from costmodel.counting.shadow import Shadow
 
 SIMPLE = frozenset({bool, int, float, str, type(None), torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype})
+OF_ALL = frozenset(torch.nn.Module().__dict__)  # attributes that every module has
+HOOKS = tuple(name for name in OF_ALL if name.endswith("_hooks"))
 PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type, ModuleType)
 
 
@@ -47,15 +49,12 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
             continue
         before.append((owner, content))
         if isinstance(owner, torch.nn.Module):
-            for name, value in content.items():
-                if type(value) in SIMPLE:
-                    continue
-                if name.endswith("_hooks"):
-                    hooks += value.values() if isinstance(value, dict) else ()
-                elif name in ("_parameters", "_buffers"):
-                    before.append((value, dict(value)))
-                else:
-                    waiting.append(value)
+            for name in HOOKS:
+                hooks += content.get(name, {}).values()
+            before += [(content[name], dict(content[name])) for name in ("_parameters", "_buffers")]
+            waiting += content["_modules"].values()
+            before.append((content["_modules"], dict(content["_modules"])))
+            waiting += [value for name, value in content.items() if name not in OF_ALL and type(value) not in SIMPLE]
         else:
             waiting += _values(content)
     return before
