@@ -76,7 +76,7 @@ def _machine(text: str) -> Machine:
 def user_code(traceback: bool) -> Iterator[None]:
     """Run code of the user: what it prints goes to stderr; ``traceback`` prints that of an error, too."""
     from costmodel.counting.load import running_user_code
-    from costmodel.counting.reasons import placed_reason
+    from costmodel.counting.reasons import place, placed_reason
 
     try:
         with running_user_code():
@@ -84,6 +84,10 @@ def user_code(traceback: bool) -> Iterator[None]:
                 yield
             except SystemExit as error:
                 raise InvalidInput(f"the module's code ended the run: {placed_reason(error)}") from error
+            except Exception as error:
+                if isinstance(error, InvalidInput) or not place(error):
+                    raise
+                raise InvalidInput(f"the module's code raised {placed_reason(error)}") from error
     except InvalidInput as error:
         if traceback:
             print_exception(error.__cause__ or error)

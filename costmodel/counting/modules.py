@@ -8,6 +8,7 @@ from types import MethodType
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 
@@ -39,7 +40,11 @@ def packed_weights(module: torch.nn.Module) -> list[torch.Tensor]:
 
 def module_in_words(module: torch.nn.Module) -> str:
     """The class of a module, with what a torch module says of itself, such as ``Linear(in_features=8, ...)``."""
-    more = " ".join(module.extra_repr().split())
+    try:
+        with _disable_current_modes():
+            more = " ".join(module.extra_repr().split())
+    except Exception:  # somebody else's code, which need not work here
+        more = ""
     return f"{type(module).__name__}({shorten(more, 100, placeholder=' ...')})" if more else type(module).__name__
 
 

@@ -163,6 +163,8 @@ def shape_of(value: Any) -> str:
         return str(value)
     if type(value) is tuple:
         return f"({', '.join(map(shape_of, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return f"{type(value).__name__}({', '.join(map(shape_of, value))})"
     if isinstance(value, list):
         return f"[{', '.join(map(shape_of, value))}]"
     if isinstance(value, Mapping):
