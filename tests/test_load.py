@@ -71,14 +71,20 @@ class Ends(torch.nn.Module):
 """,
     "broken.py": "def net(:\n",
     "imports.py": "import nowhere_at_all\n",
+    "nets/__init__.py": "",
+    "nets/parts.py": "from segnet import SegNet\n",
+    "nets/whole.py": "from .parts import SegNet\ndef net():\n    return SegNet()\n",
 }
 
 
 @pytest.fixture(autouse=True)
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
+        monkeypatch.delitem(
+            sys.modules, name.removesuffix(".py").replace("/__init__", "").replace("/", "."), raising=False
+        )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -100,6 +106,8 @@ MACS = 36 * (27 * 8 + 8 * 3)  # of 6x6 places
         ["segnet:standard", "--make", '{"width": 2}'],
         ["lazy:net"],
         ["lazy.py:net"],
+        ["nets.whole:net"],
+        ["nets/whole.py:net"],
         ["segnet.py:Batch", "--input", "{image: 1x3x8x8, weight: scalar}"],
         ["segnet:SegNet", "--input", "x=1x3x8x8"],
         ["segnet:SegNet", "--kwargs", '{"x": "1x3x8x8"}'],

@@ -107,26 +107,31 @@ def _meant(missing: str) -> str:
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def _of_file(file: Path, name: str) -> Any:
+def _of_file(file: Path, given: str) -> Any:
     """The module in a file of Python. The file's folder is where its own imports are looked for, too."""
     if not file.is_file():
         close = get_close_matches(file.name, [each.name for each in file.parent.glob("*.py")], cutoff=0.7)
         meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise InvalidInput(f"{name!r}: there is no file {str(file)!r}{meant}")
-    if (folder := str(file.resolve().parent)) not in sys.path:
-        sys.path.insert(1, folder)  # stays: a factory may import when it is called
-    known = sys.modules.get(file.stem)
+        raise InvalidInput(f"{given!r}: there is no file {str(file)!r}{meant}")
+    root, name = file.resolve().parent, file.stem
+    while (root / "__init__.py").is_file():  # of a package, whose relative imports need its name
+        root, name = root.parent, f"{root.name}.{name}"
+    if str(root) not in sys.path:
+        sys.path.insert(1, str(root))  # stays: a factory may import when it is called
+    if "." in name:
+        return importlib.import_module(name)
+    known = sys.modules.get(name)
     if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file.resolve():
         return known
-    spec: Any = importlib.util.spec_from_file_location(file.stem, file.resolve())
+    spec: Any = importlib.util.spec_from_file_location(name, file.resolve())
     module = importlib.util.module_from_spec(spec)
     if known is None:
-        sys.modules[file.stem] = module  # dataclasses and pickles look there
+        sys.modules[name] = module  # dataclasses and pickles look there
     try:
         spec.loader.exec_module(module)
     except BaseException:
         if known is None:
-            del sys.modules[file.stem]
+            sys.modules.pop(name, None)
         raise
     return module
 
