@@ -243,11 +243,12 @@ def count(
 ) -> Count:
     """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
 
-    ``inputs`` are tensors (values do not matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for
-    closed forms: ``"1x3xHxW"``. ``real`` runs on real tensors, for modules whose path depends on values. ``backward``
-    adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module ``frames`` times and passes
-    the state on: the last of its outputs, given after the inputs (all outputs of a cell such as `torch.nn.LSTMCell`).
-    `InvalidInput` where the module refuses its inputs or needs values.
+    ``module`` may also be a method of a module, a `functools.partial`, a function. ``inputs`` are tensors (values do not
+    matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for closed forms: ``"1x3xHxW"``; also inside
+    tuples, lists and dictionaries, and by name. ``real`` runs on real tensors, for modules whose path depends on
+    values. ``backward`` adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module
+    ``frames`` times and passes the state on: the outputs that come back in the place of an input. `InvalidInput` where
+    the module refuses its inputs or needs values.
 
     >>> import costmodel, torch
     >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
