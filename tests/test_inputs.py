@@ -176,6 +176,7 @@ CLIPS: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = [
     (CELLS["two parameters of three outputs"], ("1x3x16x12", H, H), {}),
     (CELLS["in a dictionary"], ("1x3x16x12",), {"state": (H, H)}),
     (cell(by_batch), ({"x": "1x3x16x12", "state": (H, H)},), {}),
+    (cell(lambda self, pair: (pair[1][0], self.step(*pair))), (("1x3x16x12", (H, H)),), {}),
 ]
 
 

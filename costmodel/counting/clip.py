@@ -48,7 +48,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Carry:
-    """Parts of the outputs, by the input that they become; ``key`` where the input is an item of a dictionary."""
+    """Parts of the outputs, by the input that they become; ``keys`` where that is an item of an input."""
 
     taken: Mapping[Place, Path]
     keys: Mapping[Place, Mapping[Any, Path]]
@@ -58,7 +58,7 @@ class Carry:
         values = {place: _part(out, path) for place, path in self.taken.items()}
         for place, items in self.keys.items():
             whole = inputs.kwargs[place] if isinstance(place, str) else inputs.args[place]
-            values[place] = {**whole, **{key: _part(out, path) for key, path in items.items()}}
+            values[place] = _with_items(whole, {key: _part(out, path) for key, path in items.items()})
         return inputs.having(values)
 
 
@@ -217,6 +217,10 @@ def _by_form(arguments: Sequence[_Argument], out: Any) -> Carry | None:
             if apart and _form(part) == _form(each.value):
                 taken[each.place] = path
                 break
+    if not taken and len(inputs) == 1 and isinstance(inputs[0].value, tuple | list):  # all inputs in one
+        items = [_Argument("", key, item) for key, item in enumerate(inputs[0].value)]
+        inside = _by_form(items, out)
+        return Carry({}, {inputs[0].place: inside.taken}) if inside else None
     return Carry(taken, {}) if taken else None
 
 
@@ -254,6 +258,14 @@ def _part(out: Any, path: Path) -> Any:
         named = isinstance(key, str) and not isinstance(out, Mapping)
         out = getattr(out, key) if named else out[key]
     return out
+
+
+def _with_items(whole: Any, items: Mapping[Any, Any]) -> Any:
+    """A container with other items at some keys."""
+    if isinstance(whole, dict):
+        return {**whole, **items}
+    values = [items.get(key, item) for key, item in enumerate(whole)]
+    return type(whole)(*values) if hasattr(whole, "_fields") else type(whole)(values)
 
 
 def _form(value: Any) -> Any:
