@@ -369,3 +369,29 @@ def test_marks_of_the_profiler_are_no_operations() -> None:
 
     counted = count(Marked(8, 4), "2x8")
     assert (dict(counted.uncounted), counted.cost.launches) == ({}, 1)
+
+
+def test_distributed_modules_count_as_plain_ones() -> None:
+    """Two layers of 8 to 4 to 2: 40 MACs a row; backward those for the weights and for the input of the second."""
+    distributed = pytest.importorskip("torch.distributed")
+    if not distributed.is_gloo_available():
+        pytest.skip("needs gloo")
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        net = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2))
+        plain = count(net, "2x8", backward=True)
+        parallel = count(nn.parallel.DistributedDataParallel(net), "2x8", backward=True)
+        assert (parallel.work, parallel.params, list(parallel.cut())) == (plain.work, 46, list(plain.cut()))
+        sharded = fully_shard(net)
+        for _ in range(2):  # the hooks are there again
+            counted = count(sharded, "2x8", backward=True)
+            assert (counted.macs, counted.params) == (2 * (40 + 40 + 8), 46)
+            assert sharded(torch.ones(2, 8)).shape == (2, 2)
+        assert counted.held == plain.held
+        assert count(sharded, torch.ones(2, 8), real=True).macs == 80
+        with pytest.raises(InvalidInput, match="count the module before"):
+            count(FullyShardedDataParallel(nn.Linear(8, 4), device_id=torch.device("cpu")), "2x8")
+    finally:
+        distributed.destroy_process_group()

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.clip import Inputs, clip
 from costmodel.counting.higher_order import plain_control_flow, plain_flex_attention
-from costmodel.counting.modules import module_in_words, name_of, packed_weights, unsharded
+from costmodel.counting.modules import is_sharded, module_in_words, name_of, packed_weights, unsharded
 from costmodel.counting.observe import CountingMode
 from costmodel.counting.outputs import tensors_in
 from costmodel.counting.reasons import place, reason, running_module
@@ -215,6 +215,8 @@ def _substitute(name: str, tensor: torch.Tensor, stand_in: Callable[[torch.Tenso
 
 def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Random values in the place of none, where the module is."""
+    if is_sharded(tensor):
+        tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
     if tensor.device.type != "meta" and not isinstance(tensor, Shadow):
         return tensor.detach().clone().requires_grad_(tensor.requires_grad)
     if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
@@ -225,7 +227,7 @@ def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 def _without_values(tensor: torch.Tensor) -> torch.Tensor:
     """A shadow of a tensor, or a copy where the values decide what runs: of integers and booleans. Those that are given
     without values are ones."""
-    if is_traceable_wrapper_subclass(tensor):
+    if is_traceable_wrapper_subclass(tensor) and not is_sharded(tensor):
         names, context = tensor.__tensor_flatten__()
         inner = {name: _without_values(getattr(tensor, name)) for name in names}
         return type(tensor).__tensor_unflatten__(inner, context, tensor.shape, tensor.stride())

@@ -243,7 +243,7 @@ def count(
 ) -> Count:
     """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
 
-    ``module`` may also be a method of a module, a `functools.partial`, a function. ``inputs`` are tensors (values do not
+    ``module``: also a method of a module, a `functools.partial`, a function. ``inputs`` are tensors (values do not
     matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for closed forms: ``"1x3xHxW"``; also inside
     tuples, lists and dictionaries, and by name. ``real`` runs on real tensors, for modules whose path depends on
     values. ``backward`` adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module

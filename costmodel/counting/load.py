@@ -204,20 +204,28 @@ def _onnx(file: str) -> Any:
     except ModuleNotFoundError as error:
         raise InvalidInput(f"{file!r}: ONNX files need a package: pip install onnx2pytorch ({error})") from None
     model = onnx.load(file)
-    _rename(model.graph)
+    _tidy(model.graph)
     return ConvertModel(model)
 
 
-def _rename(graph: Any) -> None:
-    """Names without dots, for those of the converter's modules are made of them."""
+def _tidy(graph: Any) -> None:
+    """Without what the converter does not know: dots in names, of which it makes those of its modules, and weights that
+    stand for others."""
+    weights = {each.name for each in graph.initializer}
+    same = {
+        each.output[0]: each.input[0] for each in graph.node if each.op_type == "Identity" and each.input[0] in weights
+    }
+    nodes = [each for each in graph.node if each.output[0] not in same]
+    del graph.node[:]
+    graph.node.extend(nodes)
     for each in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
         each.name = each.name.replace(".", "_")
     for node in graph.node:
         for names in (node.input, node.output):
-            names[:] = [name.replace(".", "_") for name in names]
+            names[:] = [same.get(name, name).replace(".", "_") for name in names]
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _rename(attribute.g)
+                _tidy(attribute.g)
 
 
 _READERS = {".pt2": _exported, ".onnx": _onnx}

@@ -48,6 +48,11 @@ def module_in_words(module: torch.nn.Module) -> str:
     return f"{type(module).__name__}({shorten(more, 100, placeholder=' ...')})" if more else type(module).__name__
 
 
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """True for a tensor of which each process has a part: it is counted as the whole."""
+    return hasattr(tensor, "full_tensor")
+
+
 @contextmanager
 def unsharded(net: Any) -> Iterator[None]:
     """Without the hooks in which `torch.distributed.fsdp.fully_shard` gathers weights: others stand in for those."""
