@@ -5,11 +5,14 @@ import importlib
 import importlib.util
 import inspect
 import logging
+import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 import torch
@@ -32,22 +35,24 @@ def load(name: str, arguments: Mapping[str, Any] | None = None, meta: bool = Tru
         if arguments:
             raise InvalidInput(f"{name!r} is a file, not a factory: it takes no arguments")
         return _read(name)
-    place, colon, attribute = name.partition(":")
-    if not (place and colon and attribute):
+    place, colon, attribute = name.rpartition(":")
+    if Path(f"{place}.py").is_file() and "/" in place:
+        raise InvalidInput(f"{name!r}: did you mean '{place}.py:{attribute}'?")
+    if not (place.strip(" .") and colon and attribute) or (place[0] == "." and not place.endswith(".py")):
         raise InvalidInput(f"{name!r}: expected {EXPECTED}")
     found = _imported(place, name)
     for part in attribute.split("."):
         if not hasattr(found, part):
             close = get_close_matches(part, [each for each in dir(found) if not each.startswith("_")])
-            meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise InvalidInput(f"{name!r}: {place} has no {attribute!r}{meant}")
+            raise InvalidInput(f"{name!r}: {place} has no {attribute!r}{_question(close)}")
         found = getattr(found, part)
     if owner(found) is not None or isinstance(found, torch.export.ExportedProgram):
         if arguments:
             raise InvalidInput(f"{name!r} is a module, not a factory: it takes no arguments")
         return found
     if not callable(found):
-        raise InvalidInput(f"{name!r} is a {type(found).__name__}: neither a module nor something that makes one")
+        kind = "Python module" if isinstance(found, ModuleType) else type(found).__name__
+        raise InvalidInput(f"{name!r} is a {kind}: neither a module nor something that makes one")
     made = _made(found, name, arguments or {}, meta)
     if owner(made) is None and not isinstance(made, torch.export.ExportedProgram):
         raise InvalidInput(f"{name!r} made a {type(made).__name__}, not a torch.nn.Module")
@@ -100,10 +105,19 @@ def _imported(place: str, name: str) -> Any:
 
 
 def _meant(missing: str) -> str:
-    """The modules of the current folder with nearly that name, as a question."""
-    *_, last = missing.split(".")
-    near = [each.stem for each in Path().glob("*.py")] + [each.parent.name for each in Path().glob("*/__init__.py")]
-    close = get_close_matches(last, near)
+    """The modules with nearly that name, of the package, the current folder or the installed ones, as a question."""
+    package, dot, last = missing.rpartition(".")
+    if dot:
+        folders = getattr(sys.modules.get(package), "__path__", [])
+        return _question([f"{package}.{name}" for name in get_close_matches(last, _modules(folders))])
+    return _question(get_close_matches(last, [*_modules([""]), *packages_distributions()]))
+
+
+def _modules(folders: Iterable[str]) -> list[str]:
+    return [each.name for each in pkgutil.iter_modules(folders)]
+
+
+def _question(close: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
@@ -111,8 +125,7 @@ def _of_file(file: Path, given: str) -> Any:
     """The module in a file of Python. The file's folder is where its own imports are looked for, too."""
     if not file.is_file():
         close = get_close_matches(file.name, [each.name for each in file.parent.glob("*.py")], cutoff=0.7)
-        meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise InvalidInput(f"{given!r}: there is no file {str(file)!r}{meant}")
+        raise InvalidInput(f"{given!r}: there is no file {str(file)!r}{_question(close)}")
     root, name = file.resolve().parent, file.stem
     while (root / "__init__.py").is_file():  # of a package, whose relative imports need its name
         root, name = root.parent, f"{root.name}.{name}"
