@@ -182,6 +182,8 @@ def test_what_user_code_prints_goes_to_stderr(capsys: pytest.CaptureFixture[str]
     assert (code, json.loads(out)["macs"], err) == (0, 64, "hello from the module\nloading weights ...\n")
     code, out, err = run(capsys, "count", "lazy:Late", "--input", "2x8", "--format", "json")
     assert (code, json.loads(out)["macs"], err) == (0, 0, "hello from forward\n")
+    code, out, err = run(capsys, "explain", "lazy:Late", "--input", "2x8", "--format", "json")
+    assert (code, json.loads(out)["macs"], set(err.splitlines())) == (0, 0, {"hello from forward"})
     code, out, err = run(capsys, "count", "prints:needs_values", "--input", "2x8", "--format", "json")
     assert (code, json.loads(out)["macs"]) == (0, 64)
     assert re.fullmatch(
@@ -223,6 +225,7 @@ def test_exported_networks_are_files(capsys: pytest.CaptureFixture[str]) -> None
     torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), "net.pt2")
     code, out, _ = run(capsys, "count", "net.pt2", "--input", IMAGE, "--format", "json")
     assert (code, json.loads(out)["macs"], json.loads(out)["params"]) == (0, 36 * 27 * 8, 224)
+    assert run(capsys, "explain", "net.pt2", "--input", IMAGE)[0] == 0
     Path("bad.pt2").write_text("nothing")
     code, out, err = run(capsys, "count", "bad.pt2", "--input", IMAGE)
     assert (code, out, err.count("\n")) == (2, "", 1)

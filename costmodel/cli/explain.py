@@ -32,5 +32,5 @@ def explain(
     with user_code(traceback):
         net = prepared(load(module, make), train=False, dtype=dtype)
         counts = [counting(net, *args, **options) for args, options in sets]
-    documents = [(", ".join(each.inputs), report.document(each, *readings(each))) for each in counts]
+        documents = [(", ".join(each.inputs), report.document(each, *readings(each))) for each in counts]
     print(together(documents).text(form))

@@ -220,7 +220,8 @@ class _Trace(TorchDispatchMode):
 @contextmanager
 def _evaluating(net: nn.Module) -> Iterator[None]:
     before = [(each, each.training) for each in net.modules()]
-    net.eval()
+    for each, _ in before:
+        each.training = False  # the module of an exported program has no eval()
     try:
         yield
     finally:
