@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.functional import relu as imported_relu
 from torch.utils._pytree import tree_map_only
+from torch.utils.checkpoint import checkpoint
 
 Case = Callable[[], tuple[Any, ...]]
 r = torch.randn
@@ -419,6 +421,144 @@ _NETWORKS = {
 }
 
 
+class Itself(nn.Module):
+    """A module that calls itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(r(4, 4))
+
+    def forward(self, x: torch.Tensor, again: bool = True) -> torch.Tensor:
+        return F.linear(self(x, False) if again else x, self.weight)
+
+
+class Gives(nn.Module):
+    """A module whose output is something else than a tensor."""
+
+    def __init__(self, output: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.output = output
+        self.weight = nn.Parameter(r(4))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.output(torch.mul(x, self.weight))
+
+
+class Block(nn.Sequential):
+    """A subclass of Sequential."""
+
+
+class Forwards(nn.Module):
+    """A method of a module is called, and a module by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Sequential()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c(self.b(self.a.forward(x)))
+
+
+class Named(nn.Module):
+    """A module is called by keyword, at which hooks of tools find no input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.a(input=x)
+
+
+class Cast(nn.Module):
+    """A part under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.conv = nn.Linear(8, 4), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.a(self.conv(x))
+
+
+class Checkpointed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(self.a, x, use_reentrant=False)
+
+
+class Frames(nn.Module):
+    """Packed sequences inside a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(8, 6, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([5, 4, 2]), batch_first=True)
+        return self.gru(packed)[0].data
+
+
+_SIBLINGS = {
+    "calls itself": _of(Itself, (3, 4)),
+    "gives a dictionary": _of(_P(Gives, lambda y: {"a": y, "b": [y, y]}), (3, 4)),
+    "gives a list": _of(_P(Gives, lambda y: [[y], y]), (3, 4)),
+    "gives a number": _of(_P(Gives, torch.sum), (3, 4)),
+    "gives an object": _of(_P(Gives, lambda y: SimpleNamespace(y=y)), (3, 4)),
+    "gives a number of Python": _of(_P(Gives, lambda y: (y, 3)), (3, 4)),
+    "gives nothing": _of(_P(Gives, lambda y: (y, None)), (3, 4)),
+    "takes a number": lambda: (Does(lambda x, number: x * number), r(2, 3), 2),
+    "takes a dictionary": lambda: (Does(lambda given: torch.mm(given["a"], given["b"])), {"a": r(2, 3), "b": r(3, 4)}),
+    "takes a single number": lambda: (Does(lambda x: torch.mul(x, 2)), r(())),
+    "subclass of Sequential": _of(lambda: nn.Sequential(Block(nn.Linear(4, 3)), nn.ReLU()), (3, 4)),
+    "forward called": _of(Forwards, (3, 4)),
+    "called by keyword": _of(Named, (3, 4)),
+    "autocast": _of(Cast, (1, 3, 5, 10)),
+    "checkpoint": _of(Checkpointed, (3, 4)),
+    "double precision": lambda: (nn.Linear(4, 3).double(), r(2, 4).double()),
+    "packed sequences": _of(Frames, (3, 5, 8)),
+    "softmax as a method": _does(lambda x: x.softmax(-1) + torch.softmax(x, 0) + F.softmax(x, dim=1), (2, 3)),
+    "softmax without a dimension": _of(lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax()), (2, 4)),
+    "relu in place": _does(lambda x: F.relu(F.relu_(x + 1), inplace=True), (2, 3)),
+    "matmul by keyword": _does(lambda a, b: torch.matmul(a, other=b), (2, 3), (3, 4)),
+    "adaptive pooling by keyword": _does(lambda x: F.adaptive_avg_pool2d(x, output_size=2), (1, 2, 5, 4)),
+    "adaptive pooling of a side": _of(_P(nn.AdaptiveAvgPool2d, (None, 3)), (1, 2, 5, 4)),
+    "max pooling with indices": _does(lambda x: F.max_pool2d(x, 2, return_indices=True)[0], (1, 2, 6, 4)),
+    "interpolate by keyword": _does(lambda x: F.interpolate(input=x, scale_factor=2), (1, 2, 5, 4)),
+    "interpolate by a list": _does(lambda x: F.interpolate(x, scale_factor=[2.0, 3.0]), (1, 2, 5, 4)),
+    "interpolate by a side": _does(lambda x: F.interpolate(x, 7, None, "bilinear"), (1, 2, 5, 4)),
+    "upsample": _does(lambda x: F.upsample(x, scale_factor=2, mode="bilinear"), (1, 2, 5, 4)),
+    "convolution of torch": _does(lambda x, w: torch.conv2d(x, w) + torch.conv2d(x, w), (1, 2, 5, 4), (3, 2, 2, 2)),
+    "operation of torch": _does(lambda x, w: torch.ops.aten.linear(x, w), (2, 3), (4, 3)),
+    "vmap": _does(lambda x, w: torch.vmap(lambda y: F.linear(y, w))(x), (2, 5, 3), (4, 3)),
+    "transposed to a size": _does(
+        lambda x, w: F.conv_transpose2d(x, w, stride=2, output_padding=(1, 0)), (1, 4, 5, 4), (4, 3, 3, 3)
+    ),
+    "sides of strides": _of(_P(nn.Conv2d, 4, 6, (3, 2), (2, 1), (1, 0), (1, 2)), (2, 4, 9, 8)),
+    "LayerNorm without bias": _of(_P(nn.LayerNorm, 4, bias=False), (2, 4)),
+    "attention by keyword": _of(
+        lambda: Does(lambda *qkv: F.scaled_dot_product_attention(*qkv[:2], value=qkv[2])), *[(1, 2, 5, 8)] * 3
+    ),
+    "attention of grouped queries": _does(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True),
+        *((1, 4, 5, 8), (1, 2, 5, 8), (1, 2, 5, 8)),
+    ),
+    "dropout and padding": _of(
+        lambda: nn.Sequential(nn.ZeroPad2d(1), nn.Dropout2d(), nn.Conv2d(3, 2, 2)), (1, 3, 5, 4)
+    ),
+    "unfold": _does(lambda x: F.fold(F.unfold(x, 2), (5, 4), 2), (1, 2, 5, 4)),
+    "Fourier": _does(lambda x: torch.fft.rfft2(x).abs(), (1, 2, 4, 4)),
+    "losses": _does(lambda a, b: F.mse_loss(a, b) + F.cosine_similarity(a, b).sum(), (3, 4), (3, 4)),
+    "normalised": _does(lambda x: F.normalize(x) * x.norm(), (3, 4)),
+    "inner": _does(lambda a, b: torch.inner(a, b) + torch.kron(a, b).sum(), (3, 4), (5, 4)),
+    "complex": lambda: (Does(torch.mm), torch.randn(3, 4, dtype=torch.cfloat), torch.randn(4, 5, dtype=torch.cfloat)),
+}
+
+
 def _tied(net: nn.Sequential) -> nn.Sequential:
     net[2].weight = net[0].weight  # type: ignore[union-attr, assignment]
     return net
@@ -436,6 +576,7 @@ CASES: Mapping[str, Case] = {
         "product": _PRODUCTS,
         "activation": _ACTIVATIONS,
         "network": _NETWORKS,
+        "sibling": _SIBLINGS,
     }.items()
     for name, case in cases.items()
 }

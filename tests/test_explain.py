@@ -1,5 +1,6 @@
 """What other counters print, predicted: against totals measured with them, and against those that are installed."""
 
+import importlib.util
 import json
 
 import pytest
@@ -51,7 +52,8 @@ def test_readings_are_what_tools_print(case: str) -> None:
 
 @pytest.mark.parametrize("tool", APART)
 def test_readings_are_what_tools_print_that_are_optional(tool: str) -> None:
-    pytest.importorskip(tool, reason="pip install costmodel[tools]")
+    if importlib.util.find_spec(tool) is None:
+        pytest.skip("pip install costmodel[tools]")
     ours = {}
     for case in CASES:
         net, *inputs = CASES[case]()
@@ -109,12 +111,15 @@ def test_what_is_not_known_is_said() -> None:
     assert reading(count(pruned, "2x4"), COUNTERS["torchinfo"]).total is None
 
 
-def test_the_convention_fvcore_prices_what_fvcore_does_not_see() -> None:
+def test_what_fvcore_and_flop_counter_mode_do_not_see() -> None:
     """Attention of 2 heads, 5 x 5 by 8: 400 products of queries and keys, as many of weights and values."""
     net, *inputs = CASES["attention: SDPA"]()
     counted = count(net.eval(), *inputs)
     said = reading(counted, COUNTERS["fvcore"])
     assert (said.total, said.unseen) == (0, {"scaled_dot_product_attention": 800})
+    net, *inputs = CASES["recurrent: LSTM"]()
+    said = reading(count(net.eval(), *inputs, real=True), COUNTERS["FlopCounterMode"])
+    assert (said.total, said.unseen) == (72_000, {"aten.mkldnn_rnn_layer": 72_000})  # 0 on a CPU
 
 
 @pytest.mark.parametrize("backward", [False, True])

@@ -289,7 +289,8 @@ def count(
     except ReadsValues as error:
         if not _cheap(error.before, held):
             raise
-        operations, saved = replace(call, real=True).run()
+        call = replace(call, real=True)
+        operations, saved = call.run()
         notes.append(f"{error.reason}: it ran with values, random ones where only a shape is given")
     if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, call.kwargs))):
         notes.append("integers and booleans that are given as shapes are ones")

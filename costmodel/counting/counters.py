@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import flop_registry
 
 from costmodel.counting.call import Call
-from costmodel.counting.watch import Counter, NotKnown, Price
+from costmodel.counting.watch import Counter, NotKnown, Price, by_keyword
 from costmodel.work.cost import Operation
 from costmodel.work.events import Event
 
@@ -86,22 +86,22 @@ def _optimised(equation: str, shapes: list[Any]) -> float:
 # ---- FlopCounterMode -------------------------------------------------------------------------------------------------
 
 # Kernels of a CPU for what arrives in parts on the meta device.
-_PARTS_ON_META = {"aten._scaled_dot_product_flash_attention_for_cpu", "aten.mkldnn_rnn_layer"}
+PARTS_ON_META = {"aten._scaled_dot_product_flash_attention_for_cpu", "aten.mkldnn_rnn_layer"}
 # Composite operations that are counted as one.
 _WHOLE = {f"aten.conv{way}{n}d" for way in ("", "_transpose") for n in (1, 2, 3)} | {"aten.linear", "aten.matmul"}
 
 
 def _flop_counter(each: Operation) -> int:
     """Two per multiply-accumulate of the operations in its registry."""
-    name = each.op.rpartition(".")[0]
+    name = each.op.rpartition(".")[0] or each.op
     macs = int(each.cost.work[Event.MAC])
     if name == "aten.convolution_backward":
         return 2 * _both_gradients(each, macs)
-    if name.removesuffix("_backward") in _PARTS_ON_META and name.endswith("_backward"):
+    if name.removesuffix("_backward") in PARTS_ON_META and name.endswith("_backward"):
         raise NotKnown(f"{name}, whose parts on the meta device are others")
     if name in _WHOLE:  # what is in them has a formula, but for a product with a vector
         return 0 if len(each.inputs[1]) == 1 else 2 * macs
-    return 2 * macs if name in _PARTS_ON_META or name in _registered() else 0
+    return 2 * macs if name in PARTS_ON_META or name in _registered() else 0
 
 
 def _both_gradients(each: Operation, macs: int) -> int:
@@ -623,6 +623,15 @@ def _patched(deepspeed: bool) -> dict[str, Price]:
 RNN_MODULES = _rnn(lambda weight: int(2 * weight.numel() - weight.shape[0]))
 
 
+def _without_batch(call: Call) -> str:
+    """It gives several inputs and the parts of a dictionary by name, and divides by the length of the only one."""
+    only = call.inputs[0] if call.inputs and not by_keyword(call) else [0]
+    sized = (
+        not isinstance(only, dict) and hasattr(only, "__len__") and getattr(only, "shape", [1])[:1] not in ((), (0,))
+    )
+    return "" if sized else "the tool itself fails at an input without a batch"
+
+
 def _refused(call: Call) -> str:
     """It asks for the device of a parameter and moves every input there."""
     if not isinstance(call.net, nn.Module) or not any(True for _ in call.net.parameters()):
@@ -637,7 +646,7 @@ COUNTERS = {
         Counter(
             "FlopCounterMode",
             "FLOP",
-            "torch; operations, on meta tensors (on a CPU, fused attention and LSTMs count 0)",
+            "torch; operations, on meta tensors",
             dispatched=_flop_counter,
         ),
         Counter(
@@ -651,6 +660,7 @@ COUNTERS = {
             functions=PTFLOPS_FUNCTIONS,
             places=lambda root: _visits(root, lambda module: _pt_module(module) is not None),
             per_sample=True,
+            refuses=_without_batch,
         ),
         Counter(
             *("thop", "MAC", "0.1.1 (not ultralytics-thop, of the same name); modules of known classes"),

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from torch import nn
 
 from costmodel.counting.call import Call
 from costmodel.counting.count import Count
-from costmodel.counting.counters import COUNTERS
+from costmodel.counting.counters import COUNTERS, PARTS_ON_META
 from costmodel.counting.watch import NOBODY, Counter, NotKnown, Tally, Watch, batch, kind
 from costmodel.errors import InvalidInput
 
@@ -18,7 +17,8 @@ __all__ = ["COUNTERS", "Counter", "Reading", "reading", "readings"]
 @dataclass(frozen=True)
 class Reading:
     """The numbers that a tool prints: the total (None: the tool fails, or the total is not known, see ``unknown``) and
-    its items. ``unseen``: what fvcore leaves out and the convention of that name prices, by operation."""
+    its items. ``unseen``, by operation: of fvcore, what the convention of that name prices beside the total; of
+    FlopCounterMode, the part of the total that is not there on a CPU, whose kernels it has no formula for."""
 
     counter: Counter
     total: int | None
@@ -51,15 +51,19 @@ def readings(count: Count, counters: "list[Counter] | None" = None) -> tuple[lis
 
 def _watched(call: Call, counters: list[Counter]) -> list[Tally]:
     watch = Watch(call, counters)
-    replace(call, watch=watch.over).run()
+    try:
+        replace(call, watch=watch.over).run()
+    except InvalidInput as error:  # such as one that changes with every call
+        return [Tally(each, failures={f"the call does not run a second time ({error})": None}) for each in counters]
     return watch.tallies
 
 
 def _dispatched(count: Count, counter: Counter) -> Reading:
     items: dict[str, int] = {}
     unknown: dict[str, None] = {}
+    unseen: dict[str, int] = {}
     for each in count.operations:
-        name = kind(each.op.split(".")[1])
+        name = kind(each.op.removeprefix("aten.").split(".")[0])
         try:
             amount = counter.dispatched(each) if counter.dispatched else 0
         except NotKnown as error:
@@ -67,21 +71,31 @@ def _dispatched(count: Count, counter: Counter) -> Reading:
             continue
         if amount:
             items[name] = items.get(name, 0) + amount
-    return Reading(counter, None if unknown else sum(items.values()), items, tuple(unknown))
+        if (operation := each.op.rpartition(".")[0]) in PARTS_ON_META:
+            unseen[operation] = unseen.get(operation, 0) + amount
+    return Reading(counter, None if unknown else sum(items.values()), items, tuple(unknown), unseen)
 
 
 def _read(call: Call, tally: Tally) -> Reading:
     counter = tally.counter
-    refused = counter.refuses(call)
+    if unknown := (counter.refuses(call),) if counter.refuses(call) else tuple(tally.failures):
+        return Reading(counter, None, {}, unknown, tally.unseen)
     places = {**(counter.places(call.net) if isinstance(call.net, nn.Module) else {}), NOBODY: 1}
-    samples = batch(call) if counter.per_sample else 1
-    exact: dict[str, Any] = {}
-    parts: dict[bool, int | float] = {True: 0, False: 0}
+    hooked: dict[str, int | float] = {}
+    called: dict[str, int | float] = {}
     for (owner, name), amount in tally.amounts.items():
-        share = amount * places.get(owner, 0)
-        parts[owner == NOBODY] += share
-        exact[name] = exact.get(name, 0) + (share if owner == NOBODY else share / samples if samples > 1 else share)
-    unknown = (refused,) if refused else tuple(tally.failures)
-    total = int((parts[False] / samples if samples > 1 else parts[False]) + parts[True])
-    items = {name: int(amount) for name, amount in exact.items() if amount}
-    return Reading(counter, None if unknown else total, items, unknown, tally.unseen)
+        part = called if owner == NOBODY else hooked
+        part[name] = part.get(name, 0) + amount * places.get(owner, 0)
+    total = sum(hooked.values())
+    if counter.per_sample:
+        samples = batch(call)
+        total, hooked = total / samples, {name: amount / samples for name, amount in hooked.items()}
+    kinds = dict.fromkeys(name for _, name in tally.amounts)
+    items = {name: int(hooked.get(name, 0) + called.get(name, 0)) for name in kinds}
+    return Reading(
+        counter,
+        int(total + sum(called.values())),
+        {name: number for name, number in items.items() if number},
+        (),
+        tally.unseen,
+    )

@@ -13,9 +13,12 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch._ops import HigherOrderOperator
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
 
+from costmodel.counting.attention import name_of
 from costmodel.counting.call import Call
 from costmodel.counting.observe import CountingMode
 from costmodel.price.conventions import FVCORE
@@ -109,7 +112,9 @@ class Tally:
             self.failures[str(error)] = None
             return 0
         except Exception:  # as in the tool: its price does not fit what was called
-            self.failures[f"the tool itself fails at {name}"] = None
+            others = any(map(is_traceable_wrapper_subclass, tree_leaves((args, kwargs))))
+            reason = f"{name} of tensors made of others" if others else f"the tool itself fails at {name}"
+            self.failures[reason] = None
             return 0
         key = (owner, kind(name))
         self.amounts[key] = self.amounts.get(key, 0) + amount
@@ -132,7 +137,8 @@ class Watch:
         self.tallies = [Tally(counter) for counter in self._counters]
         net = self._call.net
         self._tree = {id(each) for each in net.modules()} if isinstance(net, nn.Module) else set()
-        start = [] if self._tree else [NOBODY]  # a function stands for a module without anything
+        # A function stands for a module around all that it calls.
+        start = [] if self._call.function is net and self._tree else [NOBODY]
         self._owners = {each.apart: list(start) for each in self._counters if each.apart is not None}
         with ExitStack() as stack:
             if self._tree and all(each.evaluates for each in self._counters):
@@ -154,6 +160,10 @@ class Watch:
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if id(module) not in self._tree:
             return
+        if module is self._call.net and not _traceable(output):
+            for tally in self.tallies:
+                if tally.counter.operations:
+                    tally.failures["the tool itself fails at outputs that are no tensors"] = None
         for apart, owners in self._owners.items():
             if type(module) not in apart:
                 owners.pop()
@@ -161,7 +171,7 @@ class Watch:
             price = tally.counter.module(module)
             if price is not None:
                 name = type(module).__name__ + (f" {module.mode}" if isinstance(module, nn.Upsample) else "")
-                named = tally.counter.per_sample and module is self._call.net and _by_keyword(self._call)
+                named = tally.counter.per_sample and module is self._call.net and by_keyword(self._call)
                 tally.add(id(module), name, price, module, () if named else inputs, output)
 
     def _called(self, label: str, args: Any, kwargs: Any) -> None:
@@ -185,13 +195,14 @@ class Watch:
             self._inside -= 1
         if self._inside:
             return out
-        name = func._schema.name.removeprefix("aten::")
-        name = _TRACED_AS.get(name, name)
+        name = _TRACED_AS.get(name_of(func), name_of(func))
         for tally in self.tallies:
             if not tally.counter.operations:
                 continue
             if not torch.is_inference_mode_enabled():
                 tally.failures["the module takes gradients itself, which hides operations from this model"] = None
+            if isinstance(func, HigherOrderOperator):
+                tally.failures[f"{name}, which takes functions"] = None
             price = tally.counter.operations.get(name)
             amount = tally.add(NOBODY, name, price, out, *args, **kwargs) if price is not None else 0
             work = sum((each.cost for each in listener.operations[first:]), NOTHING).work
@@ -203,18 +214,31 @@ class Watch:
 class _Trace(TorchDispatchMode):
     """Operations as torch's tracer records them: in inference mode composite ones arrive whole."""
 
+    supports_higher_order_operators = True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first operation imports torch's compiler
+
     def __init__(self, watch: Watch, listener: CountingMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self._watch, self._listener = watch, listener
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func._schema.name.removeprefix("aten::") in _TRANSPARENT:
+        if name_of(func) in _TRANSPARENT:
             with self:
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
         return self._watch.dispatched(lambda: func(*args, **kwargs), func, args, kwargs, self._listener)
+
+
+def _traceable(value: Any) -> bool:
+    """True for what a trace gives: tensors, in tuples, lists and dictionaries."""
+    if isinstance(value, dict | list | tuple):
+        return all(map(_traceable, value.values() if isinstance(value, dict) else value))
+    return value is None or isinstance(value, torch.Tensor | str)
 
 
 @contextmanager
@@ -255,11 +279,11 @@ def _patched(label: str, called: Callable[[str, Any, Any], None]) -> Iterator[No
             delattr(holder, name)
 
 
-def _by_keyword(call: Call) -> bool:
+def by_keyword(call: Call) -> bool:
     """True where a tool that makes one input itself needs the inputs by their names."""
     return len(call.inputs) > 1 or bool(call.kwargs)
 
 
 def batch(call: Call) -> int:
     """The size of the batch, by the only input; 1 where there are several."""
-    return 1 if _by_keyword(call) else len(call.inputs[0]) * call.frames
+    return 1 if by_keyword(call) else len(call.inputs[0])

@@ -124,7 +124,8 @@ TF_PROFILER = Convention(
 FVCORE = Convention(
     name="fvcore",
     unit="MAC",
-    source="fvcore.nn.FlopCountAnalysis 0.1.5 with its default handles (one fused multiply-add is its one flop)",
+    source="fvcore.nn.FlopCountAnalysis 0.1.5 with its default handles (one fused multiply-add is its one flop), "
+    "for all work of their kinds, also where fvcore sees none (fused attention, recurrent layers, RMSNorm)",
     prices=_column(2),
 )
 TORCH = Convention(

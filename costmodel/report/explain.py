@@ -52,6 +52,17 @@ def _record(each: "Reading") -> dict[str, Any]:
     }
 
 
+def _unseen(count: "Count", reading: "Reading", total: int) -> str:
+    name = reading.counter.name
+    if name == "fvcore":
+        differences = ", ".join(f"{operation} {amount:+,}" for operation, amount in reading.unseen.items())
+        return (
+            f"Not seen by fvcore, or priced otherwise, unlike convention fvcore ({count.flops(name):,}): {differences}."
+        )
+    rest = total - sum(reading.unseen.values())
+    return f"{name} prints {rest:,} on a CPU: it has no formula for {', '.join(reading.unseen)}."
+
+
 def _notes(count: "Count", readings: "Sequence[Reading]") -> list[str]:
     macs = count.macs
     notes = [
@@ -67,10 +78,6 @@ def _notes(count: "Count", readings: "Sequence[Reading]") -> list[str]:
         elif each.total is not None and macs and seen > 1.05 * macs:
             notes.append(f"{each.counter.name} counts {seen / macs:.2f} times the actual multiply-accumulates.")
         if each.unseen and each.total is not None:
-            differences = ", ".join(f"{name} {amount:+,}" for name, amount in each.unseen.items())
-            notes.append(
-                f"{each.counter.name} does not price a trace as the convention of that name prices events, which gives "
-                f"{count.flops(each.counter.name):,}: {differences}."
-            )
+            notes.append(_unseen(count, each, each.total))
     notes += [f"{each.counter.name}: not known: {', '.join(each.unknown)}." for each in readings if each.unknown]
     return notes + [f"{each.counter.name}: {each.counter.source}." for each in readings]
