@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import flex_attention
 
-import costmodel
 from costmodel import count
 from costmodel.counting.count import Count
 from costmodel.counting.explain import COUNTERS, reading

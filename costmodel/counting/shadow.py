@@ -406,9 +406,8 @@ def _laid_out(out: Any, args: Any) -> Any:
 
 
 def _refuse_mixed_types(name: str, tensors: list[torch.Tensor]) -> None:
-    """Integers with others: what every device but meta refuses. Floats of two types may be autocast's, which does
-    nothing on meta tensors."""
+    """Factors of different types, which every device but meta refuses."""
     types = dict.fromkeys(tensor.dtype for tensor in tensors)
-    if len({each.is_floating_point or each.is_complex for each in types}) > 1:
+    if len(types) > 1:
         names = " and ".join(str(each).removeprefix("torch.") for each in types)
         raise TypeError(f"{name} of {names}: expected the same type")
