@@ -2,8 +2,8 @@
 
 Convolutions (`use_mkldnn` in torch's ``aten/src/ATen/native/Convolution.cpp``) run on oneDNN in bfloat16 and float16,
 and in float32 where there are groups, a batch, a kernel above 3 or more than 20,480 elements. All others unfold the
-input into columns (``ConvolutionMM2d.cpp`` and its siblings). oneDNN (its ``cpu_convolution_list.cpp``) copies contiguous
-maps, weights and results into blocks of 16 channels, and torch then copies the result back
+input into columns (``ConvolutionMM2d.cpp`` and its siblings). oneDNN (its ``cpu_convolution_list.cpp``) copies
+contiguous maps, weights and results into blocks of 16 channels, and torch then copies the result back
 (``native/mkldnn/Conv.cpp``). This is the way of AVX-512 and of two threads or more.
 
 Other kernels: max pooling has indices that inference drops; an LSTM of oneDNN copies its weights and keeps the gates of
