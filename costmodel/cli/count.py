@@ -127,6 +127,7 @@ def input_sets(
         'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
         "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
         "count mymodel:build --input 1x3x512x1024 --machine 120,20",
+        "count mymodel:build --input 8x3x224x224 --train --backward --optimizer adam",
         "count mymodel:build --input Nx3xHxW --format json",
         "count mymodel:build --input 1x3x224x224,8x3x224x224 --dtype bfloat16",
         "count mymodel.py:Cell --input 1x3x16x12 --input '(1x8x16x12, 1x8x16x12)' --frames 4",
@@ -145,6 +146,13 @@ def count(
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
     dtype: Dtype = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="sgd|momentum|adam|adamw|...",
+            help="With --backward: the memory of torch's optimizer, too, its states and its step.",
+        ),
+    ] = None,
     frames: Annotated[
         int, number("T", "A clip: T calls of a recurrent module, the state carried along.  [default: 1]")
     ] = 1,
@@ -177,11 +185,12 @@ def count(
     from costmodel.report import count as report
     from costmodel.report.layout.document import together
 
+    if optimizer and not backward:
+        raise InvalidInput("--optimizer takes its step after a backward pass: with --backward")
+    how: dict[str, Any] = {"real": real, "backward": backward, "frames": frames, "optimizer": optimizer}
     with user_code(traceback):
         net = prepared(load(module, make, meta=not real), train, dtype)
-        counts = [
-            counting(net, *args, real=real, backward=backward, frames=frames, **options) for args, options in sets
-        ]
+        counts = [counting(net, *args, **how, **options) for args, options in sets]
     documents = [
         (", ".join(each.inputs), report.document(each, convention, depth, sort, machine, attention)) for each in counts
     ]

@@ -16,8 +16,11 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.call import Call, ReadsValues
+from costmodel.counting.memory import notes as memory_notes
 from costmodel.counting.modules import name_of, owner, packed_weights
 from costmodel.counting.observe import in_short
+from costmodel.counting.optimizers import NO_MEMORY, Memory
+from costmodel.counting.optimizers import memory as optimizer_memory
 from costmodel.counting.outputs import tensors_in
 from costmodel.counting.shadow import Shadow, storage_of
 from costmodel.counting.shapes import (
@@ -59,6 +62,7 @@ class Count:
     forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
     many calls are counted together. ``kernels``: the parameters that are weights of convolution modules.
     ``call``: what was counted, for a second look.
+    ``optimizer``: the one whose states and step are part of the memory, ``optimizer_memory`` their bytes.
     """
 
     name: str
@@ -75,6 +79,8 @@ class Count:
     notes: tuple[str, ...] = ()
     peaks: tuple[tuple[Size, ...], ...] = ()
     call: "Call | None" = field(default=None, repr=False, compare=False)
+    optimizer: str = ""
+    optimizer_memory: Memory = NO_MEMORY
 
     @property
     def condition(self) -> str:
@@ -112,13 +118,14 @@ class Count:
     @property
     def peak_memory(self) -> int:
         """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
-        the fullest moment. Without workspaces of kernels and what an allocator rounds up."""
+        the fullest moment; with an optimizer its states, and its step after the backward pass. Without workspaces of
+        kernels and what an allocator rounds up."""
         return self._peak(0, lambda each: each.live)
 
     @property
     def cpu_peak_memory(self) -> int:
-        """Bytes that the call needs at once on a CPU: `peak_memory` with the copies that oneDNN's convolutions make of
-        contiguous maps, in blocks of 16 channels, as with AVX-512 and two threads or more; one thread makes fewer."""
+        """Bytes that the call needs at once on a CPU: `peak_memory` with what kernels need besides their results, such
+        as the copies of convolutions, with AVX-512 and two threads or more; `memory_notes` tells what is not known."""
         return self._peak(1, lambda each: each.live + each.workspace)
 
     def _peak(self, place: int, at: Callable[[Operation], Size]) -> Size:
@@ -128,7 +135,13 @@ class Count:
             from costmodel.price.symbols import largest
 
             return largest(self.peaks[place])
-        return self.held + max(map(at, self.operations), default=0)
+        step = self.optimizer_memory.step + self.optimizer_memory.gradients
+        return self.held + self.optimizer_memory.states + max([step, *map(at, self.operations)])
+
+    @property
+    def memory_notes(self) -> tuple[str, ...]:
+        """Sentences on what `cpu_peak_memory` does not know of this call."""
+        return tuple(memory_notes(self.operations, self.modules.values()))
 
     @property
     def forward(self) -> "Count":
@@ -239,7 +252,14 @@ class Count:
 
 
 def count(
-    module: Any, /, *inputs: Any, real: bool = False, backward: bool = False, frames: int = 1, **kwargs: Any
+    module: Any,
+    /,
+    *inputs: Any,
+    real: bool = False,
+    backward: bool = False,
+    frames: int = 1,
+    optimizer: str | None = None,
+    **kwargs: Any,
 ) -> Count:
     """What one call ``module(*inputs, **kwargs)`` costs, counted operation by operation; nothing is computed.
 
@@ -247,8 +267,9 @@ def count(
     matter), or shapes: ``"1x3x224x224"``, ``"1x16:int64"``, with letters for closed forms: ``"1x3xHxW"``; also inside
     tuples, lists and dictionaries, and by name. ``real`` runs on real tensors, for modules whose path depends on
     values. ``backward`` adds the backward pass from the sum of all outputs. ``frames`` calls a recurrent module
-    ``frames`` times and passes the state on: the outputs that come back in the place of an input. `InvalidInput` where
-    the module refuses its inputs or needs values.
+    ``frames`` times and passes the state on: the outputs that come back in the place of an input. ``optimizer``,
+    the name of one of torch's such as ``"adam"``, adds its memory to that of a training step. `InvalidInput` where the
+    module refuses its inputs or needs values.
 
     >>> import costmodel, torch
     >>> counted = costmodel.count(torch.nn.Linear(8, 4), "2x8")
@@ -265,6 +286,10 @@ def count(
     function, net = _callable(module, inputs, kwargs)
     words = inputs_in_words(inputs, kwargs)
     letters = tuple(dict.fromkeys(side for each in shapes_in(inputs, kwargs) for side in letters_of(each)))
+    if optimizer and not backward:
+        raise InvalidInput("an optimizer takes its step after a backward pass: backward=True")
+    if optimizer and letters:
+        raise InvalidInput("the memory of an optimizer is counted in numbers: give sizes instead of letters")
     if letters:
         if real:
             raise InvalidInput("letters have no values: give sizes with real=True")
@@ -306,6 +331,8 @@ def count(
         notes=tuple(notes),
         kernels=_kernels(call.modules.values()),
         call=call,
+        optimizer=optimizer or "",
+        optimizer_memory=optimizer_memory(optimizer, call.state.values()) if optimizer else NO_MEMORY,
     )
 
 

@@ -28,11 +28,15 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of an optimizer: its ``states``, which stay between steps, and what a ``step`` needs besides these and the
-    gradients."""
+    """Bytes of an optimizer: its ``states``, which stay between steps, the ``gradients`` of all parameters, and what a
+    ``step`` needs besides these."""
 
     states: int = 0
+    gradients: int = 0
     step: int = 0
+
+
+NO_MEMORY = Memory()
 
 
 def memory(name: str, parameters: Iterable[torch.Tensor]) -> Memory:
@@ -56,7 +60,8 @@ def memory(name: str, parameters: Iterable[torch.Tensor]) -> Memory:
         for storage in (each.untyped_storage(),)
     }
     states = sum(storages.values())
-    return Memory(states, max(0, max((each.live for each in listener.operations[first:]), default=0) - states))
+    most = max((each.live for each in listener.operations[first:]), default=0)
+    return Memory(states, sum(each.numel() * each.element_size() for each in trained), max(0, most - states))
 
 
 def _like(parameter: torch.Tensor) -> torch.Tensor:

@@ -118,6 +118,9 @@ def _record(count: "Count", price: Convention, attention: str) -> dict[str, Any]
         "notes": list(count.notes),
         "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
         "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 else None,
+        "memory_notes": list(count.memory_notes),
+        "optimizer": count.optimizer or None,
+        "optimizer_states_bytes": count.optimizer_memory.states if count.optimizer else None,
         "saved_for_backward_bytes": sum(count.saved.values()) if count.saved else None,
     }
 
@@ -156,7 +159,7 @@ def _sheet(
         *([_roof(machine)] if machine else []),
         *_pairs(count, price, attention),
         *counted(count.work, price),
-        *([_memory(count)] if count.held >= 0 else []),
+        *(_memory(count) if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
         *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
         *(f"note: {note}." for note in count.notes),
@@ -209,11 +212,14 @@ def _roof(machine: Machine) -> str:
     )
 
 
-def _memory(count: "Count") -> str:
-    return (
-        f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {count.held / 1e6:,.1f} of them parameters, buffers and "
-        f"inputs; {count.cpu_peak_memory / 1e6:,.1f} MB with the copies of convolutions on a CPU."
-    )
+def _memory(count: "Count") -> list[str]:
+    states = f"{count.optimizer_memory.states / 1e6:,.1f} states of {count.optimizer}" if count.optimizer else ""
+    held = f"{count.held / 1e6:,.1f} of them parameters, buffers and inputs" + (f", {states}" if states else "")
+    return [
+        f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {held}; {count.cpu_peak_memory / 1e6:,.1f} MB with what "
+        "kernels of a CPU need besides results (AVX-512, two threads).",
+        *(f"peak memory on a CPU: {note}." for note in count.memory_notes),
+    ]
 
 
 def _title(count: "Count") -> str:
