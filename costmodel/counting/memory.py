@@ -28,6 +28,7 @@ THREADS = 2
 SMALL = 20_480  # elements up to which one float32 map does not go to oneDNN
 INDEX = 8  # bytes of a place
 PAGE = 4096
+WIDEST = 14  # kernel up to which oneDNN has a kernel of its own for the gradient of weights
 HALVES = (torch.bfloat16, torch.float16)
 
 
@@ -139,7 +140,8 @@ class _Convolution:
         """The unfolded input: of the whole batch, where torch has such a buffer, or of one map."""
         same = self.pointwise and self.wide.sides == self.narrow.sides and not self.transposed
         batch = 1 if self.transposed or self.dilated else self.wide.batch
-        return 0 if same else batch * self._unfolded
+        ones = math.prod(self.wide.sides) * self.wide.size if self.transposed and len(self.kernel) == 3 else 0
+        return 0 if same else batch * self._unfolded + ones
 
     @property
     def _unfolded(self) -> int:
@@ -178,17 +180,24 @@ class _Convolution:
 
     def of_weights(self) -> int:
         """The most that oneDNN holds for the gradient of the weights, which is included."""
-        volume = len(self.kernel) == 3
+        volume, flat = len(self.kernel) == 3, len(self.kernel) < 3
         sides = (self.wide.channels // self.groups, self.narrow.channels // self.groups)
         if self.depthwise:
             unfolds = volume or max(self.kernel) > 3
+        elif self.groups > 1:
+            unfolds = any(side % (BLOCK // 2 if flat and not self.dilated else BLOCK) for side in sides)
         else:
-            unfolds = self.groups > 1 and any(side % BLOCK for side in sides)
+            unfolds = max(self.kernel) > WIDEST
         if unfolds or (volume and self.dilated):
-            return THREADS * self._slice + 9 * self.weights  # sums apart
+            several = self.wide.batch > 1 or self.groups > 2
+            apart = several and math.prod(self.narrow.sides[-2:]) // THREADS < 256  # a thread an image
+            return (THREADS if apart else 1) * (self._slice + 4 * self.weights) + 2 * self.weights
         wide = self.blocks(self.wide) if not self.first else self.wide.bytes if self.transposed else 0
-        maps = wide + self.blocks(self.narrow)
-        return self.blocked_weights(self.first) + max(maps, self.weights)
+        maps, scratch = wide + self.blocks(self.narrow), 0
+        if self.dtype in HALVES and self.groups == 1 and not self.pointwise:  # maps turned around, sums in float32
+            turned = self.blocks(self.wide) + self.blocks(self.narrow)
+            scratch = THREADS * turned // self.wide.batch + 2 * self.blocked_weights(self.first)
+        return self.blocked_weights(self.first) + max(maps + scratch, self.weights)
 
 
 def _up(channels: int) -> int:
@@ -230,7 +239,9 @@ def _besides(x: Any, weight: Any, convolution: _Convolution, biased: bool) -> in
         part = convolution.given.bytes // convolution.groups if split and convolution.given.batch > 1 else 0
         return max(convolution.columns + part, convolution.result.bytes if split else 0)
     if channels_last(x) or channels_last(weight):
-        turned = (0 if channels_last(x) else convolution.given.bytes) + convolution.blocked_weights()
+        last = x.dim() != 4 or x.is_contiguous(memory_format=torch.channels_last)
+        first = convolution.first and not convolution.transposed
+        turned = (0 if last else convolution.given.bytes) + convolution.blocked_weights(first)
         return turned + (0 if channels_last(weight) or convolution.pointwise else convolution.weights)
     most = convolution.up(biased) if convolution.transposed else convolution.down()
     return most - convolution.result.bytes + (0 if x.is_contiguous() else convolution.given.bytes)
