@@ -173,7 +173,8 @@ class _Convolution:
         wide, narrow = self.wide, self.narrow
         if self.plain or (self.depthwise and len(self.kernel) == 3):
             return max(min(THREADS, wide.batch) * self._slice + (1 + biased) * wide.bytes, 2 * wide.bytes)
-        if self.strided and not self.depthwise:
+        thin = self.groups > 1 and max(wide.channels, narrow.channels) // self.groups <= BLOCK // 2
+        if self.strided and not thin:
             return max(narrow.bytes + self.blocked_weights() + wide.bytes, 3 * wide.bytes)
         whole = self.blocks(wide)
         return max(self.blocks(narrow) + self.blocked_weights() + (1 + biased) * whole, whole + wide.bytes)
@@ -191,11 +192,12 @@ class _Convolution:
         if unfolds or (volume and self.dilated):
             several = self.wide.batch > 1 or self.groups > 2
             apart = several and math.prod(self.narrow.sides[-2:]) // THREADS < 256  # a thread an image
-            return (THREADS if apart else 1) * (self._slice + 4 * self.weights) + 2 * self.weights
+            scratch = (THREADS if apart else 1) * (self._slice + 4 * self.weights)
+            return self.weights + max(scratch, self.weights)
         wide = self.blocks(self.wide) if not self.first else self.wide.bytes if self.transposed else 0
         maps, scratch = wide + self.blocks(self.narrow), 0
         if self.dtype in HALVES and self.groups == 1 and not self.pointwise:  # maps turned around, sums in float32
-            turned = self.blocks(self.wide) + self.blocks(self.narrow)
+            turned = (0 if self.first else self.blocks(self.wide)) + self.blocks(self.narrow)
             scratch = THREADS * turned // self.wide.batch + 2 * self.blocked_weights(self.first)
         return self.blocked_weights(self.first) + max(maps + scratch, self.weights)
 
