@@ -164,7 +164,7 @@ def _fit(letters: tuple[str, ...], usual: Mapping[str, int], step: int, limit: i
         else:
             above = factor
     if not known:
-        raise refusals[-1]
+        raise _with_step(refusals[-1], step)
     if not above:
         raise InvalidInput(f"{in_words(sizes(largest))} still fits: memory hardly grows with {' and '.join(letters)}")
     if not largest:

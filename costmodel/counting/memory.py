@@ -216,7 +216,7 @@ def _several(value: Any) -> Sequence[int]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _described(x: Any, weight: Any, y: Any, stride: Any, dilation: Any, transposed: bool, groups: int) -> _Convolution:
+def described(x: Any, weight: Any, y: Any, stride: Any, dilation: Any, transposed: bool, groups: int) -> _Convolution:
     dims = weight.dim() - 2
     given, result = _map(x, dims), _map(y, dims)
     kernel = tuple(weight.shape[2:])
@@ -254,15 +254,15 @@ def _forward(
 ) -> int:
     # Of `convolution`: transposed, output padding, groups; of `conv2d` and its siblings: groups.
     transposed, groups = (rest[0], rest[2]) if len(rest) > 2 else (False, rest[0] if rest else 1)
-    described = _described(x, weight, y, stride, dilation, transposed, groups)
-    return _besides(x, weight, described, bias is not None)
+    convolution = described(x, weight, y, stride, dilation, transposed, groups)
+    return _besides(x, weight, convolution, bias is not None)
 
 
 def _transposed(
     y: Any, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> int:  # fmt: skip
-    return _besides(x, weight, _described(x, weight, y, stride, dilation, True, groups), bias is not None)
+    return _besides(x, weight, described(x, weight, y, stride, dilation, True, groups), bias is not None)
 
 
 def _backward(
@@ -270,7 +270,7 @@ def _backward(
     transposed: bool, output_padding: Any, groups: int, wanted: Sequence[bool],
 ) -> int:  # fmt: skip
     """The gradient of the input comes first; it is there while that of the weights is made."""
-    convolution = _described(x, weight, gradient, stride, dilation, transposed, groups)
+    convolution = described(x, weight, gradient, stride, dilation, transposed, groups)
     if not convolution.onednn:
         return convolution.columns if groups == 1 else max(convolution.columns, convolution.given.bytes)
     made, weights = convolution.given.bytes if wanted[0] else 0, convolution.weights if wanted[1] else 0

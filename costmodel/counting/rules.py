@@ -452,7 +452,8 @@ RULES: dict[str, Rule] = (
 # Products whose arguments must have the same type.
 SAME_TYPES = frozenset({"mm", "bmm", "addmm", "baddbmm", "linear", "matmul", "mv", "addmv", "dot"})
 SAME_TYPES |= {"convolution", "conv1d", "conv2d", "conv3d"}
-CONVOLUTIONS = frozenset({"convolution", "_convolution", *(f"conv{way}{n}d" for way in ("", "_transpose") for n in (1, 2, 3))})
+CONVOLUTIONS = frozenset(f"conv{way}{n}d" for way in ("", "_transpose") for n in (1, 2, 3))
+CONVOLUTIONS |= {"convolution", "_convolution"}
 
 
 # No kernel runs: memory without values, and views that torch does not mark as ones.
