@@ -2,6 +2,7 @@
 
 import json
 from math import isqrt
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_sides_vary_together() -> None:
 @pytest.mark.parametrize("cpu", [False, True])
 def test_the_answer_and_the_next_are_counts(cpu: bool) -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), LINE)
-    how = {"backward": True, "optimizer": "adam"}
+    how: dict[str, Any] = {"backward": True, "optimizer": "adam"}
     for found in fits(net, "Nx3xHxW", memory="20MB", cpu=cpu, **how).found:
         for sizes, needed in ((found.sizes, found.needed), (found.following, found.following_needed)):
             side = {**found.at, **(sizes or {})}

@@ -74,7 +74,8 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         high = self.first(x)
-        return self.last(torch.cat([high, self.up(self.low(self.pool(high)))], 1))
+        result: torch.Tensor = self.last(torch.cat([high, self.up(self.low(self.pool(high)))], 1))
+        return result
 
 
 class Attention(nn.Module):
@@ -148,7 +149,7 @@ def test_when_torch_leaves_onednn() -> None:
                 x, weight, None, [1, 1], [k // 2] * 2, [1, 1], False, [0, 0], groups, None
             )
             said = described(x, weight, x, 1, 1, False, groups).onednn
-            assert said == (chosen == torch._C._ConvBackend.Mkldnn), (n, c, side, k, groups)
+            assert said == str(chosen).endswith("Mkldnn"), (n, c, side, k, groups)
 
 
 def test_what_was_saved_is_released_during_the_backward_pass() -> None:
