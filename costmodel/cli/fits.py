@@ -7,7 +7,7 @@ import typer
 
 from costmodel.cli import parsers
 from costmodel.cli.app import app, examples
-from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, prepared, user_code
+from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, user_code
 from costmodel.cli.options import Format, number
 from costmodel.cli.parsers import Pair, at_door, each
 from costmodel.cli.timing import progress
@@ -62,6 +62,7 @@ def fits(
     largest H and W."""
     sets = input_sets(inputs, kwargs, dtype)
     from costmodel.counting.fits import fits as fitting
+    from costmodel.counting.load import load, prepared
     from costmodel.report import fits as report
     from costmodel.report.layout.document import together
 
@@ -75,7 +76,7 @@ def fits(
             bar.set_postfix(sizes, refresh=False)
             bar.update()
 
-        net = prepared(module, make, train, dtype)
+        net = prepared(load(module, make), train, dtype)
         how: dict[str, Any] = {
             "memory": memory,
             "backward": backward,
