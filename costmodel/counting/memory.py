@@ -347,12 +347,20 @@ UNKNOWN = re.compile(
 FAST = ("MultiheadAttention", "TransformerEncoderLayer")
 
 
+def _half(operation: Operation) -> bool:
+    """True for an operation that reads less than four bytes an element."""
+    elements, reads = sum(map(math.prod, operation.inputs)), operation.cost.reads
+    return isinstance(reads, int) and reads < 4 * elements
+
+
 def notes(operations: Sequence[Operation], modules: Iterable[str]) -> list[str]:
     """Sentences on what the model does not know about a run; ``modules``: their classes."""
     found = []
     unknown = dict.fromkeys(each.op.split(".")[1] for each in operations if not each.counted or UNKNOWN.match(each.op))
     if unknown:
         found.append(f"buffers of their kernels are not known: {', '.join(unknown)}")
+    if any(each.op.startswith("aten.convolution_backward") and _half(each) for each in operations):
+        found.append("gradients of convolutions in half types are known to 15 %")
     fused = dict.fromkeys(name for name in modules if name in FAST)
     if fused and not any(each.backward for each in operations):
         found.append(
