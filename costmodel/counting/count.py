@@ -58,7 +58,8 @@ class Count:
 
     ``modules``: the class of every module by its path ("" is the whole), ``own_parameters`` those of it alone. With
     ``letters`` in the inputs all sizes are sympy expressions in them, true under ``condition`` (without it, always).
-    ``held``: bytes of parameters, buffers and inputs. ``notes``: what was assumed. ``saved``: bytes that the
+    ``peaks``: expressions of which the largest is the peak of memory. ``held``: bytes of parameters, buffers and inputs
+    (-1: their form in letters is not found). ``notes``: what was assumed. ``saved``: bytes that the
     forward pass keeps for the backward one, by module, parameters apart, what two of them keep once. ``frames``: how
     many calls are counted together. ``kernels``: the parameters that are weights of convolution modules.
     ``call``: what was counted, for a second look.
@@ -71,13 +72,13 @@ class Count:
     modules: Mapping[str, str]
     own_parameters: Mapping[str, int]
     letters: tuple[str, ...] = ()
-    domain: Domain = Domain()
+    domain: Domain = field(default_factory=Domain)
     held: int = 0
     saved: Mapping[str, int] = field(default_factory=dict)
     frames: int = 1
     kernels: int = 0
     notes: tuple[str, ...] = ()
-    peaks: tuple[tuple[Size, ...], ...] = ()
+    peaks: tuple[Size, ...] = ()
     call: "Call | None" = field(default=None, repr=False, compare=False)
     optimizer: str = ""
     optimizer_memory: Memory = NO_MEMORY
@@ -116,25 +117,27 @@ class Count:
         return self.work[Event.MAC]
 
     @property
-    def peak_memory(self) -> int:
+    def peak_memory(self) -> Size:
         """Bytes that the call needs at once: parameters, buffers, inputs, and the results that are alive together at
         the fullest moment; with an optimizer its states, and its step after the backward pass. Without workspaces of
         kernels and what an allocator rounds up."""
-        return self._peak(0, lambda each: each.live)
-
-    @property
-    def cpu_peak_memory(self) -> int:
-        """Bytes that the call needs at once on a CPU: `peak_memory` with what kernels need besides their results, such
-        as the copies of convolutions, with AVX-512 and two threads or more; `memory_notes` tells what is not known."""
-        return self._peak(1, lambda each: each.live + each.workspace)
-
-    def _peak(self, place: int, at: Callable[[Operation], Size]) -> Size:
-        if self.held == -1:
-            raise InvalidInput("peak memory has no closed form in these letters: give numbers")
-        if self.letters:
+        if self.letters and self.held != -1:
             from costmodel.price.symbols import largest
 
-            return largest(self.peaks[place])
+            return largest(self.peaks)
+        return self._peak(lambda each: each.live)
+
+    @property
+    def cpu_peak_memory(self) -> Size:
+        """Bytes that the call needs at once on a CPU: `peak_memory` with what kernels need besides their results, such
+        as the copies of convolutions, with AVX-512 and two threads or more; `memory_notes` tells what is not known."""
+        if self.letters or any(each.workspace < 0 for each in self.operations):
+            raise InvalidInput("what kernels on a CPU need besides results has no closed form: count with numbers")
+        return self._peak(lambda each: each.live + each.workspace)
+
+    def _peak(self, at: Callable[[Operation], Size]) -> Size:
+        if self.held == -1:
+            raise InvalidInput("peak memory has no closed form in these letters: give numbers")
         step = self.optimizer_memory.step + self.optimizer_memory.gradients
         return self.held + self.optimizer_memory.states + max([step, *map(at, self.operations)])
 
@@ -186,17 +189,58 @@ class Count:
             if not each.counted
         )
 
-    def formula(self, convention: "str | Convention" = "torch") -> dict[str, str]:
-        """Closed forms in Python syntax, in the letters of the inputs: of FLOPs (or the unit of the convention),
-        multiply-accumulates, parameters, bytes read and written."""
-        from costmodel.price.symbols import simplified_text
+    def formula(self, convention: "str | Convention" = "torch", latex: bool = False) -> dict[str, str]:
+        """Closed forms in Python syntax, or as LaTeX in lines that fit a column, in the letters of the inputs: of FLOPs
+        (or the unit of the convention), multiply-accumulates, parameters, bytes read and written, and peak memory."""
+        from costmodel.price.symbols import latex_in_column, simplified_text
 
         if not self.letters:
             raise InvalidInput("no letters in the inputs: a formula is in those, such as 1x3xHxW")
         price = find_convention(convention)
         sizes = {f"{price.unit}s": self.flops(price), "MACs": self.macs, "parameters": self.params}
         sizes |= {"bytes read": self.cost.reads, "bytes written": self.cost.writes}
-        return {name: simplified_text(size) for name, size in sizes.items()}
+        sizes |= {"peak memory": self.peak_memory} if self.held != -1 else {}
+        return {name: latex_in_column(size) if latex else simplified_text(size) for name, size in sizes.items()}
+
+    def at(self, **sizes: int) -> "Count":
+        """The count with numbers for letters, such as ``at(H=256, W=512)``; letters without a number stay.
+        `InvalidInput` where the closed forms do not hold."""
+        from costmodel.price.symbols import at
+
+        if unknown := [name for name in sizes if name not in self.letters]:
+            raise InvalidInput(f"no letter {unknown[0]!r} in the inputs: {', '.join(self.letters) or 'none'}")
+        numbers = {name: as_size(name, size) for name, size in sizes.items()}
+        if not self.domain.holds(numbers):
+            told = ", ".join(f"{name} = {size}" for name, size in numbers.items())
+            raise InvalidInput(f"the closed forms hold for {self.condition}, not at {told}: count with these sizes")
+        known: dict[Size, Size] = {}
+
+        def value(size: Any) -> Any:
+            if isinstance(size, tuple):
+                return tuple(map(value, size))
+            if size not in known:
+                known[size] = at(size, numbers)
+            return known[size]
+
+        def evaluated(each: Operation) -> Operation:
+            work = Work({event: value(number) for event, number in each.cost.work.items()})
+            cost = replace(each.cost, work=work, reads=value(each.cost.reads), writes=value(each.cost.writes))
+            rest: Any = {name: value(getattr(each, name)) for name in ("inputs", "output", "live")}
+            if each.masked is not None:
+                rest["masked"] = Work({event: value(number) for event, number in each.masked.items()})
+            return replace(each, cost=cost, **rest)
+
+        letters = tuple(name for name in self.letters if name not in numbers)
+        return replace(
+            self,
+            inputs=tuple(with_sizes(each, numbers) for each in self.inputs),
+            operations=tuple(map(evaluated, self.operations)),
+            letters=letters,
+            domain=self.domain if letters else Domain(),
+            held=value(self.held),
+            saved={path: value(size) for path, size in self.saved.items()},
+            peaks=value(self.peaks) if letters else (),
+        )
 
     def of(self, path: str) -> tuple[Operation, ...]:
         """The operations of a module and of those in it; all for ""."""

@@ -102,7 +102,7 @@ def fits(
         tried(sizes)
         counted = count(module, *args, backward=backward, optimizer=optimizer, **options)
         notes.update(dict.fromkeys(counted.memory_notes))
-        return counted.cpu_peak_memory if cpu else counted.peak_memory
+        return int(counted.cpu_peak_memory if cpu else counted.peak_memory)
 
     found: list[Fit] = []
     refused: dict[str, InvalidInput] = {}

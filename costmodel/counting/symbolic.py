@@ -7,7 +7,7 @@ sizes. Sizes that no form has been made from confirm it, and a search among them
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, islice
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput
 from costmodel.price.domain import Domain
-from costmodel.price.forms import Fit, Form, Values
+from costmodel.price.forms import ENOUGH_ALONE, Fit, Form, Values
 from costmodel.work.cost import Operation
 from costmodel.work.events import Event, Work
 
@@ -32,6 +32,7 @@ NEAR = 512  # how far all letters go together, on both sides
 RANDOM_POINTS = 4
 ENOUGH = 30  # points after which no form is expected to be found
 MOST_TURNS = 40
+MANY, FEW = 3000, 8  # operations that may be those of a loop, which is looked at with few turns
 
 
 class _NoForm(Exception):
@@ -68,7 +69,7 @@ def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") ->
     for each in forms.operations:
         work = Work({event: spelled(each.cost.work[event]) for event in each.cost.work})
         cost = replace(each.cost, work=work, reads=spelled(each.cost.reads), writes=spelled(each.cost.writes))
-        changes = {name: spelled(getattr(each, name)) for name in ("inputs", "output", "live", "workspace")}
+        changes = {name: spelled(getattr(each, name)) for name in ("inputs", "output", "live")}
         if each.masked is not None:
             changes["masked"] = Work({event: spelled(each.masked[event]) for event in each.masked})
         operations.append(replace(each, cost=cost, **changes))
@@ -77,9 +78,9 @@ def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") ->
         operations=tuple(operations),
         letters=letters,
         domain=domain,
-        held=spelled(forms.held) if forms.peaks else -1,
+        held=spelled(forms.held) if forms.peaks and search.peaks_hold else -1,
         saved={path: spelled(form) for path, form in forms.saved.items()},
-        peaks=tuple(tuple(map(spelled, each)) for each in forms.peaks),
+        peaks=tuple(map(spelled, forms.peaks)),
     )
 
 
@@ -88,9 +89,8 @@ class Forms:
     """The operations of a call, the bytes held and saved, as forms: true in a domain."""
 
     operations: tuple[Operation, ...]
-    held: Form
-    saved: Mapping[str, Form]
-    domain: Domain = Domain()
+    held: Form | None
+    saved: Mapping[str, Form | None]
 
     @cached_property
     def totals(self) -> "dict[Event | str, Form]":
@@ -103,33 +103,26 @@ class Forms:
         return {name: form for name, form in totals.items() if form.terms or isinstance(name, str)}
 
     @cached_property
-    def peaks(self) -> tuple[tuple[Form, ...], ...]:
-        """The forms of which the largest is the peak of memory, without and with the space that convolutions need on a
-        CPU; nothing where some are not known."""
-        known = self.held, *(form for each in self.operations for form in (each.live, each.workspace))
-        if any(form is None for form in known):
+    def peaks(self) -> tuple[Form, ...]:
+        """The forms of which the largest is the peak of memory; nothing where some are not known."""
+        if self.held is None or any(each.live is None for each in self.operations):
             return ()
-        plain = dict.fromkeys(self.held + each.live for each in self.operations)
-        spacious = dict.fromkeys(self.held + each.live + each.workspace for each in self.operations)
-        return _largest(plain), _largest(spacious)
+        found: list[Form] = []  # those that no other one always exceeds
+        lives: list[Any] = [each.live for each in self.operations]
+        for form in dict.fromkeys(self.held + live for live in lives):
+            if not any(each.exceeds(form) for each in found):
+                found = [each for each in found if not form.exceeds(each)] + [form]
+        return tuple(found)
 
     def agrees(self, count: "Count", sizes: Sizes) -> bool:
         """Whether the count in numbers has the totals of the forms."""
         cost = count.cost
-        theirs = {**cost.work, "reads": cost.reads, "writes": cost.writes}
+        theirs: dict[Event | str, int] = dict(cost.work.items())
+        theirs |= {"reads": cost.reads, "writes": cost.writes}
         return all(
             (self.totals[name].at(sizes) if name in self.totals else 0) == theirs.get(name, 0)
             for name in {*theirs, *self.totals}
         )
-
-
-def _largest(forms: Iterable[Form]) -> tuple[Form, ...]:
-    """Those that no other one always exceeds."""
-    found: list[Form] = []
-    for form in forms:
-        if not any(each.exceeds(form) for each in found):
-            found = [each for each in found if not form.exceeds(each)] + [form]
-    return tuple(found)
 
 
 @dataclass
@@ -140,6 +133,7 @@ class _Search:
     equal: dict[str, str] = field(default_factory=dict)  # a letter that always has the size of another one
     steps: dict[str, int] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
+    least: dict[str, int] = field(default_factory=dict)  # below which other operations run, where that is near
 
     def __post_init__(self) -> None:
         self.counts: dict[tuple[int, ...], Count | None] = {}
@@ -147,6 +141,7 @@ class _Search:
         self.random = random.Random(0)
         self.points: list[dict[str, int]] = []
         self.table = _Table()
+        self.peaks_hold = True
 
     # ---- counts ----
 
@@ -173,7 +168,7 @@ class _Search:
     # ---- where to start ----
 
     def start(self) -> None:
-        """Sizes that the module takes: unusual ones, then some with a number that the refusal names, then usual ones."""
+        """Find sizes that the module takes: unusual ones, then some with a number of the refusal, then usual ones."""
         unusual = dict(zip(self.letters, [*UNUSUAL, *UNUSUAL, *UNUSUAL], strict=False))
         first = self.count(unusual)
         tried = [unusual]
@@ -184,6 +179,8 @@ class _Search:
         for sizes in tried:
             if (found := self.count(sizes)) is not None:
                 self.base_sizes, self.base, self.running = sizes, found, _running(found)
+                for name in self.letters if len(found.operations) > MANY else ():
+                    self._refuse_loop(name, dict.fromkeys(self.letters, FEW))
                 return
         sides = ", ".join(f"{name} = {size}" for name, size in unusual.items())
         raise InvalidInput(f"{error} (tried at {sides}, and at others)") from error
@@ -226,8 +223,16 @@ class _Search:
         if not self.free:
             told = " and ".join(f"{name} = {size}" for name, size in self.fixed.items())
             raise InvalidInput(f"no closed form: of the sizes tried the module takes {told} alone; give numbers")
+        half = {
+            name: max(size // 2 // self.steps[name], 1) * self.steps[name]
+            for name, size in base.items()
+            if name in self.free
+        }
+        below = self.same({**base, **half})
         for name in self.free:
             self._bound(name)
+            if not below and not self.same({**base, name: half[name]}):
+                self.least[name] = self._last(name, half[name])
 
     def _step(self, name: str, good: Callable[[Sizes], bool]) -> int:
         """The smallest step away from the start, of those that divide its size, at which the sizes are good."""
@@ -236,8 +241,10 @@ class _Search:
         def well(step: int) -> bool:
             return any(good({**base, name: base[name] + away}) for away in (step, -step) if base[name] + away > 0)
 
-        if well(1):
+        beside = [good({**base, name: base[name] + away}) for away in (1, -1)]
+        if all(beside):
             return 1
+        self._refuse_loop(name, base)
         step = next((base[name] // prime for prime in _primes(base[name]) if well(base[name] // prime)), 0)
         reduced = bool(step)
         while reduced:
@@ -246,24 +253,40 @@ class _Search:
                 if well(step // prime):
                     step, reduced = step // prime, True
                     break
-        return step
+        return step or int(any(beside))  # on one side: at the end of a range
+
+    def _refuse_loop(self, name: str, base: Sizes) -> None:
+        around = [self.count({**base, name: base[name] + away}) for away in (-1, 0, 1)]
+        numbers = [len(each.operations) for each in around if each is not None]
+        if len(numbers) == 3 and numbers[2] - numbers[1] == numbers[1] - numbers[0] > 0:
+            raise InvalidInput(
+                f"no closed form in {name}: a loop over {name} runs {numbers[1]} operations at {name} = {base[name]}, "
+                f"{numbers[2]} at {base[name] + 1}; give a number for it"
+            )
 
     def _refuse_what_runs_otherwise(self, name: str) -> None:
         sizes = [{**self.base_sizes, name: size} for size in (self.base_sizes[name] // 2, self.base_sizes[name] * 2)]
-        if found := [each for each in map(self.count, sizes) if each is not None]:
-            number = {len(each.operations) for each in (self.base, *found)}
-            loop = f": a loop over {name}" if len(number) == len(found) + 1 else ""
-            raise InvalidInput(
-                f"no closed form in {name}: it decides what runs{loop or ', such as how often a loop is repeated'}; "
-                "give a number for it"
-            )
+        if any(each is not None for each in map(self.count, sizes)):
+            raise InvalidInput(f"no closed form in {name}: it decides what runs; give a number for it")
 
     def _bound(self, name: str) -> None:
         """The largest size with which the same operations run, if that is near."""
         base, step = self.base_sizes[name], self.steps[name]
         far = base + -(-FAR // step) * step
         if not self.same({**self.base_sizes, name: far}):
-            self.most[name] = _turn(base, far, step, lambda size: self.same({**self.base_sizes, name: size}))
+            self.most[name] = self._last(name, far)
+
+    def _last(self, name: str, bad: int) -> int:
+        """The last size between that of the start and a bad one with which the same operations run."""
+        good, step = self.base_sizes[name], self.steps[name]
+        while abs(bad - good) > step:
+            away = abs(bad - good) // (2 * step) * step
+            middle = good + away if bad > good else good - away
+            if self.same({**self.base_sizes, name: middle}):
+                good = middle
+            else:
+                bad = middle
+        return good
 
     # ---- forms ----
 
@@ -272,14 +295,20 @@ class _Search:
         tell nothing new."""
         for sizes in self._first_points():
             self._add(sizes)
-        confirmed, told = 0, ""
+        confirmed, told, looked = 0, "", False
         for _ in range(MOST_TURNS):
             fit = Fit(self.points, {name: self.steps[name] for name in self.free})
             told = self.table.solve(fit)
-            if fit.open and self._add(self._telling(fit)):
+            if fit.open and self._tell(fit):
+                continue
+            if told and fit.wants_lines and not looked:
+                looked = True
+                for name in self.free:
+                    for _ in range(ENOUGH_ALONE):
+                        self._add({**self._base(), name: self._near(name, self.random.random())})
                 continue
             if told:
-                if len(self.points) > ENOUGH or not any([self._add(self._anywhere()) for _ in range(3)]):
+                if len(self.points) > ENOUGH or not sum(self._add(self._anywhere()) for _ in range(3)):
                     break
                 continue
             sizes = self._anywhere()
@@ -294,11 +323,10 @@ class _Search:
         raise InvalidInput(f"no closed form: {told or 'the sizes'} follow no rule that is known; give numbers")
 
     def _first_points(self) -> Iterator[dict[str, int]]:
-        base = {name: self.base_sizes[name] for name in self.letters}
-        yield base
+        yield self._base()
         for name in self.free:
             step = self.steps[name]
-            yield {**base, name: self.most.get(name, base[name] + -(-FAR // step) * step)}
+            yield {**self._base(), name: self.most.get(name, self.base_sizes[name] + -(-FAR // step) * step)}
         for _ in range(RANDOM_POINTS):
             yield self._anywhere()
 
@@ -308,17 +336,37 @@ class _Search:
     def _near(self, name: str, part: float) -> int:
         """A size near that of the start, above a half of it."""
         base, step = self.base_sizes[name], self.steps[name]
-        low, high = base // 2, min(base + max(NEAR, 8 * step), self.most.get(name, 1 << 60))
-        return max(step, int(low + part * (high - low)) // step * step)
+        low = self.least.get(name, max(base // 2 // step * step, step))
+        high = min(base + max(NEAR, 8 * step), self.most.get(name, 1 << 60))
+        return low + int(part * (high - low + step - 1)) // step * step
 
-    def _telling(self, fit: Fit) -> dict[str, int]:
-        """Sizes that rule out most of what is open."""
-        chosen = self._anywhere()
-        for name in self.free:
-            if wanted := [each for each in fit.open if each.letter == name]:
-                sizes = [self._near(name, part / NEAR) for part in range(NEAR + 1)]
-                chosen[name] = max(dict.fromkeys(sizes), key=lambda size: sum(each.parts(size) for each in wanted))
-        return chosen
+    def _tell(self, fit: Fit) -> bool:
+        """Try sizes that rule out most of what is open; False where none does."""
+        alone = all(each.alone for each in fit.open)
+        names = [name for name in self.free if any(each.letter == name for each in fit.open)]
+        best: dict[str, list[int]] = {}
+        for name in names:
+            wanted = [each for each in fit.open if each.letter == name and each.alone == alone]
+            shares = {size: sum(each.told(size) for each in wanted) for size in self._candidates(name)}
+            best[name] = sorted((size for size in shares if shares[size] > 0), key=lambda size: -shares[size])[:3]
+        for place in range(3):
+            chosen = {name: sizes[min(place, len(sizes) - 1)] for name, sizes in best.items() if sizes}
+            if alone:
+                if sum(self._add({**self._base(), name: size}) for name, size in chosen.items()):
+                    return True
+            elif chosen and self._add({**self._anywhere(), **chosen}):
+                return True
+        return False
+
+    def _candidates(self, name: str) -> list[int]:
+        """Sizes to choose from: all near the start, and some up to those far away."""
+        step, last = self.steps[name], self.most.get(name, self.base_sizes[name] + FAR)
+        near = dict.fromkeys(self._near(name, part / NEAR) for part in range(NEAR))
+        far = range(last // step * step, max(near), -step)
+        return [*near, *list(far)[:: max(1, len(far) // 128)]]
+
+    def _base(self) -> dict[str, int]:
+        return {name: self.base_sizes[name] for name in self.letters}
 
     def _add(self, sizes: dict[str, int]) -> bool:
         if sizes in self.points:
@@ -347,7 +395,10 @@ class _Search:
 
     def _agrees(self, forms: Forms, sizes: Sizes) -> bool:
         found = self.count(sizes)
-        return found is not None and forms.agrees(found, sizes)
+        if found is None or not forms.agrees(found, sizes):
+            return False
+        self.peaks_hold &= bool(forms.peaks) and max(form.at(sizes) for form in forms.peaks) == found.peak_memory
+        return True
 
     def domain(self, forms: Forms) -> Domain:
         """Where the forms hold: the smallest sizes of all letters together, then of each alone."""
@@ -359,33 +410,42 @@ class _Search:
         least = {name: steps[name] for name in free}
         most, ordered = dict(self.most), []
         for name in list(most):
-            if (other := next((each for each in free if each != name and most[name] == base[each]), None)) and (
-                good({name: other_size - steps[name], other: other_size - steps[name]})
-                if (other_size := base[other]) > 1
-                else False
-            ):
-                ordered.append((name, other))
-                del most[name]
-        either: tuple[str, ...] = ()
-        bound = 0
+            for other in free:
+                size, step = base[other], steps[name]
+                lower = size // 2 // step * step
+                tied = name != other and most[name] == size != base[name]
+                even, above = {name: lower, other: lower}, {name: lower + step, other: lower}
+                if tied and good(even) and not good(above):
+                    ordered.append((name, other))
+                    del most[name]
+                    break
+        either: dict[str, int] = {}
         if not good(least):
             together = {name: base[name] // steps[name] for name in free}
             number = 1
-            while number < max(together.values()) and not good(self._all(number, ordered)):
+            while number < max(together.values()) and not good(self._all(number)):
                 number *= 2
-            together_number = _least(number // 2, number, lambda each: good(self._all(each, ordered)))
+            low, together_number = number // 2, number
+            while together_number - low > 1:
+                middle = (low + together_number) // 2
+                if good(self._all(middle)):
+                    together_number = middle
+                else:
+                    low = middle
             for name in free:
                 step = steps[name]
                 below = (together_number - 1) * step
                 if below and good({name: below}):
                     if not good({name: step}):
-                        least[name] = step * _least(1, together_number - 1, lambda each: good({name: each * step}))
+                        least[name] = self._first(forms, base, name, 1, together_number - 1)
                 else:
                     least[name] = together_number * step
             if not good(least):
-                loose = [name for name in free if least[name] < together_number * steps[name]]
-                either = tuple(name for name in loose if good({**least, name: together_number * steps[name]}))
-                bound = together_number * max((steps[name] for name in either), default=1)
+                for name in free:
+                    step = steps[name]
+                    low, high = least[name] // step, together_number
+                    if low < high and good({**least, name: high * step}):
+                        either[name] = self._first(forms, {**base, **least}, name, low, high)
                 if not either:
                     least = {name: together_number * steps[name] for name in free}
         return Domain(
@@ -395,38 +455,26 @@ class _Search:
             least=least,
             most=most,
             either=either,
-            bound=bound,
             ordered=tuple(ordered),
         )
 
-    def _all(self, number: int, ordered: Sequence[tuple[str, str]]) -> dict[str, int]:
+    def _first(self, forms: Forms, sizes: Sizes, name: str, bad: int, good: int) -> int:
+        """The first size of a letter from which on the forms hold, between two multiples of its step."""
+        step = self.steps[name]
+        while good - bad > 1:
+            middle = (good + bad) // 2
+            if self._agrees(forms, {**sizes, name: middle * step}):
+                good = middle
+            else:
+                bad = middle
+        return good * step
+
+    def _all(self, number: int) -> dict[str, int]:
         return {name: min(number * self.steps[name], self.most.get(name, 1 << 60)) for name in self.free}
 
 
 def _primes(number: int) -> list[int]:
     return [each for each in range(2, number + 1) if number % each == 0 and all(each % n for n in range(2, each))]
-
-
-def _turn(good: int, bad: int, step: int, holds: Callable[[int], bool]) -> int:
-    """The last size that is good, of those between, a step apart."""
-    while abs(bad - good) > step:
-        middle = good + (bad - good) // (2 * step) * step
-        middle = middle if middle != good else good + step
-        if holds(middle):
-            good = middle
-        else:
-            bad = middle
-    return good
-
-
-def _least(bad: int, good: int, holds: Callable[[int], bool]) -> int:
-    while good - bad > 1:
-        middle = (good + bad) // 2
-        if holds(middle):
-            good = middle
-        else:
-            bad = middle
-    return good
 
 
 def _running(count: "Count") -> tuple[Any, ...]:
@@ -438,10 +486,10 @@ def _running(count: "Count") -> tuple[Any, ...]:
 
 
 def _numbers(operation: Operation) -> list[int]:
-    """The numbers of an operation beside its shapes. The last ones need no form: workspace, and the masked work."""
+    """The numbers of an operation beside its shapes; the last ones, of the masked work, need no form."""
     cost, masked = operation.cost, operation.masked or Work()
     known = [*(cost.work[event] for event in cost.work), cost.reads, cost.writes, operation.live]
-    return [*known, operation.workspace, *(masked[event] for event in masked)]
+    return [*known, *(masked[event] for event in masked)]
 
 
 def _shapes(operation: Operation) -> list[int]:
@@ -499,15 +547,15 @@ class _Table:
             found[kind] = fit.sum(self.values[kind], parts)
             if found[kind] is None:
                 return "the sides of tensors"
-        if fit.open:
-            return "the sides of tensors"
         parts = dict.fromkeys(Form.product(sides) for shapes in self._known() for sides in shapes)
         changes: dict[Values, Form | None] = {}
-        live, before, shapes_before = Form.number(0), (0,) * len(fit.points), list[list[Form]]()
+        live: Form | None = Form.number(0)
+        before: Values = (0,) * len(fit.points)
+        recent: list[list[list[Form]]] = []  # shapes of the operations before
         for (operation, _, numbers), shapes in zip(self._operations(), self._known(), strict=True):
-            events = len(operation.cost.work) + 2
-            counts, alive, rest = numbers[:events], numbers[events], numbers[events + 1 :]
-            for kind in (*counts, *rest):
+            place = len(operation.cost.work) + 2
+            counts, alive, masked = numbers[:place], numbers[place], numbers[place + 1 :]
+            for kind in (*counts, *masked):
                 if kind not in found:
                     found[kind] = fit.quantity(self.values[kind], shapes)
                 if found[kind] is None and kind in counts:
@@ -516,12 +564,14 @@ class _Table:
                 # Some of what is there was made just now, some of what was read is gone.
                 change = tuple(now - then for now, then in zip(self.values[alive], before, strict=True))
                 if changes.get(change) is None:
-                    changes[change] = fit.quantity(change, [*shapes_before, *shapes])
+                    near = [[shape for each in recent[-n:] for shape in each] + shapes for n in (1, 4)]
+                    changes[change] = fit.quantity(change, near[0]) or fit.quantity(change, near[1])
                 step = changes[change]
                 found[alive] = live + step if live and step else fit.sum(self.values[alive], parts)
-            live, before, shapes_before = found[alive], self.values[alive], shapes
+            live, before = found[alive], self.values[alive]
+            recent.append(shapes)
         for kind in self._last():
-            found[kind] = fit.sum(self.values[kind], parts)
+            found[kind] = fit.whatever(self.values[kind], parts)
         return ""
 
     def _known(self) -> Iterator[list[list[Form]]]:
@@ -549,13 +599,12 @@ class _Table:
     def forms(self) -> Forms:
         operations = []
         for each, shapes, numbers in self._operations():
-            end = len(each.cost.work)
-            events = [self.found[kind] for kind in numbers[:end]]
-            reads, writes, live, workspace, *kept = (self.found[kind] for kind in numbers[end:])
+            events = [self.found[kind] for kind in numbers[: len(each.cost.work)]]
+            reads, writes, live, *kept = (self.found[kind] for kind in numbers[len(events) :])
             *inputs, output = (tuple(self.found[kind] for kind in shape) for shape in shapes)
             work = Work(dict(zip(each.cost.work, events, strict=True)))
             cost = replace(each.cost, work=work, reads=reads, writes=writes)
-            changes: Any = {"inputs": tuple(inputs), "output": output, "live": live, "workspace": workspace}
+            changes: Any = {"inputs": tuple(inputs), "output": output, "live": live, "workspace": -1}
             if each.masked is not None:
                 changes["masked"] = Work(dict(zip(each.masked, kept, strict=True))) if all(kept) else None
             operations.append(replace(each, cost=cost, **changes))

@@ -9,7 +9,7 @@ class Domain:
     """Conditions on letters; all hold together.
 
     ``fixed``: the only size of a letter. ``equal``: pairs of letters of one size. ``steps``: the number of which a size
-    is a multiple. ``least`` and ``most``: bounds. ``either``: letters of which one at least has the size of ``bound``.
+    is a multiple. ``least`` and ``most``: bounds. ``either``: sizes of letters of which one at least is reached.
     ``ordered``: pairs of letters, the first no larger than the second.
     """
 
@@ -18,19 +18,27 @@ class Domain:
     steps: Mapping[str, int] = field(default_factory=dict)
     least: Mapping[str, int] = field(default_factory=dict)
     most: Mapping[str, int] = field(default_factory=dict)
-    either: tuple[str, ...] = ()
-    bound: int = 0
+    either: Mapping[str, int] = field(default_factory=dict)
     ordered: tuple[tuple[str, str], ...] = ()
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the conditions hold, as far as sizes are given."""
+
+        def known(*names: str) -> bool:
+            return all(name in sizes for name in names)
+
         return (
-            all(sizes[name] == size for name, size in self.fixed.items())
-            and all(sizes[one] == sizes[other] for one, other in self.equal)
-            and all(sizes[name] % step == 0 for name, step in self.steps.items())
-            and all(sizes[name] >= size for name, size in self.least.items())
-            and all(sizes[name] <= size for name, size in self.most.items())
-            and all(sizes[one] <= sizes[other] for one, other in self.ordered)
-            and (not self.either or any(sizes[name] >= self.bound for name in self.either))
+            all(sizes[name] == size for name, size in self.fixed.items() if known(name))
+            and all(sizes[one] == sizes[other] for one, other in self.equal if known(one, other))
+            and all(sizes[name] % step == 0 for name, step in self.steps.items() if known(name))
+            and all(sizes[name] >= size for name, size in self.least.items() if known(name))
+            and all(sizes[name] <= size for name, size in self.most.items() if known(name))
+            and all(sizes[one] <= sizes[other] for one, other in self.ordered if known(one, other))
+            and (
+                not self.either
+                or not known(*self.either)
+                or any(sizes[name] >= size for name, size in self.either.items())
+            )
         )
 
     def __str__(self) -> str:
@@ -52,6 +60,6 @@ class Domain:
             elif most:
                 words.append(f"{name} <= {most}")
         words += [f"{one} <= {other}" for one, other in self.ordered]
-        either = " or ".join(f"{name} >= {self.bound}" for name in self.either)
+        either = " or ".join(f"{name} >= {size}" for name, size in self.either.items())
         words += [f"({either})" if words else either] if either else []
         return " and ".join(words)

@@ -12,6 +12,8 @@ from math import ceil, floor, gcd, lcm, prod
 
 Values = tuple[int, ...]  # at each of the points of a fit
 LARGEST_DIVISOR = 1024
+MOST_CHOICES = 12  # of divisors of one rounding
+ENOUGH_ALONE = 6  # sizes of one letter alone, to look at what depends on it
 SPARE = 2  # values more than unknowns, for a sum to be believed
 
 
@@ -23,6 +25,11 @@ class Rounded:
     slope: int = 1
     offset: int = 0
     divisor: int = 1
+
+    @property
+    def ceiling(self) -> bool:
+        """True of a letter, or a letter divided and rounded up."""
+        return self.slope == 1 and self.offset == self.divisor - 1
 
     def at(self, sizes: Mapping[str, int]) -> int:
         return (self.slope * sizes[self.letter] + self.offset) // self.divisor
@@ -58,8 +65,18 @@ class Form:
         return sum((f * prod(part.at(sizes) for part in key) for key, f in self.terms.items()), Fraction(0))
 
     def exceeds(self, other: "Form") -> bool:
-        """True where no factor is smaller than that of the other form: then no value is, as sizes are not negative."""
-        return all(self.terms.get(key, 0) >= other.terms.get(key, 0) for key in {*self.terms, *other.terms})
+        """True where this form is provably at least the other one: what it lacks is covered by what it has more."""
+        changes = Form.sum([self, other.times(-1)]).terms
+        spare = {key: factor for key, factor in changes.items() if factor > 0}
+        for key, lacking in sorted((key, -factor) for key, factor in changes.items() if factor < 0):
+            for more in sorted(spare, key=len):
+                if share := _at_least(more, key):
+                    used = min(spare[more], lacking / share)
+                    spare[more] -= used
+                    lacking -= used * share
+            if lacking > 0:
+                return False
+        return True
 
     @staticmethod
     def number(value: Fraction | int) -> "Form":
@@ -85,22 +102,40 @@ class Form:
         return whole
 
 
+def _at_least(one: Product, other: Product) -> Fraction:
+    """A number that, times the other product, is never more than the first one; 0 where none is known."""
+    if [part.letter for part in one] != [part.letter for part in other]:
+        return Fraction(not other and all(part.ceiling for part in one))  # a size is 1 or more
+    share = Fraction(1)
+    for a, b in zip(one, other, strict=True):
+        steeper = a.slope * b.divisor >= b.slope * a.divisor
+        if steeper and (a.slope + a.offset) * b.divisor >= (b.slope + b.offset) * a.divisor:
+            continue  # from size 1 on
+        if a.ceiling and b.ceiling and a.divisor % b.divisor == 0:
+            share *= Fraction(b.divisor, a.divisor)
+        else:
+            return Fraction(0)
+    return share
+
+
 @dataclass(frozen=True)
 class Open:
-    """A rounding whose offset is not yet told by the values: anything from ``least`` to ``most``."""
+    """What the values leave open of a rounding: slopes and divisors, each with the least and the largest offset.
+    ``alone``: told by points where the other letters keep their first size."""
 
     letter: str
-    slope: int
-    divisor: int
-    least: int
-    most: int
+    choices: tuple[tuple[int, int, int, int], ...]
+    alone: bool
 
-    def parts(self, size: int) -> int:
-        """The number of offsets that a value at this size would rule out at least."""
-        first = -self.slope * size % self.divisor
-        first += (self.least - first) // self.divisor * self.divisor
-        turns = [turn for turn in range(first, self.most + 1, self.divisor) if turn > self.least]
-        return max((min(turn - self.least, self.most + 1 - turn) for turn in turns), default=0)
+    def told(self, size: int) -> float:
+        """The share of what is open that the value at a size would rule out at least."""
+        shares: dict[int, float] = {}
+        for slope, divisor, low, high in self.choices:
+            for value in range((slope * size + low) // divisor, (slope * size + high) // divisor + 1):
+                first = max(low, value * divisor - slope * size)
+                last = min(high, value * divisor - slope * size + divisor - 1)
+                shares[value] = shares.get(value, 0) + (last + 1 - first) / (high + 1 - low)
+        return len(self.choices) - max(shares.values())
 
 
 @dataclass
@@ -110,9 +145,19 @@ class Fit:
     points: Sequence[Mapping[str, int]]
     steps: Mapping[str, int]
     open: list[Open] = field(default_factory=list)
+    wants_lines: bool = False
 
     def __post_init__(self) -> None:
         self._sizes = {name: tuple(point[name] for point in self.points) for name in self.steps}
+        first = self.points[0]
+        self._lines = {
+            name: [
+                place
+                for place, point in enumerate(self.points)
+                if all(point[other] == first[other] for other in self.steps if other != name)
+            ]
+            for name in self.steps
+        }
         # What depends on one letter: values and form, the letter itself first.
         self._known = {name: {sizes: Form.letter(name)} for name, sizes in self._sizes.items()}
         self._found: dict[Values, Form] = {}
@@ -120,18 +165,32 @@ class Fit:
         self._sums: dict[tuple[Product, ...], _Sums] = {}
 
     def sides(self, wanted: Iterable[Values]) -> dict[Values, Form]:
-        """The forms of sides of tensors, as far as they are found: those of one letter first, which others consist of."""
-        rest = []
-        for values in dict.fromkeys(wanted):
-            form = self._of_one(values)
-            if form is None:
-                rest.append(values)
-            else:
-                self._found[values] = form
-        for values in rest:
-            if (form := self._of_several(values)) is not None:
-                self._found[values] = form
-        return self._found
+        """The forms of sides of tensors, as far as they are found: of one letter first, which others consist of."""
+        forms = {values: self._of_one(values) for values in wanted}
+        for values in [values for values, form in forms.items() if form is None]:
+            form = self._of_several(values)
+            if form is None and self._look_along_lines(values):
+                form = self._of_several(values)
+            forms[values] = form
+        return {values: form for values, form in forms.items() if form is not None}
+
+    def _look_along_lines(self, values: Values) -> bool:
+        """Learn what these values depend on where one letter changes alone; False where there is nothing new."""
+        fresh = False
+        for name, places in self._lines.items():
+            if len(places) < ENOUGH_ALONE:
+                self.wants_lines = True
+                continue
+            form = self._rounded(name, tuple(values[place] for place in places), places)
+            for key in form.terms if form else ():
+                if form and key:
+                    number = form.terms.get((), Fraction(0)) / form.terms[key]
+                    linear = key == (Rounded(name),) and number.denominator == 1
+                    part = Form({key: Fraction(1)}) + Form.number(number if linear else 0)
+                    if (at := self.values(part)[0]) not in self._known[name]:
+                        self._known[name][at] = part
+                        fresh = True
+        return fresh
 
     def sum(self, values: Values, parts: Iterable[Form]) -> Form | None:
         """The values as a sum of multiples of what the parts consist of, and a number."""
@@ -151,6 +210,10 @@ class Fit:
         if form := next((found for each in singles if (found := self._multiple(values, each))), None):
             return form
         return self.sum(values, elements) or self.sum(values, singles) or self._of_one(values)
+
+    def whatever(self, values: Values, parts: Iterable[Form]) -> Form | None:
+        """The form of values of which it is not known what they depend on."""
+        return self._of_one(values) or self.sum(values, parts) or self._of_several(values)
 
     def _at(self, key: Product) -> Values:
         if key not in self._products:
@@ -175,10 +238,11 @@ class Fit:
                 return form
         return None
 
-    def _rounded(self, name: str, values: Values) -> Form | None:
-        """``scale * floor((slope * letter + offset) / divisor) + rest``, of the smallest divisor."""
+    def _rounded(self, name: str, values: Values, places: Sequence[int] | None = None) -> Form | None:
+        """``scale * floor((slope * letter + offset) / divisor) + rest``; of all points, or of some."""
+        sizes = self._sizes[name] if places is None else [self._sizes[name][place] for place in places]
         by_size: dict[int, int] = {}
-        for size, value in zip(self._sizes[name], values, strict=True):
+        for size, value in zip(sizes, values, strict=True):
             if by_size.setdefault(size, value) != value:
                 return None
         pairs = sorted(by_size.items())
@@ -186,34 +250,35 @@ class Fit:
         if first == last:
             return None
         slope = Fraction(high - low, last - first)
-        if all(value - low == slope * (size - first) for size, value in pairs):
+        if all((value - low) * slope.denominator == slope.numerator * (size - first) for size, value in pairs):
             return Form.letter(name).times(slope) + Form.number(low - slope * first)
         scale = gcd(*(value - low for _, value in pairs))
         rest = low % scale
-        found = self._steps(name, [(size, (value - rest) // scale) for size, value in pairs])
+        found = self._steps(name, [(size, (value - rest) // scale) for size, value in pairs], places is not None)
         return Form({(found,): Fraction(scale)}) + Form.number(rest) if found else None
 
-    def _steps(self, name: str, pairs: list[tuple[int, int]]) -> Rounded | None:
+    def _steps(self, name: str, pairs: list[tuple[int, int]], alone: bool) -> Rounded | None:
         two = list(combinations(pairs, 2))
         # The slope is between these two.
-        least = max(Fraction(v2 - v1 - 1, h2 - h1) for (h1, v1), (h2, v2) in two)
-        most = min(Fraction(v2 - v1 + 1, h2 - h1) for (h1, v1), (h2, v2) in two)
+        least = max((Fraction(v2 - v1 - 1, h2 - h1) for (h1, v1), (h2, v2) in two))
+        most = min((Fraction(v2 - v1 + 1, h2 - h1) for (h1, v1), (h2, v2) in two))
         if least >= most:
             return None
+        choices: list[tuple[int, int, int, int]] = []
         for divisor in range(1, LARGEST_DIVISOR):
             for slope in range(floor(least * divisor) + 1, ceil(most * divisor)):
-                if gcd(slope, divisor) != 1:
-                    continue
                 low = max(divisor * value - slope * size for size, value in pairs)
                 high = min(divisor * value - slope * size for size, value in pairs) + divisor - 1
-                if low > high:
-                    continue
-                whole = gcd(slope * self.steps[name], divisor)  # offsets between its multiples make no difference
-                if low // whole != high // whole:
-                    self.open.append(Open(name, slope, divisor, low, high))
-                nice = [offset for offset in (0, divisor - 1) if low <= offset <= high]
-                return Rounded(name, slope, (nice or sorted(range(low, high + 1), key=abs))[0], divisor)
-        return None
+                if low <= high and gcd(slope, divisor) == 1 and (not choices or slope == choices[0][0]):
+                    choices.append((slope, divisor, low, high))
+        if not choices:
+            return None
+        slope, divisor, low, high = choice = min(choices, key=lambda each: (_primes(each[1])[-1:], each[1]))
+        whole = gcd(slope * self.steps[name], divisor)  # offsets between its multiples make no difference
+        if len(choices) > 1 or low // whole != high // whole:
+            self.open.append(Open(name, tuple(choices[:MOST_CHOICES]) if len(choices) > 1 else (choice,), alone))
+        nice = [offset for offset in (0, divisor - 1) if low <= offset <= high]
+        return Rounded(name, slope, (nice or sorted(range(low, high + 1), key=abs))[0], divisor)
 
     # ---- several letters ----
 
@@ -230,7 +295,8 @@ class Fit:
             whole = lcm(*(each.denominator for each in ratios))
             used = {part.letter for form in forms for key in form.terms for part in key}
             for name in self._sizes:
-                if name not in used and (found := self._rounded(name, tuple(int(each * whole) for each in ratios))):
+                found = self._rounded(name, tuple(int(each * whole) for each in ratios)) if name not in used else None
+                if found is not None:
                     return Form.product([found.times(Fraction(1, whole)), *forms])
         return None
 
@@ -261,31 +327,31 @@ class _Sums:
 
     def __init__(self, columns: Mapping[Product, Values]) -> None:
         rows = [list(map(Fraction, row)) for row in zip(*columns.values(), strict=True)]
-        size = len(columns)
-        self._columns = list(columns.items())
-        self._places: list[int] = []  # of values that determine the factors
-        self._inverse: list[list[Fraction]] = []
+        size, self._columns, self._inverse = len(columns), list[tuple[Product, Values]](), list[list[Fraction]]()
         if len(rows) < size + SPARE:
             return
         # Gauss and Jordan on the rows beside what makes them of the given ones.
         work = [row + [Fraction(place == other) for other in range(len(rows))] for place, row in enumerate(rows)]
-        for column in range(size):
-            pivot = next((place for place in range(column, len(rows)) if work[place][column]), None)
-            if pivot is None:
-                return
-            work[column], work[pivot] = work[pivot], work[column]
-            scale = work[column][column]
-            work[column] = [each / scale for each in work[column]]
+        for column, item in enumerate(columns.items()):
+            rank = len(self._columns)
+            pivot = next((place for place in range(rank, len(rows)) if work[place][column]), None)
+            if pivot is None:  # made of the ones before, as ceil(H/8) + 1 is
+                continue
+            work[rank], work[pivot] = work[pivot], work[rank]
+            scale = work[rank][column]
+            work[rank] = [each / scale for each in work[rank]]
             for place, row in enumerate(work):
-                if place != column and (factor := row[column]):
-                    work[place] = [a - factor * b if b else a for a, b in zip(row, work[column], strict=True)]
-        self._inverse = [row[size:] for row in work[:size]]
+                if place != rank and (factor := row[column]):
+                    work[place] = [a - factor * b if b else a for a, b in zip(row, work[rank], strict=True)]
+            self._columns.append(item)
+        self._inverse = [row[size:] for row in work[: len(self._columns)]]
 
     def solve(self, values: Values) -> Form | None:
         if not self._inverse:
             return None
         factors = [sum((a * b for a, b in zip(row, values, strict=True) if a), Fraction(0)) for row in self._inverse]
-        made = zip(*([factor * each for each in column] for factor, (_, column) in zip(factors, self._columns)))
+        parts = zip(factors, self._columns, strict=True)
+        made = zip(*([factor * each for each in column] for factor, (_, column) in parts), strict=True)
         if any(sum(row) != value for row, value in zip(made, values, strict=True)):
             return None
         return Form({key: factor for factor, (key, _) in zip(factors, self._columns, strict=True) if factor})
@@ -297,6 +363,16 @@ def _plain(form: Form) -> Form:
         return form
     factors = list(form.terms.values())
     return form.times(Fraction(lcm(*(f.denominator for f in factors)), gcd(*(f.numerator for f in factors))))
+
+
+def _primes(number: int) -> list[int]:
+    """The prime factors, rising."""
+    found = []
+    for prime in range(2, number + 1):
+        while number % prime == 0:
+            found.append(prime)
+            number //= prime
+    return found
 
 
 def _in_line(values: Values, others: Values) -> bool:

@@ -1,5 +1,6 @@
 """Expressions in the letters of the paper or of a traced module: their order, text and LaTeX."""
 
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import lcm
@@ -18,6 +19,7 @@ Kx, Ky = sympy.symbols("Kx Ky", integer=True, positive=True, odd=True)
 I, O, Dx, Dy = sympy.symbols("I O Dx Dy", integer=True, positive=True)
 LETTERS = (Kx, Ky, I, O, Dx, Dy)
 ROUNDING = (sympy.floor, sympy.ceiling)
+COLUMN = 48  # characters of a formula that fit into a column of two
 LATEX = {Kx: "K_x", Ky: "K_y", Dx: "D_x", Dy: "D_y"}
 
 
@@ -144,8 +146,12 @@ def _rounded(part: Rounded) -> Expr:
 
 
 def largest(sizes: Sequence[Size]) -> Size:
-    """The largest of several expressions."""
-    return sizes[0] if len(sizes) == 1 else sympy.Max(*sizes)
+    """The largest of several expressions, with what all have in common before it."""
+    terms = [sympy.Add.make_args(sympy.expand(size)) for size in sizes]
+    common = [term for term in terms[0] if all(term in others for others in terms)]
+    rests = [sympy.Add(*(term for term in each if term not in common)) for each in terms]
+    whole = sympy.Add(*common) + (rests[0] if len(rests) == 1 else sympy.Max(*rests))
+    return int(whole) if whole.is_Integer else whole
 
 
 def letter(name: str) -> sympy.Symbol:
@@ -153,14 +159,59 @@ def letter(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, integer=True, positive=True)
 
 
-def at(size: Size, sizes: Mapping[str, int]) -> int:
-    """The value of an expression at given sizes."""
-    return size if isinstance(size, int) else int(size.subs({letter(name): n for name, n in sizes.items()}))
+def at(size: Size, sizes: Mapping[str, int]) -> Size:
+    """The value of an expression at given sizes: a number, or an expression in the letters that have none."""
+    if isinstance(size, int):
+        return size
+    value = size.subs({letter(name): number for name, number in sizes.items()})
+    return int(value) if value.is_Integer else value
 
 
 def simplified_text(size: Size) -> str:
     """An expression in Python syntax, factored, in the shorter of two forms."""
+    return str(size) if isinstance(size, int) else text(_simplified(size))
+
+
+def _simplified(size: Size) -> Expr:
+    forms = [sympy.factor_terms(size), sympy.factor_terms(sympy.expand(size))]
+    return min(forms, key=lambda form: len(text(form)))
+
+
+def latex_in_column(size: Size, width: int = COLUMN) -> str:
+    """An expression as LaTeX, factored, in lines of about ``width`` characters as they are seen."""
     if isinstance(size, int):
         return str(size)
-    forms = [sympy.factor_terms(size), sympy.factor_terms(sympy.expand(size))]
-    return min(map(text, forms), key=len)
+    whole = _simplified(size)
+    if _seen(latex(whole)) <= width:
+        return latex(whole)
+    if isinstance(whole, sympy.Max):
+        return _lines(r"\max\bigl(", [latex(each) for each in whole.args], ", ", r"\bigr)", width)
+    factors = sympy.Mul.make_args(whole)
+    sums = [each for each in factors if each.is_Add]
+    if len(sums) != 1:
+        return _lines("", [latex(each) for each in sympy.Add.make_args(whole)], " + ", "", width)
+    outer = " ".join(latex(each) + r" \cdot" for each in factors if not each.is_Add)
+    opened, closed = (outer + r" \bigl(", r"\bigr)") if outer else ("", "")
+    return _lines(opened, [latex(each) for each in sums[0].args], " + ", closed, width)
+
+
+def _lines(opened: str, parts: Sequence[str], between: str, closed: str, width: int) -> str:
+    """Parts on as few lines as they fit on."""
+    lines = [""]
+    for place, part in enumerate(parts):
+        mark = between.strip() if place and between != " + " else ""
+        sign = "" if not place or between != " + " else "- " if part.startswith("-") else "+ "
+        piece = sign + (part.removeprefix("-").lstrip() if sign == "- " else part)
+        lines[-1] += mark
+        if lines[-1] and _seen(f"{lines[-1]} {piece}") + _seen(opened) > width:
+            lines.append(piece)
+        else:
+            lines[-1] = f"{lines[-1]} {piece}".strip()
+    body = " \\\\\n".join(f"&{line}" for line in lines)
+    return f"\\begin{{aligned}}\n{opened}{body}{closed}\n\\end{{aligned}}"
+
+
+def _seen(text: str) -> int:
+    """About as many characters as are seen of LaTeX: a command is one, a fraction is as wide as its longer part."""
+    text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", lambda found: max(found[1], found[2], key=len), text)
+    return len(re.sub(r"\\(left|right|bigl|bigr)|[{}^_ ]", "", re.sub(r"\\(?!left|right|big)[a-z]+", "@", text)))
