@@ -21,7 +21,7 @@ from costmodel.counting.attention import kept, rule_of
 from costmodel.counting.higher_order import handle, plain_control_flow, plain_flex_attention
 from costmodel.counting.observe import CountingMode
 from costmodel.counting.rules import find
-from costmodel.counting.traffic import traffic
+from costmodel.counting.traffic import tensors, traffic
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.report import count as report
@@ -583,7 +583,7 @@ class Recorder(TorchDispatchMode):
         kind, rule = find(func)
         if kind != "free":
             work = rule(out, *args, **kwargs) if rule else None
-            self.seen.append((str(func), work, kept(func, args, kwargs), traffic(func, args, kwargs, out)))
+            self.seen.append((str(func), work, kept(func, args, kwargs), traffic(func, args, kwargs, tensors((*args, *kwargs.values())), tensors((out,)))))
         return out
 
     def macs(self) -> int:

@@ -39,6 +39,7 @@ _ONE_BLOCK = 1 << 30  # the side of the only block where flex_attention has no m
 
 
 @cache
+@cache
 def name_of(func: Any) -> str:
     """The name of an operation without its namespace, with the _ of operations in place."""
     name = func._name if isinstance(func, HigherOrderOperator) else func._schema.name

@@ -13,6 +13,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.counting.call import Call, ReadsValues
@@ -441,15 +442,16 @@ def _callable(module: Any, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     net = _owner(function, inputs, kwargs)
     if net is None:
         return function, function
-    if any(isinstance(p, torch.nn.parameter.UninitializedParameter) for p in net.parameters()):
-        raise InvalidInput(
-            f"{type(net).__name__} has lazy layers, whose sizes the first real call decides: run it once"
-        )
-    if any(type(each).__name__ == "FullyShardedDataParallel" for each in net.modules()):
-        raise InvalidInput("FullyShardedDataParallel flattens the weights of a module: count the module before")
-    if scripted := [path for path, each in net.named_modules() if isinstance(each, torch.jit.ScriptModule)]:
-        part = f" ({scripted[0]})" if scripted[0] else ""
-        raise InvalidInput(f"a scripted module{part} hides its operations: give the module that it was made from")
+    for path, part in net.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            told = f" ({path})" if path else ""
+            raise InvalidInput(f"a scripted module{told} hides its operations: give the module that it was made from")
+        if type(part).__name__ == "FullyShardedDataParallel":
+            raise InvalidInput("FullyShardedDataParallel flattens the weights of a module: count the module before")
+        if isinstance(part, LazyModuleMixin) and part.has_uninitialized_params():  # type: ignore[misc]  # a protocol's
+            raise InvalidInput(
+                f"{type(net).__name__} has lazy layers, whose sizes the first real call decides: run it once"
+            )
     return function, net
 
 

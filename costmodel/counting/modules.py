@@ -56,8 +56,9 @@ def is_sharded(tensor: torch.Tensor) -> bool:
 @contextmanager
 def unsharded(net: Any) -> Iterator[None]:
     """Without the hooks in which `torch.distributed.fsdp.fully_shard` gathers weights: others stand in for those."""
-    modules = list(net.modules()) if isinstance(net, torch.nn.Module) else []
-    before = [(hooks, dict(hooks)) for each in modules for hooks in (each._forward_pre_hooks, each._forward_hooks)]
+    modules = net.modules() if isinstance(net, torch.nn.Module) else []
+    tables = (hooks for each in modules for hooks in (each._forward_pre_hooks, each._forward_hooks) if hooks)
+    before = [(hooks, dict(hooks)) for hooks in tables]
     for hooks, held in before:
         for key, hook in held.items():
             if type(getattr(hook, "__self__", None)).__module__.startswith("torch.distributed.fsdp."):

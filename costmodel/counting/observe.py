@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from textwrap import shorten
 from typing import Any
 
@@ -126,7 +126,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         events = rule(out, *args, **kwargs) if rule else _of_its_parts(func, args, kwargs)
         written = _tensors((out,))
         work = NOTHING.work if events is None else Work(events)
-        reads, writes = traffic(func, args, kwargs, out)
+        reads, writes = traffic(func, args, kwargs, tensors, written)
         masked = kept(func, args, kwargs)
         cost = Cost(work, reads=reads, writes=writes, launches=1)
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
@@ -175,6 +175,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         return sum(self._live.values())
 
 
+@cache
 def _name(func: Any) -> str:
     return f"higher_order.{func}" if isinstance(func, HigherOrderOperator) else str(func)
 

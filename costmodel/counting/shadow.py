@@ -6,12 +6,14 @@ tensors alone runs as it is; an operation on a shadow gives shadows.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.counting.attention import name_of
 from costmodel.counting.memory import channels_last
 from costmodel.counting.results import MADE
 from costmodel.counting.rules import CONVOLUTIONS, KEEPS_DTYPE, SAME_TYPES
@@ -157,7 +159,7 @@ class Shadows:
             kwargs = {**{name: value for name, value in kwargs.items() if name != "pin_memory"}, "device": CPU}
         if not tensors and (shadow := self._large(func, args, kwargs)) is not None:
             return shadow
-        if func._schema.is_mutable:
+        if _mutable(func):
             self._remember(_written(func, args, kwargs))
         with _disable_current_modes():
             out = func(*args, **kwargs)
@@ -183,7 +185,7 @@ class Shadows:
         return Shadow(out)
 
     def _on_shadows(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
-        name = func._schema.name.removeprefix("aten::")
+        name = name_of(func)
         if name in SAME_TYPES:
             _refuse_mixed_types(name, tensors)
         if not kwargs and (out := _as_it_came(func, name, args)) is not None:
@@ -213,7 +215,7 @@ class Shadows:
         if "device" in named:
             named = {**named, "device": META}
         out = in_kernel(func, given, named)
-        if func._schema.is_mutable:
+        if _mutable(func):
             self._lose(_written(func, args, kwargs))
             if isinstance(out, torch.Tensor) and id(out) in back:
                 return back[id(out)][0]
@@ -293,6 +295,11 @@ class WithoutMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unty
         return self._shadows.run(func, args, kwargs or {}, tensors)
 
 
+@cache
+def _mutable(func: Any) -> bool:
+    return bool(func._schema.is_mutable)
+
+
 def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
     """The arguments that an operation overwrites."""
     found: list[torch.Tensor] = []
@@ -369,6 +376,8 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
         return meta_of(first)
     if (out := _resized(func, args)) is not None:
         return out
+    if name in CONVOLUTIONS and (out := _convolved(name, *args)) is not None:
+        return out
     if torch.Tag.pointwise not in func.tags:
         return None
     others = [each for each in args[1:] if isinstance(each, torch.Tensor)]
@@ -384,7 +393,7 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
 
 def _resized(func: Any, args: Any) -> torch.Tensor | None:
     """The result of a resize, whose kernels for meta tensors want numbers for factors."""
-    name = func._schema.name.removeprefix("aten::")
+    name = name_of(func)
     if not name.startswith("upsample_") or name.endswith("_backward"):
         return None
     if not (isinstance(args[1], list | tuple) or func._overloadname == "vec"):
@@ -397,6 +406,35 @@ def _resized(func: Any, args: Any) -> torch.Tensor | None:
     )
     layout = torch.channels_last if channels_last(first) else torch.contiguous_format
     return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=META, memory_format=layout)
+
+
+def _convolved(
+    name: str, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *rest: Any
+) -> torch.Tensor | None:
+    """The result of a convolution, unless something is unusual: a batch and channels, a side for each dimension."""
+    count = weight.dim() - 2
+    transposed = rest[0] if name == "convolution" else name.startswith("conv_transpose")
+    groups = rest[-1] if rest else 1
+    usual = x.dim() == weight.dim() and isinstance(groups, int) and x.shape[1] == weight.shape[1] * groups
+    if transposed or not usual or isinstance(padding, str) or (bias is not None and bias.shape != weight.shape[:1]):
+        return None
+    steps, more, gaps = (_of_all(each, count) for each in (stride, padding, dilation))
+    kernel = weight.shape[2:]
+    sides = [
+        (side + 2 * pad - gap * (size - 1) - 1) // step + 1
+        for side, size, step, pad, gap in zip(x.shape[2:], kernel, steps, more, gaps, strict=True)
+    ]
+    if min(sides, default=0) < 1 or weight.shape[0] % groups:
+        return None
+    last = channels_last(x) or channels_last(weight)
+    layout = torch.channels_last if last else torch.contiguous_format
+    return torch.empty((x.shape[0], weight.shape[0], *sides), dtype=x.dtype, device=META, memory_format=layout)
+
+
+def _of_all(sizes: Any, count: int) -> list[int]:
+    """A size for each dimension."""
+    each = [sizes] if isinstance(sizes, int) else list(sizes)
+    return each * count if len(each) == 1 else each
 
 
 def _laid_out(out: Any, args: Any) -> Any:

@@ -27,11 +27,12 @@ PLACES = frozenset(
 ADDS = frozenset({"index_add_", "scatter_add_", "scatter_reduce_", "index_reduce_", "embedding_renorm_"})
 
 
-def traffic(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> tuple[Any, Any]:
-    """Bytes read and bytes written."""
+def traffic(
+    func: Any, args: Any, kwargs: Mapping[str, Any], given: list[torch.Tensor], results: list[torch.Tensor]
+) -> tuple[Any, Any]:
+    """Bytes read and bytes written; ``given`` and ``results`` are the tensors among arguments and results."""
     name = name_of(func)
-    given = tensors((*args, *kwargs.values()))
-    results = tensors((out,)) or _mutated(func, args)
+    results = results or _mutated(func, args)
     if (found := kernel_of(func)) and not found[1]:
         if name == "flex_attention":  # besides what its functions look up
             given = [*args[:3], *tensors(args[7:])]
@@ -45,7 +46,7 @@ def traffic(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> tuple[
         return stored([*results[:1], *given[1:]]), stored(results)
     if name in OVERWRITES:
         return stored(given) - stored(tensors(args[:1])), stored(results)
-    packed = [each for value in args for each in unpacked(value)]
+    packed = [each for value in args if isinstance(value, torch.ScriptObject) for each in unpacked(value)]
     unread = stored(tensors((kwargs["out"],))) if kwargs.get("out") is not None else 0
     return stored([*given, *packed]) - unread, stored(results)
 

@@ -50,7 +50,8 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
         before.append((owner, content))
         if isinstance(owner, torch.nn.Module):
             for name in HOOKS:
-                hooks += content.get(name, {}).values()
+                if table := content.get(name):
+                    hooks += table.values()
             before += [(content[name], dict(content[name])) for name in ("_parameters", "_buffers")]
             waiting += content["_modules"].values()
             before.append((content["_modules"], dict(content["_modules"])))
@@ -94,16 +95,18 @@ def _filled(cell: Any) -> bool:
 
 
 def _give_back(owner: Any, content: Any) -> None:
-    if isinstance(owner, tuple | frozenset | MethodType | functools.partial | FunctionType):
-        return
-    if isinstance(owner, list):
+    if isinstance(owner, dict | torch.nn.Module):
+        table = owner if isinstance(owner, dict) else owner.__dict__
+        table.clear()
+        table.update(content)
+    elif isinstance(owner, list):
         if len(owner) != len(content) or any(a is not b for a, b in zip(owner, content, strict=True)):
             owner[:] = content
     elif isinstance(owner, set | deque):
         if list(owner) != content:
             owner.clear()
             (owner.update if isinstance(owner, set) else owner.extend)(content)
-    else:
-        table = owner if isinstance(owner, dict) else object.__getattribute__(owner, "__dict__")
-        table.clear()
-        table.update(content)
+    elif not isinstance(owner, tuple | frozenset | MethodType | functools.partial | FunctionType):
+        attributes = object.__getattribute__(owner, "__dict__")
+        attributes.clear()
+        attributes.update(content)
