@@ -13,6 +13,7 @@ from costmodel.errors import InvalidInput
 from costmodel.price.domain import Domain
 from costmodel.price.forms import Fit, Form, Rounded
 from costmodel.price.symbols import _seen, latex_in_column
+from costmodel.report import count as report
 
 LINE = nn.Linear(8, 8)
 
@@ -79,7 +80,6 @@ def windows(x: torch.Tensor) -> torch.Tensor:
         (Scaled(192), ("Nx5x192",), "184320*N"),
         (Constant(), ("Nx3x4",), "48*N"),
         (lambda a, b: a @ b, ("MxK", "KxN"), "K*M*N"),
-        (lambda x: LINE(F.interpolate(x, scale_factor=1.5)), ("1xTx8", "8")[:1], None),
         # A form is of more than products: a token beside (H/4)*(W/4) others, 8*8 each.
         (
             lambda x: LINE(torch.cat([F.avg_pool2d(x, 4).flatten(2).mT, torch.ones(1, 1, 8)], 1)),
@@ -88,12 +88,8 @@ def windows(x: torch.Tensor) -> torch.Tensor:
         ),
     ],
 )
-def test_closed_forms(net: Any, inputs: tuple[str, ...], macs: str | None) -> None:
-    if macs is None:  # the last side grows, too: 12 is not 8
-        with pytest.raises(InvalidInput, match="refuses the inputs"):
-            count(net, *inputs)
-    else:
-        assert count(net, *inputs).formula()["MACs"] == macs
+def test_closed_forms(net: Any, inputs: tuple[str, ...], macs: str) -> None:
+    assert count(net, *inputs).formula()["MACs"] == macs
 
 
 @pytest.mark.parametrize(
@@ -132,6 +128,7 @@ def test_a_count_in_letters_at_numbers_is_that_in_numbers() -> None:
     assert (at.inputs, at.letters, at.macs, at.work) == (exact.inputs, (), exact.macs, exact.work)
     assert (at.cost, at.peak_memory, at.held) == (exact.cost, exact.peak_memory, exact.held)
     assert [each.output for each in at.operations] == [each.output for each in exact.operations]
+    assert "cpu_peak" in report.document(at).text("json")
     half = form.at(N=2)
     assert (half.letters, half.inputs) == (("H", "W"), ("2x3xHxW",))
     assert half.at(H=30, W=41).cost == exact.cost

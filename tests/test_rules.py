@@ -583,7 +583,14 @@ class Recorder(TorchDispatchMode):
         kind, rule = find(func)
         if kind != "free":
             work = rule(out, *args, **kwargs) if rule else None
-            self.seen.append((str(func), work, kept(func, args, kwargs), traffic(func, args, kwargs, tensors((*args, *kwargs.values())), tensors((out,)))))
+            self.seen.append(
+                (
+                    str(func),
+                    work,
+                    kept(func, args, kwargs),
+                    traffic(func, args, kwargs, tensors((*args, *kwargs.values())), tensors((out,))),
+                )
+            )
         return out
 
     def macs(self) -> int:

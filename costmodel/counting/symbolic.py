@@ -28,6 +28,7 @@ Sizes = Mapping[str, int]
 UNUSUAL = (832, 1088, 1216, 1472, 1856)
 USUAL = (832, 448, 224, 256, 384, 192, 128, 64, 32, 16, 8, 4, 2)
 FAR = 2688  # how far one letter goes alone, which tells slopes: 2**7 * 3 * 7
+TRIES = 8  # of sizes that would tell what is open: at some, other operations run
 NEAR = 512  # how far all letters go together, on both sides
 RANDOM_POINTS = 4
 ENOUGH = 30  # points after which no form is expected to be found
@@ -54,6 +55,12 @@ def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") ->
         forms = search.fit(say=True)
         search.refine(forms)
     domain = search.domain(forms)
+    if search.wrong is not None:  # the same operations run, but not as the forms say: one of these may be wrong
+        try:
+            better = search.fit(with_sizes=search.wrong)
+            forms, domain = better, search.domain(better)
+        except _NoForm:  # no: what the sizes follow is another rule there
+            pass
     told: dict[Form, Any] = {}
 
     def spelled(value: Any) -> Any:
@@ -142,6 +149,7 @@ class _Search:
         self.points: list[dict[str, int]] = []
         self.table = _Table()
         self.peaks_hold = True
+        self.wrong: dict[str, int] | None = None  # sizes at which the same operations run, and forms do not hold
 
     # ---- counts ----
 
@@ -290,11 +298,12 @@ class _Search:
 
     # ---- forms ----
 
-    def fit(self, say: bool = False) -> Forms:
+    def fit(self, say: bool = False, with_sizes: dict[str, int] | None = None) -> Forms:
         """Forms that hold at all points tried; more points are tried until there is no choice left, and until new ones
         tell nothing new."""
-        for sizes in self._first_points():
+        for sizes in self._first_points() if with_sizes is None else [with_sizes]:
             self._add(sizes)
+        enough = ENOUGH if with_sizes is None else len(self.points) + RANDOM_POINTS
         confirmed, told, looked = 0, "", False
         for _ in range(MOST_TURNS):
             fit = Fit(self.points, {name: self.steps[name] for name in self.free})
@@ -308,7 +317,7 @@ class _Search:
                         self._add({**self._base(), name: self._near(name, self.random.random())})
                 continue
             if told:
-                if len(self.points) > ENOUGH or not sum(self._add(self._anywhere()) for _ in range(3)):
+                if len(self.points) > enough or not sum(self._add(self._anywhere()) for _ in range(3)):
                     break
                 continue
             sizes = self._anywhere()
@@ -348,8 +357,8 @@ class _Search:
         for name in names:
             wanted = [each for each in fit.open if each.letter == name and each.alone == alone]
             shares = {size: sum(each.told(size) for each in wanted) for size in self._candidates(name)}
-            best[name] = sorted((size for size in shares if shares[size] > 0), key=lambda size: -shares[size])[:3]
-        for place in range(3):
+            best[name] = sorted((size for size in shares if shares[size] > 0), key=lambda size: -shares[size])[:TRIES]
+        for place in range(TRIES):
             chosen = {name: sizes[min(place, len(sizes) - 1)] for name, sizes in best.items() if sizes}
             if alone:
                 if sum(self._add({**self._base(), name: size}) for name, size in chosen.items()):
@@ -396,6 +405,8 @@ class _Search:
     def _agrees(self, forms: Forms, sizes: Sizes) -> bool:
         found = self.count(sizes)
         if found is None or not forms.agrees(found, sizes):
+            if found is not None and _running(found) == self.running:
+                self.wrong = {name: sizes[name] for name in self.letters}
             return False
         self.peaks_hold &= bool(forms.peaks) and max(form.at(sizes) for form in forms.peaks) == found.peak_memory
         return True
@@ -551,7 +562,7 @@ class _Table:
         changes: dict[Values, Form | None] = {}
         live: Form | None = Form.number(0)
         before: Values = (0,) * len(fit.points)
-        recent: list[list[list[Form]]] = []  # shapes of the operations before
+        before_that: list[list[Form]] = []  # shapes of the operation before
         for (operation, _, numbers), shapes in zip(self._operations(), self._known(), strict=True):
             place = len(operation.cost.work) + 2
             counts, alive, masked = numbers[:place], numbers[place], numbers[place + 1 :]
@@ -561,15 +572,16 @@ class _Table:
                 if found[kind] is None and kind in counts:
                     return f"the counts of {operation.op}"
             if alive not in found:
-                # Some of what is there was made just now, some of what was read is gone.
+                # Some of what is there was made just now, some of what was read is gone, or something from long ago.
                 change = tuple(now - then for now, then in zip(self.values[alive], before, strict=True))
                 if changes.get(change) is None:
-                    near = [[shape for each in recent[-n:] for shape in each] + shapes for n in (1, 4)]
-                    changes[change] = fit.quantity(change, near[0]) or fit.quantity(change, near[1])
+                    near = [*before_that, *shapes]
+                    changes[change] = fit.quantity(change, near) or next(
+                        (form for each in parts if (form := fit.sum(change, [*map(Form.product, near), each]))), None
+                    )
                 step = changes[change]
                 found[alive] = live + step if live and step else fit.sum(self.values[alive], parts)
-            live, before = found[alive], self.values[alive]
-            recent.append(shapes)
+            live, before, before_that = found[alive], self.values[alive], shapes
         for kind in self._last():
             found[kind] = fit.whatever(self.values[kind], parts)
         return ""

@@ -117,7 +117,7 @@ def _record(count: "Count", price: Convention, attention: str) -> dict[str, Any]
         "uncounted": dict(count.uncounted),
         "notes": list(count.notes),
         "peak_memory_bytes": count.peak_memory if count.held >= 0 else None,
-        "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 else None,
+        "cpu_peak_memory_bytes": count.cpu_peak_memory if count.held >= 0 and _with_copies(count) else None,
         "memory_notes": list(count.memory_notes),
         "optimizer": count.optimizer or None,
         "optimizer_states_bytes": count.optimizer_memory.states if count.optimizer else None,
@@ -190,7 +190,7 @@ def _formulas(count: "Count", price: Convention, attention: str) -> Document:
     where = f"; holds for {count.condition}" if count.condition else ""
     notes = [
         f"{price.unit}s: convention {price.name}, {price.source}.",
-        f"checked against integer counts at several sizes, from 1 to 4099{where}.",
+        f"confirmed by counts in numbers at sizes that no form was made from{where}.",
         *_pairs(count, price, attention),
         *counted(count.work, price),
         *(f"note: {note}." for note in count.notes),
@@ -215,11 +215,19 @@ def _roof(machine: Machine) -> str:
 def _memory(count: "Count") -> list[str]:
     states = f"{count.optimizer_memory.states / 1e6:,.1f} states of {count.optimizer}" if count.optimizer else ""
     held = f"{count.held / 1e6:,.1f} of them parameters, buffers and inputs" + (f", {states}" if states else "")
+    whole = f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {held}"
+    if not _with_copies(count):
+        return [f"{whole}."]
     return [
-        f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {held}; {count.cpu_peak_memory / 1e6:,.1f} MB with what "
-        "kernels of a CPU need besides results (AVX-512, two threads).",
+        f"{whole}; {count.cpu_peak_memory / 1e6:,.1f} MB with what kernels of a CPU need besides results (AVX-512, two "
+        "threads).",
         *(f"peak memory on a CPU: {note}." for note in count.memory_notes),
     ]
+
+
+def _with_copies(count: "Count") -> bool:
+    """False of a count in letters at numbers, which does not know what kernels need."""
+    return all(each.workspace >= 0 for each in count.operations)
 
 
 def _title(count: "Count") -> str:
