@@ -43,7 +43,7 @@ def main() -> int:
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()
     except InvalidInput as error:  # the library names the Python argument, such as real=True
-        return fail(re.sub(r"\b(real|backward|compare|force)=True\b", r"--\1", str(error)), 2)
+        return fail(re.sub(r"\b(real|backward|compare|force|resume|replace)=True\b", r"--\1", str(error)), 2)
     except MeasuringFailed as error:
         return fail(str(error), 1)
     except UsageError as error:
