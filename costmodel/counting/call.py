@@ -151,7 +151,8 @@ class ReadsValues(InvalidInput):
     """A module reads the values of tensors that are counted without values. ``before``: the operations until then."""
 
     def __init__(self, call: Call, error: Exception, before: Sequence[Operation]) -> None:
-        self.reason = f"{name_of(call.function or call.net)} reads tensor values ({_told(error, call)})"
+        told = _told(error, call).removeprefix("NeedsValues: ")
+        self.reason = f"{name_of(call.function or call.net)} reads tensor values ({told})"
         self.before = tuple(before)
         super().__init__(f"{self.reason}, which are not known: count it with real=True")
 
