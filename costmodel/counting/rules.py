@@ -507,7 +507,14 @@ FREE = frozenset(
     }
 )
 # Elementwise on floating-point tensors: the result is one of the same type.
-KEEPS_DTYPE = frozenset({"add", "sub", "mul", "div", "relu", "sigmoid", "tanh", "gelu", "silu", "exp", "sqrt", "rsqrt"})
+KEEPS_DTYPE = frozenset(
+    {"add", "sub", "mul", "div", "rsub", "maximum", "minimum", "fmod", "remainder", "atan2", "neg", "abs", "square",
+     "reciprocal", "pow", "exp", "exp2", "expm1", "log", "log2", "log1p", "log10", "sqrt", "rsqrt", "sin", "cos", "tan",
+     "asin", "acos", "atan", "sinh", "cosh", "erf", "erfc", "sigmoid", "tanh", "relu", "gelu", "silu", "mish", "elu",
+     "celu", "selu", "leaky_relu", "hardtanh", "hardswish", "hardsigmoid", "softplus", "threshold", "clamp",
+     "clamp_min", "clamp_max", "floor", "ceil", "trunc", "sign", "sgn", "threshold_backward", "sigmoid_backward",
+     "tanh_backward", "gelu_backward", "silu_backward", "leaky_relu_backward"}
+)  # fmt: skip
 DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
 # Of torch's primitives, the names of the same operations in aten.
 PRIMITIVES = {

@@ -370,7 +370,7 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
     """The result of an operation where it is plain what it looks like: torch's own way to find that out takes most of a
     run."""
     first = args[0] if args else None
-    if type(first) is not Shadow or torch.is_grad_enabled():
+    if type(first) is not Shadow:
         return None
     if name == "batch_norm" and not args[5] and first.dim() > 1 and args[3].shape[0] == first.shape[1]:
         return meta_of(first)
@@ -388,7 +388,8 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
         return None
     if name.endswith("_") and first.dtype.is_floating_point:
         return first
-    return meta_of(first) if name in KEEPS_DTYPE and first.dtype.is_floating_point else None
+    dense = first.is_contiguous() or channels_last(first)  # else the result is laid out anew
+    return meta_of(first) if dense and name in KEEPS_DTYPE and first.dtype.is_floating_point else None
 
 
 def _resized(func: Any, args: Any) -> torch.Tensor | None:
