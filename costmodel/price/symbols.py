@@ -172,8 +172,14 @@ def simplified_text(size: Size) -> str:
     return str(size) if isinstance(size, int) else text(_simplified(size))
 
 
+MOST_TERMS = 24  # of a sum that is factored, which takes long for more
+
+
 def _simplified(size: Size) -> Expr:
-    forms = [sympy.factor_terms(size), sympy.factor_terms(sympy.expand(size))]
+    whole = sympy.expand(size)
+    forms = [sympy.factor_terms(size), sympy.factor_terms(whole)]
+    if not whole.has(sympy.Max) and len(sympy.Add.make_args(whole)) <= MOST_TERMS:
+        forms.append(sympy.factor(whole))  # such as (H - 2)*(W - 2)
     return min(forms, key=lambda form: len(text(form)))
 
 
