@@ -168,6 +168,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         for tensor in written:
             if (storage := storage_of(tensor)) is None:
                 continue
+            storage = getattr(storage, "_memory_of", storage)
             size, key = storage.nbytes() or (last if tensor is written[-1] else 0), id(storage)
             if key not in self._live and isinstance(size, int):  # symbolic sizes are not followed
                 self._live[key] = size

@@ -8,6 +8,7 @@ tensors alone runs as it is; an operation on a shadow gives shadows.
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
+from weakref import WeakValueDictionary, finalize
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -123,8 +124,10 @@ class Shadows:
 
     def __init__(self) -> None:
         self._own: set[int] = set()  # storages with values that were made during the run
-        self._lost: dict[int, Any] = {}  # storages whose values were overwritten by those of a shadow
+        self._lost: set[int] = set()  # storages whose values were overwritten by those of a shadow
+        self._instead: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()  # storages of lost ones
         self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._places_before: dict[int, tuple[torch.Tensor, Any, Any, Any, Any]] = {}
         self._gradients: dict[int, tuple[torch.Tensor, Any]] = {}
 
     def known(self, tensor: torch.Tensor) -> bool:
@@ -146,7 +149,7 @@ class Shadows:
         """Tensors that were made for the run: nobody misses their values afterwards."""
         for each in tensors:
             if type(each) is not Shadow and (storage := storage_of(each)) is not None:
-                self._own.add(storage._cdata)
+                _noted(self._own, storage)
 
     def run(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
         """The result of an operation; ``tensors`` are those among its arguments."""
@@ -205,7 +208,7 @@ class Shadows:
         def without_values(tensor: torch.Tensor) -> torch.Tensor:
             if type(tensor) is Shadow or tensor.device.type == "meta":
                 return tensor
-            made = meta_of(tensor)
+            made = self._stand_in(tensor)
             back[id(made)] = tensor, made  # what is alive keeps its number
             return made
 
@@ -216,6 +219,11 @@ class Shadows:
             named = {**named, "device": META}
         out = in_kernel(func, given, named)
         if _mutable(func):
+            for tensor, made in back.values():
+                if made.shape != tensor.shape:  # an empty result that takes the size that it needs
+                    self._remember([tensor])
+                    with _disable_current_modes():
+                        tensor.set_(torch.empty_strided(made.shape, made.stride(), dtype=tensor.dtype))
             self._lose(_written(func, args, kwargs))
             if isinstance(out, torch.Tensor) and id(out) in back:
                 return back[id(out)][0]
@@ -226,6 +234,20 @@ class Shadows:
             self.own([filled])
             return filled
         return wrapped(_laid_out(out, args) if name in CONVOLUTIONS else out)
+
+    def _stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A meta tensor in the place of one with values: views of a tensor whose values are lost share a storage, which
+        knows whose memory that is."""
+        storage = storage_of(tensor)
+        if storage is None or storage._cdata not in self._lost:
+            return meta_of(tensor)
+        instead = self._instead.get(storage._cdata)
+        if instead is None:
+            instead = self._instead[storage._cdata] = torch.UntypedStorage(storage.nbytes(), device="meta")
+            instead._memory_of = storage  # type: ignore[attr-defined]  # alive as long as a view is
+        with _disable_current_modes():
+            made = torch.empty(0, dtype=tensor.dtype, device=META)
+            return made.set_(instead, tensor.storage_offset(), tensor.shape, tensor.stride())
 
     def _places(self, indices: Any) -> list[Any]:
         """Boolean masks among indices as the places where they are true."""
@@ -243,13 +265,17 @@ class Shadows:
     def _lose(self, tensors: list[torch.Tensor]) -> None:
         for each in tensors:
             if type(each) is not Shadow and (storage := storage_of(each)) is not None:
-                self._lost[storage._cdata] = storage
+                _noted(self._lost, storage)
 
     def _remember(self, tensors: list[torch.Tensor]) -> None:
-        """Values of others, before the first write."""
+        """Values and sizes of others, before the first write."""
         for each in tensors:
             storage = storage_of(each)
-            if storage is not None and storage._cdata not in self._own and storage._cdata not in self._before:
+            if storage is None or storage._cdata in self._own:
+                continue
+            place = each, storage, each.storage_offset(), each.shape, each.stride()
+            self._places_before.setdefault(id(each), place)
+            if storage._cdata not in self._before:
                 with _disable_current_modes():
                     self._before[storage._cdata] = storage, storage.clone()
 
@@ -272,7 +298,12 @@ class Shadows:
         """The values and gradients that others had before the run."""
         with _disable_current_modes(), torch.no_grad():
             for storage, values in self._before.values():
+                if storage.nbytes() != values.nbytes():
+                    storage.resize_(values.nbytes())
                 storage.copy_(values)
+            for tensor, *place in self._places_before.values():
+                if tensor.shape != place[2] or tensor.untyped_storage()._cdata != place[0]._cdata:
+                    tensor.set_(*place)
             for tensor, gradient in self._gradients.values():
                 tensor.grad = gradient
 
@@ -314,6 +345,13 @@ def _tensors_of(value: Any) -> list[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         return [value]
     return [each for each in value if isinstance(each, torch.Tensor)] if isinstance(value, list | tuple) else []
+
+
+def _noted(places: set[int], storage: torch.UntypedStorage) -> None:
+    """Note a storage for as long as it is there: another one may get its place."""
+    if storage._cdata not in places:
+        places.add(storage._cdata)
+        finalize(storage, places.discard, storage._cdata).atexit = False
 
 
 def _shared(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -371,6 +409,8 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
     run."""
     first = args[0] if args else None
     if type(first) is not Shadow:
+        return None
+    if not first.is_contiguous() and not channels_last(first):  # strides of a part are not those of a result
         return None
     if name == "batch_norm" and not args[5] and first.dim() > 1 and args[3].shape[0] == first.shape[1]:
         return meta_of(first)
