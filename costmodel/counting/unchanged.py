@@ -52,9 +52,8 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
             for name in HOOKS:
                 if table := content.get(name):
                     hooks += table.values()
-            before += [(content[name], dict(content[name])) for name in ("_parameters", "_buffers")]
+            before += [(table, dict(table)) for name in OF_ALL if isinstance(table := content.get(name), dict)]
             waiting += content["_modules"].values()
-            before.append((content["_modules"], dict(content["_modules"])))
             waiting += [value for name, value in content.items() if name not in OF_ALL and type(value) not in SIMPLE]
         else:
             waiting += _values(content)
