@@ -5,6 +5,7 @@ constants are ordinary tensors with values, because such values decide which ope
 tensors alone runs as it is; an operation on a shadow gives shadows.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -35,10 +36,15 @@ class NeedsValues(RuntimeError):
     """An operation reads a value that a shadow lacks."""
 
 
+class _Here(threading.local):
+    inside = False  # while a kernel for meta tensors runs, in this thread
+
+
+_here = _Here()
+
+
 class Shadow(torch.Tensor):
     """A meta tensor that says that it is on a CPU. ``Shadow(meta)`` shares the storage of ``meta``."""
-
-    inside = False  # while a kernel for meta tensors runs
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -51,12 +57,12 @@ class Shadow(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         if func is torch.ops.prim.device.default:
-            return META if Shadow.inside else CPU
+            return META if _here.inside else CPU
         return wrapped(in_kernel(func, args, kwargs or {}))
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        return META if Shadow.inside else CPU
+        return META if _here.inside else CPU
 
     @property
     def is_cpu(self) -> bool:  # type: ignore[override]
@@ -64,7 +70,7 @@ class Shadow(torch.Tensor):
 
     @property
     def is_meta(self) -> bool:  # type: ignore[override]
-        return Shadow.inside
+        return _here.inside
 
     def _values(self, *args: Any, **kwargs: Any) -> Any:
         raise NeedsValues("the values of a tensor that is counted without values")
@@ -80,14 +86,14 @@ class Shadow(torch.Tensor):
 
 def in_kernel(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call an operation's kernel for meta tensors; shadows count as meta tensors there."""
-    before = Shadow.inside
+    before = _here.inside
     with torch._C._DisableTorchDispatch(), torch._C._PreserveDispatchKeyGuard():
         torch._C._set_meta_in_tls_dispatch_include(True)
-        Shadow.inside = True
+        _here.inside = True
         try:
             return func(*args, **kwargs)
         finally:
-            Shadow.inside = before
+            _here.inside = before
 
 
 def wrapped(out: Any) -> Any:
@@ -217,13 +223,14 @@ class Shadows:
             given, named = tree_map_only(torch.Tensor, without_values, (args, kwargs))
         if "device" in named:
             named = {**named, "device": META}
-        out = in_kernel(func, given, named)
+        out = _as_wanted(in_kernel(func, given, named), func, args, kwargs)
         if _mutable(func):
             for tensor, made in back.values():
                 if made.shape != tensor.shape:  # an empty result that takes the size that it needs
                     self._remember([tensor])
                     with _disable_current_modes():
-                        tensor.set_(torch.empty_strided(made.shape, made.stride(), dtype=tensor.dtype))
+                        sized = torch.empty_strided(made.shape, made.stride(), dtype=tensor.dtype)
+                        tensor.set_(sized.untyped_storage(), 0, made.shape, made.stride())
             self._lose(_written(func, args, kwargs))
             if isinstance(out, torch.Tensor) and id(out) in back:
                 return back[id(out)][0]
@@ -243,7 +250,9 @@ class Shadows:
             return meta_of(tensor)
         instead = self._instead.get(storage._cdata)
         if instead is None:
-            instead = self._instead[storage._cdata] = torch.UntypedStorage(storage.nbytes(), device="meta")
+            with _disable_current_modes():
+                instead = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
+            self._instead[storage._cdata] = instead
             instead._memory_of = storage  # type: ignore[attr-defined]  # alive as long as a view is
         with _disable_current_modes():
             made = torch.empty(0, dtype=tensor.dtype, device=META)
@@ -339,6 +348,15 @@ def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
             value = kwargs.get(each.name) if each.kwarg_only or place >= len(args) else args[place]
             found += _tensors_of(value)
     return found
+
+
+def _as_wanted(out: Any, func: Any, args: Any, kwargs: Any) -> Any:
+    """The gradients that an operation is to give; kernels for meta tensors give all."""
+    arguments = func._schema.arguments
+    if not isinstance(out, tuple) or not arguments or arguments[-1].name != "output_mask":
+        return out
+    mask = kwargs["output_mask"] if "output_mask" in kwargs else args[len(arguments) - 1]
+    return tuple(each if wanted else None for each, wanted in zip(out, mask, strict=True))
 
 
 def _tensors_of(value: Any) -> list[torch.Tensor]:
