@@ -1,14 +1,18 @@
 """Modules that try to break a count: it says the same with and without values, and leaves the module as it was."""
 
+import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import nn
 
 from costmodel import count
 from costmodel.counting.count import Count
+from costmodel.errors import InvalidInput
 
 
 def _told(counted: Count) -> list[Any]:
@@ -79,3 +83,59 @@ def test_sizes_are_given_back() -> None:
     _agree(net, torch.randn(2, 4))
     assert net.out.shape == (0,)
     assert net.kept.tolist() == [1, 1, 1, 1]
+
+
+def test_gradients_that_nobody_wants_are_not_written() -> None:
+    """Of a normalisation whose input wants no gradient: those of 4 weights and 4 biases."""
+    counted = _agree(nn.BatchNorm2d(4), torch.randn(3, 4, 5, 5), backward=True)
+    assert counted.backward.operations[0].cost.writes == 2 * 4 * 4
+
+
+class Meddling(nn.Module):
+    """Changes what belongs to everybody, and its own hooks, and ends in an error."""
+
+    def __init__(self, error: type[BaseException] | None = None) -> None:
+        super().__init__()
+        self.linear, self.error = nn.Linear(4, 4), error
+
+    def forward(self, x: Any) -> Any:
+        self.linear.register_forward_hook(lambda module, inputs, output: output * 2)
+        y = self.linear(x)
+        torch.set_default_dtype(torch.float64)
+        random.seed(1)
+        numpy.random.rand()
+        if self.error is not None:
+            raise self.error
+        return y
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_what_belongs_to_all_is_as_before(error: type[BaseException] | None) -> None:
+    net = Meddling(error)
+    before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    if error is None:
+        assert [each.op for each in _agree(net, "2x4").operations] == ["aten.linear.default", "aten.mul.Tensor"]
+    else:
+        with pytest.raises(InvalidInput if error is ValueError else error):
+            count(net, "2x4")
+    assert not net.linear._forward_hooks
+    assert torch.get_default_dtype() is torch.float32
+    assert (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
+
+
+@pytest.mark.parametrize("draw", [random.random, numpy.random.rand])
+def test_a_layer_that_is_dropped_at_random_is_dropped_again(draw: Callable[[], float]) -> None:
+    def some(x: Any) -> Any:
+        for _ in range(20):
+            x = x + 1 if draw() < 0.5 else x
+        return x
+
+    assert len({len(count(some, "2x4").operations) for _ in range(5)}) == 1
+
+
+def test_counts_in_threads_do_not_see_each_other() -> None:
+    nets = [nn.Sequential(*[nn.Linear(4, 4) for _ in range(10)]) for _ in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda net: count(net, "2x4"), nets))
+    for each in counts:
+        assert [one.path for one in each.operations] == [str(place) for place in range(10)]

@@ -2,7 +2,10 @@
 module left as it was."""
 
 import logging
+import random
 import re
+import sys
+import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +30,8 @@ from costmodel.counting.shapes import shape_of
 from costmodel.counting.unchanged import unchanged
 from costmodel.errors import InvalidInput
 from costmodel.work.cost import Operation
+
+_ONE_AT_A_TIME = threading.RLock()  # hooks and random numbers belong to all threads
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         return _without_values(tensor)
 
     with ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
         stack.enter_context(unchanged(call.function or net))
         stack.enter_context(unsharded(net))
@@ -198,11 +204,21 @@ def _quiet(devices: Sequence[torch.device]) -> Iterator[None]:
     log = logging.getLogger("torch._subclasses.fake_tensor")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
+    dtype, numbers = torch.get_default_dtype(), random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    others = numpy.random.get_state() if numpy else None
     try:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)  # the same numbers at every count
+            random.seed(0)
+            if numpy:
+                numpy.random.seed(0)
             yield
     finally:
+        torch.set_default_dtype(dtype)
+        random.setstate(numbers)
+        if numpy:
+            numpy.random.set_state(others)
         log.setLevel(level)
         torch.backends.mha.set_fastpath_enabled(fused)
 
