@@ -382,7 +382,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
         ),
         ("plot time --profile amd-epyc-2-cores --size 97x97", "--size 97x97 --out amd-epyc-2-cores --resume"),
         ("plot time --implementation eager", "--implementation needs --measure or --profile"),
-        ("plot quality --metric speed", "unknown metric 'speed'"),
+        ("plot quality --metric speed", "--metric 'speed': one of cityscapes-acc"),
         ("plot quality --size 97x97", "not published"),
         ("table --plot table.txt", "--plot 'table.txt': expected a file"),
         ("sweep --plot .", "--plot '.': expected a file"),

@@ -296,7 +296,7 @@ def test_masked_attention_at_the_command_line(capsys: pytest.CaptureFixture[str]
     macs = [json.loads(run(capsys, *arguments, "--attention", each)[1])["macs"] for each in ("full", "masked")]
     assert macs == [6 * 6 * 2 * 4, 6 * 7 // 2 * 2 * 4]
     code, _, err = run(capsys, *arguments, "--attention", "none")
-    assert (code, "unknown attention 'none'" in err) == (2, True)
+    assert (code, "--attention 'none': one of full, masked" in err) == (2, True)
 
 
 class Attends(nn.Module):

@@ -42,8 +42,8 @@ def main() -> int:
         add_commands(sys.argv[1:])
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()
-    except InvalidInput as error:  # the library names the Python argument, such as real=True
-        return fail(re.sub(r"\b(real|backward|compare|force|resume|replace)=True\b", r"--\1", str(error)), 2)
+    except InvalidInput as error:
+        return fail(with_options(str(error)), 2)
     except MeasuringFailed as error:
         return fail(str(error), 1)
     except UsageError as error:
@@ -64,6 +64,13 @@ def main() -> int:
             raise
         return fail("out of memory: use smaller sizes", 1)
     return int(code)
+
+
+def with_options(message: str) -> str:
+    """A message of the library, which names Python arguments, with the options of the command line."""
+    message = re.sub(r"\b(real|backward|compare|force|resume|replace)=True\b", r"--\1", message)
+    message = re.sub(r"\barguments=(\{.*\})", r"--make '\1'", message)
+    return re.sub(r"^input (?=['\"])", "--input ", message)
 
 
 def add_commands(arguments: list[str]) -> None:

@@ -12,10 +12,10 @@ import typer
 
 from costmodel.cli import parsers
 from costmodel.cli.app import app, examples
-from costmodel.cli.options import Format, listed, number
+from costmodel.cli.options import ConventionName, Format, choice, number
 from costmodel.errors import InvalidInput
-from costmodel.price.conventions import CONVENTIONS
 from costmodel.price.machine import Machine
+from costmodel.report.count import SORTS
 
 Factory = Annotated[
     str,
@@ -37,10 +37,10 @@ Inputs = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(
-        metavar="float32|bfloat16|float16|float64",
-        help="Type of floating-point parameters, buffers, and inputs that name no type.  [default: as they are]",
-        show_default=False,
+    choice(
+        ("float32", "bfloat16", "float16", "float64"),
+        "Type of floating-point parameters, buffers, and inputs that name no type.  [default: as they are]",
+        default=False,
     ),
 ]
 Traceback = Annotated[
@@ -69,7 +69,10 @@ def _machine(text: str) -> Machine:
     if len(parts) != 2:
         raise InvalidInput(f"{text!r}: expected GFLOP/s and GB/s, such as 120,20")
     peak, bandwidth = (parsers.number(part.strip()) for part in parts)
-    return Machine(1e9 * peak, 1e9 * bandwidth)
+    try:
+        return Machine(1e9 * peak, 1e9 * bandwidth)
+    except InvalidInput as error:
+        raise InvalidInput(f"{text!r}: {error}") from None
 
 
 @contextmanager
@@ -91,8 +94,7 @@ def user_code(traceback: bool) -> Iterator[None]:
     except InvalidInput as error:
         if traceback:
             print_exception(error.__cause__ or error)
-        # The library names the Python argument.
-        raise InvalidInput(re.sub(r"\barguments=(\{.*\})", r"--make '\1'", str(error))) from error
+        raise
 
 
 def input_sets(
@@ -140,9 +142,9 @@ def count(
     inputs: Inputs = None,
     kwargs: Keywords = None,
     make: Making = None,
-    convention: Annotated[str, typer.Option(metavar=listed(CONVENTIONS), help="What counts as a FLOP.")] = "torch",
+    convention: ConventionName = "torch",
     depth: Annotated[int | None, number("N", "Sum up parts that are deeper.  [default: all]")] = None,
-    sort: Annotated[str, typer.Option(metavar="order|flops|params|bytes", help="Order of the rows.")] = "order",
+    sort: Annotated[str, choice(SORTS, "Order of the rows.")] = "order",
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
     dtype: Dtype = None,
@@ -168,8 +170,7 @@ def count(
         ),
     ] = None,
     attention: Annotated[
-        str,
-        typer.Option(metavar="full|masked", help="Every pair of a query and a key, or those that a mask keeps."),
+        str, choice(("full", "masked"), "Every pair of a query and a key, or those that a mask keeps.")
     ] = "full",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
     traceback: Traceback = False,

@@ -19,6 +19,12 @@ def listed(names: Iterable[str]) -> str:
     return "|".join(names)
 
 
+def choice(allowed: Iterable[str], help: str, default: bool = True) -> Any:
+    """An option of one of some words."""
+    words = tuple(allowed)
+    return typer.Option(parser=at_door(parsers.one_of(*words)), metavar=listed(words), help=help, show_default=default)
+
+
 MODELS = "|".join([*(name for name, network in NETWORKS.items() if not network.family), "erfnet-VARIANT"])
 
 
@@ -92,23 +98,18 @@ DecoderBlocks = Annotated[
 ]
 NetworkConvention = Annotated[
     str | None,
-    typer.Option(
-        "--convention",
-        metavar=listed(CONVENTIONS),
-        help="What counts as a FLOP.  [default: that of the networks' paper: tf-profiler, or erfnet]",
-        show_default=False,
+    choice(
+        CONVENTIONS,
+        "What counts as a FLOP.  [default: that of the networks' paper: tf-profiler, or erfnet]",
+        default=False,
     ),
 ]
-ConventionName = Annotated[
-    str, typer.Option("--convention", metavar=listed(CONVENTIONS), help="What counts as a FLOP.")
-]
+ConventionName = Annotated[str, choice(CONVENTIONS, "What counts as a FLOP.")]
 Format = Annotated[
     str,
     typer.Option("--format", parser=at_door(parsers.one_of(*FORMATS)), metavar=listed(FORMATS), help="Output format."),
 ]
-Recurrence = Annotated[
-    str, typer.Option(metavar=listed(RECURRENCES), help="The recurrence around the cells' convolutions.")
-]
+Recurrence = Annotated[str, choice(RECURRENCES, "The recurrence around the cells' convolutions.")]
 Plot = Annotated[
     str | None, typer.Option("--plot", metavar="FILE", help="Draw it as well, into a file: .svg, .png or .pdf.")
 ]

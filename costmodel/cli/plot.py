@@ -17,11 +17,12 @@ from costmodel.cli.options import (
     FrameSize,
     Models,
     Recurrence,
+    choice,
     eighth,
     listed,
     several_sides,
 )
-from costmodel.cli.parsers import Sides, at_door, one_of
+from costmodel.cli.parsers import Sides
 from costmodel.cli.timing import ShownChoices, readable, recorded_times
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
@@ -66,28 +67,24 @@ def plot(
     classes: Classes = None,
     convention: Annotated[
         str | None,
-        typer.Option(
-            metavar=listed(CONVENTIONS),
-            help="What counts as a FLOP.  [default: that of the networks' paper; paper for single cells]",
-            show_default=False,
+        choice(
+            CONVENTIONS,
+            "What counts as a FLOP.  [default: that of the networks' paper; paper for single cells]",
+            default=False,
         ),
     ] = None,
     recurrence: Recurrence = "convlstm",
     metric: Annotated[
         str | None,
-        typer.Option(
-            metavar=listed([*published.QUALITY, *erfnet.QUALITY]),
-            help="Of quality.  [default: the first about these networks]",
-            show_default=False,
+        choice(
+            [*published.QUALITY, *erfnet.QUALITY],
+            "Of quality.  [default: the first about these networks]",
+            default=False,
         ),
     ] = None,
     cost: Annotated[
         str | None,
-        typer.Option(
-            parser=at_door(one_of("flops", "params", "time")),
-            metavar="flops|params|time",
-            help="Of quality, on the x axis.  [default: flops]",
-        ),
+        choice(("flops", "params", "time"), "Of quality, on the x axis.  [default: flops]", default=False),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Recorded times.  [default: those published in the paper]")

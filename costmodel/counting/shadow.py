@@ -29,6 +29,7 @@ MOST_FLOATS = 1 << 12  # elements of a floating-point constant whose values are 
 _LIKE = {"zeros_like": 0, "new_zeros": 0, "ones_like": 1, "new_ones": 1, "full_like": 1, "new_full": 2}
 # Their results depend on values that a shadow lacks.
 _READERS = frozenset({"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "bincount"})
+_READERS |= {"argwhere", "nonzero_numpy"}
 _READERS |= {"unique_dim", "_unique2", "unique_consecutive", "unique_dim_consecutive"}
 
 
@@ -199,7 +200,7 @@ class Shadows:
             _refuse_mixed_types(name, tensors)
         if not kwargs and (out := _as_it_came(func, name, args)) is not None:
             return out if out is args[0] else Shadow(out)
-        if name in _READERS:
+        if name in _READERS or (name == "where" and len(args) == 1):
             raise NeedsValues(name)
         if make := _SIZED_BY_VALUES.get(name):
             return make(self, *args, **kwargs)

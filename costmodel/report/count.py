@@ -34,8 +34,8 @@ def document(
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
     price = find_convention(convention)
     if count.letters:
-        if machine is not None:
-            raise InvalidInput("machine needs numbers: give sizes instead of letters")
+        if machine is not None or depth is not None or sort != "order":
+            raise InvalidInput("machine needs numbers, and so do depth and sort: give sizes instead of letters")
         return _formulas(count, price, attention)
     rows = _rows(count, price, depth, machine)
     if sort != "order":
@@ -83,6 +83,12 @@ def _scale(most: int) -> tuple[str, float]:
     """A prefix for numbers up to ``most``, and its factor."""
     letters = (("G", 1e9), ("M", 1e6), ("k", 1e3))
     return next(((letter, scale) for letter, scale in letters if most >= 10 * scale), ("", 1))
+
+
+def _bytes(number: int) -> str:
+    """Bytes in words, such as ``57.7 kB``."""
+    letter, scale = _scale(number)
+    return f"{number / scale:,.{1 if letter else 0}f} {letter}B"
 
 
 def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
@@ -161,7 +167,7 @@ def _sheet(
         *counted(count.work, price),
         *(_memory(count) if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
-        *([f"saved for backward: {sum(count.saved.values()) / 1e6:,.1f} MB."] if count.saved else []),
+        *([f"saved for backward: {_bytes(sum(count.saved.values()))}."] if count.saved else []),
         *(f"note: {note}." for note in count.notes),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
@@ -213,13 +219,13 @@ def _roof(machine: Machine) -> str:
 
 
 def _memory(count: "Count") -> list[str]:
-    states = f"{count.optimizer_memory.states / 1e6:,.1f} states of {count.optimizer}" if count.optimizer else ""
-    held = f"{count.held / 1e6:,.1f} of them parameters, buffers and inputs" + (f", {states}" if states else "")
-    whole = f"peak memory: {count.peak_memory / 1e6:,.1f} MB, {held}"
+    states = f", {_bytes(count.optimizer_memory.states)} states of {count.optimizer}" if count.optimizer else ""
+    held = f"{_bytes(count.held)} of them parameters, buffers and inputs{states}"
+    whole = f"peak memory: {_bytes(count.peak_memory)}, {held}"
     if not _with_copies(count):
         return [f"{whole}."]
     return [
-        f"{whole}; {count.cpu_peak_memory / 1e6:,.1f} MB with what kernels of a CPU need besides results (AVX-512, two "
+        f"{whole}; {_bytes(count.cpu_peak_memory)} with what kernels of a CPU need besides results (AVX-512, two "
         "threads).",
         *(f"peak memory on a CPU: {note}." for note in count.memory_notes),
     ]

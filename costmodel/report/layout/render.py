@@ -15,6 +15,7 @@ from costmodel.report.layout.sheet import Sheet
 
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
 WIDEST_NOTE = 100  # columns; longer lines are hard to read
+NARROWEST = 30  # columns of a folded column
 ROWS_A_PAGE = 45  # of a paper
 # Columns about the column to their left, which stay beside that column.
 ATTACHED = ("%", "95 %", "dev.", "error")
@@ -66,8 +67,22 @@ def _tabulate(sheet: Sheet, form: str) -> str:
 def _text(sheet: Sheet) -> str:
     width = shutil.get_terminal_size().columns
     notes = [_wrap(note, width, indent="  ") for note in sheet.notes]
+    sheet = _folded(sheet, width)
     bodies = [_aligned(sheet, columns) for columns in _blocks(sheet, width)]
     return "\n".join([_wrap(sheet.title, width), "", "\n\n".join(bodies), *([""] if notes else []), *notes])
+
+
+def _folded(sheet: Sheet, width: int) -> Sheet:
+    """The sheet whose last column, where it holds words or formulas, is folded into lines that fit the width."""
+    *sizes, last = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
+    room = width - sum(sizes) - 2 * len(sizes)
+    if sheet.align[-1] != "l" or not NARROWEST <= room < last:
+        return sheet
+    rows: list[list[str]] = []
+    for row in sheet.rows:
+        lines = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False)
+        rows += [[*(row[:-1] if n == 0 else [""] * len(sizes)), line] for n, line in enumerate(lines or [""])]
+    return replace(sheet, rows=rows)
 
 
 def _wrap(text: str, width: int, indent: str = "") -> str:
