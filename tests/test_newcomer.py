@@ -59,3 +59,28 @@ def test_places_of_unknown_values_are_told_in_words(places: Callable[[torch.Tens
     (note,) = count(places, "4").notes
     assert "NotImplementedError" not in note
     assert "ran with values" in note
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--memory much", "--memory 'much': expected bytes, such as 8GB"),
+        ("--memory 1MB --at H=x", "--at 'H=x': expected LETTER=SIZE with a whole number from 1, such as H=480"),
+        ("--memory 1MB --at H=0", "--at 'H=0': expected LETTER=SIZE"),
+        ("--memory 1MB --at H", "--at 'H': expected LETTER=SIZE"),
+    ],
+)
+def test_errors_of_fits_name_the_option(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    code, out, error = run(capsys, "fits", "torch.nn:ReLU", "--input", "NxHxW", *line.split())
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert message in error
+
+
+def test_sizes_in_csv_are_those_of_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    # An input and a result of N x 4 x 4 numbers: 128 N bytes, so 7 of 1000. Of H x H: 8 H^2 bytes, so 11.
+    line = "fits torch.nn:ReLU --input NxHxW --memory 1kB --at H=4,W=4 --format csv"
+    _, out, _ = run(capsys, *line.split())
+    assert out.splitlines()[1:] == [
+        'N,"H=4,W=4",N=7,896,N=8,1024',
+        '"H,W",N=1,"H=11,W=11",968,"H=12,W=12",1152',
+    ]

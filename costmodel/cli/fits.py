@@ -1,5 +1,6 @@
 """The command ``fits``: the largest batch or sides with which a module fits into a memory."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -12,6 +13,13 @@ from costmodel.cli.options import Format, number
 from costmodel.cli.parsers import Pair, at_door, each
 from costmodel.cli.timing import progress
 from costmodel.errors import InvalidInput
+
+
+def _sized(text: str) -> Pair:
+    """``"H=480"``: a letter and its size."""
+    if not re.fullmatch(r"[^\W\d]\w*=0*[1-9][0-9]{0,17}", text):
+        raise InvalidInput(f"{text!r}: expected LETTER=SIZE with a whole number from 1, such as H=480")
+    return parsers.pair(text)
 
 
 @app.command(
@@ -34,7 +42,7 @@ def fits(
     at: Annotated[
         list[Pair] | None,
         typer.Option(
-            parser=at_door(each(parsers.pair)),
+            parser=at_door(each(_sized)),
             callback=parsers.different_keys,
             metavar="LETTER=SIZE",
             help="Sizes of letters while others vary, and the ratio of those that vary together.  [default: a batch of "
@@ -68,7 +76,7 @@ def fits(
 
     if optimizer and not backward:
         raise InvalidInput("--optimizer takes its step after a backward pass: with --backward")
-    sizes = {name: parsers.whole(size) for name, size in at or []}
+    sizes = {name: int(size) for name, size in at or []}
     chosen = [name.strip() for name in vary.split(",")] if vary else None
     with user_code(traceback), progress(0, "counts", "{desc} {n_fmt}{postfix}") as bar:
 

@@ -14,7 +14,7 @@ def document(fits: "Fits") -> Document:
     """The answers of `costmodel.counting.fits.fits`."""
     return Document(
         json=lambda: _record(fits),
-        csv=lambda: [_row(each) for each in fits.found],
+        csv=lambda: [{name: _cell(value) for name, value in _row(each).items()} for each in fits.found],
         sheets=lambda: [_sheet(fits)],
     )
 
@@ -42,6 +42,13 @@ def _row(fit: "Fit") -> dict[str, Any]:
         "next": dict(fit.following),
         "next_needs_bytes": fit.following_needed,
     }
+
+
+def _cell(value: Any) -> Any:
+    """A value of a row in CSV: letters as ``H,W``, sizes as ``H=224,W=224``, as --vary and --at take them."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={size}" for name, size in value.items())
+    return ",".join(value) if isinstance(value, list) else value
 
 
 def _sheet(fits: "Fits") -> Sheet:
