@@ -1,0 +1,514 @@
+"""Counts the networks of timm, torchvision and transformers, and holds the counts against torch's own counter.
+
+``python tests/zoo.py [timm|torchvision|transformers ...] [--sample] [--only NAME,...] [--limit N] [--format json]``
+
+The packages are no dependency: ``make zoo`` installs them into a folder of their own, and runs the sample. Networks have
+random weights; those of transformers are small ones of their kind, with padded sequences in the attention mask. Exact:
+the FLOPs of convention "torch" are those of `torch.utils.flop_counter.FlopCounterMode` on the same call, attention in
+its plain kernel, since that counter does not see the fused one of a CPU. Where that counter lacks a rule (FAULTS), it is
+told that rule, and the table says so. Exit code 1 where a network is refused or not exact.
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import os
+import re
+import signal
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+PACKAGES = ("timm", "torchvision", "transformers")
+SECONDS = 240  # of one network
+MOST_PARAMETERS = 400 << 20  # of a network with values
+
+SAMPLE = {
+    "timm": """
+        resnet18 mobilenetv3_small_100 tinynet_e levit_128s tiny_vit_5m_224 efficientformer_l1 efficientformerv2_s0
+        vit_tiny_patch16_224 swin_tiny_patch4_window7_224 beit_base_patch16_224 xcit_nano_12_p16_224 coat_tiny
+        mobilevit_xxs sequencer2d_s volo_d1_224 hiera_tiny_224
+    """,
+    "torchvision": """
+        alexnet googlenet shufflenet_v2_x0_5 densenet121 convnext_tiny vit_b_32 swin_v2_t maxvit_t
+        fasterrcnn_mobilenet_v3_large_320_fpn ssdlite320_mobilenet_v3_large maskrcnn_resnet50_fpn
+        lraspp_mobilenet_v3_large deeplabv3_mobilenet_v3_large r2plus1d_18 raft_small
+    """,
+    "transformers": """
+        bert roberta distilbert electra deberta-v2 longformer big_bird reformer gpt2 gpt_neox llama mistral gemma2 qwen2
+        mixtral qwen2_moe deepseek_v3 mamba t5 bart clip whisper wav2vec2 vit swin detr segformer xlnet perceiver
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one network: "exact", "different", "refused", or "not built" where no call was found that runs."""
+
+    package: str
+    name: str
+    outcome: str
+    why: str = ""
+    flops: int = 0
+    with_values: bool = False
+    seconds: float = 0.0
+
+
+class NotBuilt(Exception):
+    """No network of this name, or no inputs that it takes."""
+
+
+Call = tuple[Any, tuple[Any, ...], dict[str, Any]]
+
+
+# ---- what FlopCounterMode lacks --------------------------------------------------------------------------------------
+
+
+def _grouped(a: Any, b: Any, offsets: Any = None, *rest: Any, out_shape: Any = None, **options: Any) -> int:
+    """Matrix products of groups of rows: each row meets one matrix."""
+    return 2 * prod(a) * b[-1]
+
+
+def _matrix_vector(a: Any, b: Any, *rest: Any, out_shape: Any = None, **options: Any) -> int:
+    return 2 * prod(a)
+
+
+def _added_matrix_vector(c: Any, a: Any, b: Any, *rest: Any, out_shape: Any = None, **options: Any) -> int:
+    return 2 * prod(a)
+
+
+def faults() -> dict[Any, Callable[..., int]]:
+    """Operations that do matrix products, and that FlopCounterMode prices at nothing."""
+    aten = __import__("torch").ops.aten
+    return {
+        aten._grouped_mm: _grouped,
+        aten.mv: _matrix_vector,
+        aten.dot: _matrix_vector,
+        aten.addmv: _added_matrix_vector,
+    }
+
+
+# ---- timm and torchvision --------------------------------------------------------------------------------------------
+
+
+def _timm(name: str, values: bool) -> Call:
+    import timm
+    import torch
+
+    net = timm.create_model(name, pretrained=False).eval()
+    return net, (torch.rand(1, *net.pretrained_cfg["input_size"]),), {}
+
+
+def _torchvision(name: str, values: bool) -> Call:
+    import torch
+    import torchvision
+
+    models = torchvision.models
+    home = inspect.getmodule(models.get_model_builder(name)).__name__.removeprefix("torchvision.models.").split(".")[0]
+    options: dict[str, Any] = {"weights": None}
+    if home in ("detection", "segmentation"):
+        options["weights_backbone"] = None
+    if home == "quantization":
+        options["quantize"] = False
+    if "inception" in name or name.endswith("googlenet"):
+        options["init_weights"] = False
+    net = models.get_model(name, **options).eval()
+    if home == "detection":
+        return net, ([torch.rand(3, 240, 320)],), {}
+    if home == "optical_flow":
+        return net, (torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)), {}
+    if home == "video":
+        side = 224 if name.startswith(("mvit", "swin")) else 112
+        return net, (torch.rand(1, 3, 16, side, side),), {}
+    side = {"inception_v3": 299, "quantized_inception_v3": 299, "vit_h_14": 224}.get(name, 224)
+    return net, (torch.rand(1, 3, side, side),), {}
+
+
+# ---- transformers ----------------------------------------------------------------------------------------------------
+
+WIDE = dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size", "dim", "embed_dim", "projection_dim"), 32)
+WIDE |= dict.fromkeys(
+    ("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner", "hidden_dim"), 64
+)
+WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
+HEADS = dict.fromkeys(
+    ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
+)
+HEADS |= {"num_key_value_heads": 2, "head_dim": 8, "d_kv": 8}
+LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
+EXPERTS = dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4)
+EXPERTS |= dict.fromkeys(("num_experts_per_tok", "moe_topk"), 2) | dict.fromkeys(("n_group", "topk_group"), 1)
+LAYERS = (
+    "num_hidden_layers",
+    "num_layers",
+    "n_layer",
+    "n_layers",
+    "encoder_layers",
+    "decoder_layers",
+    "num_encoder_layers",
+    "num_decoder_layers",
+    "depth",
+)
+WORDS = 120
+SHRINKS: tuple[dict[str, int], ...] = (
+    WIDE | HEADS | LATENT | EXPERTS,
+    WIDE | HEADS | EXPERTS,
+    WIDE | HEADS | {"head_dim": 8},
+    EXPERTS,
+    {},
+)
+
+
+def _smaller(kind: Any, sizes: dict[str, int], few_layers: bool) -> Any:
+    """A configuration of this kind, where it has these settings, with few layers and words; those in it as well."""
+    base = kind()
+    given: dict[str, Any] = {}
+    for name, value in list(vars(base).items()):
+        if isinstance(value, int) and not isinstance(value, bool):
+            if name in sizes and value > sizes[name]:
+                given[name] = sizes[name]
+            elif few_layers and name == "vocab_size" and value > WORDS:
+                given[name] = WORDS
+    if few_layers:
+        given |= _few_layers(vars(base))
+    if given.get("vocab_size"):
+        for place, name in enumerate(sorted(set(vars(base)))):
+            value = getattr(base, name)
+            if re.search(r"_token_(id|index)$", name) and isinstance(value, int) and value >= WORDS:
+                given[name] = 3 + place % 30
+    for name in getattr(kind, "sub_configs", {}):
+        part = getattr(base, name, None)
+        if part is not None and hasattr(part, "model_type"):
+            given[name] = _smaller(type(part), sizes, few_layers)
+    try:
+        return kind(**given)
+    except Exception:
+        parts = {name: part.to_dict() if hasattr(part, "to_dict") else part for name, part in given.items()}
+        return kind(**parts)
+
+
+def _few_layers(settings: dict[str, Any]) -> dict[str, Any]:
+    """Two layers, or as many as show each kind of layer; and lists of them as long."""
+    given: dict[str, Any] = {}
+    for name in LAYERS:
+        whole = settings.get(name)
+        if not isinstance(whole, int) or whole <= 2:
+            continue
+        lists = {
+            key: value
+            for key, value in settings.items()
+            if isinstance(value, list) and len(value) == whole and all(isinstance(each, str | int) for each in value)
+        }
+        few = max([2, *(max(map(each.index, set(each))) + 1 for each in lists.values() if len(set(each)) < 5)])
+        given |= {name: few} | {key: value[:few] for key, value in lists.items()}
+    return given
+
+
+def _side(config: Any, *names: str, otherwise: Any) -> Any:
+    """A setting of the configuration, or of one in it."""
+    parts = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))]
+    for part in parts:
+        for name in names:
+            if (value := getattr(part, name, None)) is not None:
+                return value
+    return otherwise
+
+
+def _calls(config: Any, net: Any) -> Iterator[dict[str, Any]]:
+    """Inputs that such a network may take, the fullest first."""
+    import torch
+
+    words = torch.arange(24).reshape(2, 12) * 7 % 80 + 35
+    mask = torch.ones(2, 12, dtype=torch.long)
+    mask[1, 9:] = 0
+    text: dict[str, Any] = {"input_ids": words, "attention_mask": mask}
+    takes = inspect.signature(net.forward).parameters
+    if "decoder_input_ids" in takes:
+        text["decoder_input_ids"] = words[:, :6]
+    if "bbox" in takes:
+        text["bbox"] = torch.ones(2, 12, 4, dtype=torch.long)
+    side = _side(config, "image_size", "img_size", "input_size", otherwise=64)
+    sides = tuple(side) if isinstance(side, list | tuple) else (side, side)
+    channels = _side(config, "num_channels", "in_channels", "in_chans", otherwise=3)
+    channels = channels if isinstance(channels, int) else 3
+    mels = _side(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "num_mel_channels", otherwise=80)
+
+    def known(given: dict[str, Any]) -> dict[str, Any]:
+        open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
+        return {name: value for name, value in given.items() if name in takes or (open_ended and name == "input_ids")}
+
+    pictures = []
+    for height, width in dict.fromkeys([sides[-2:], (64, 64), (224, 224), (384, 384), (512, 512)]):
+        if height * width <= 1024 * 1024:
+            pictures.append(torch.randn(2, channels, height, width))
+    video = [torch.randn(1, frames, channels, *sides[-2:]) for frames in (_side(config, "num_frames", otherwise=8), 16)]
+    sounds = [torch.randn(2, 8000), torch.randn(2, 1, 8000)]
+    features = [torch.randn(2, mels, 3000), torch.randn(2, mels, 200), torch.randn(2, 200, mels), torch.randn(2, 200, 2 * mels)]
+    decoder = {"decoder_input_ids": words[:, :6]} if "decoder_input_ids" in takes else {}
+    main = net.main_input_name
+    if main == "pixel_values" or ("pixel_values" in takes and "input_ids" in takes):
+        for each in pictures:
+            if "input_ids" in takes:
+                yield known(text | {"pixel_values": each})
+            yield known({"pixel_values": each} | decoder)
+            yield known({"pixel_values": each[:1]} | decoder)
+    if main in ("pixel_values", "pixel_values_videos"):
+        for each in video:
+            yield {main: each}
+            yield {main: each.transpose(1, 2)}
+    if main == "input_values":
+        for each in sounds:
+            long = torch.ones(2, 8000, dtype=torch.long)
+            long[1, 6000:] = 0
+            yield known({"input_values": each, "attention_mask": long} | decoder)
+            yield {"input_values": each} | decoder
+            yield known({"input_values": each, "input_ids": words, "attention_mask": mask} | decoder)
+    if main in ("input_features", "input_values", "audio_values"):
+        for each in features:
+            long = torch.ones(2, each.shape[1], dtype=torch.long)
+            long[1, each.shape[1] // 2 :] = 0
+            yield known({main: each, "attention_mask": long} | decoder)
+            yield {main: each} | decoder
+            yield known(text | {main: each})
+    if "past_values" in takes:
+        past = _side(config, "context_length", otherwise=64)
+        lags = max(getattr(config, "lags_sequence", None) or [0])
+        series = _side(config, "num_input_channels", "input_size", otherwise=1)
+        for shape in ((2, past + lags), (2, past, series), (2, past + lags, series), (2, past)):
+            values = {"past_values": torch.randn(shape), "past_observed_mask": torch.ones(shape)}
+            spans = {
+                "past_time_features": torch.randn(2, past + lags, max(config.num_time_features, 1)),
+                "future_values": torch.randn(2, config.prediction_length),
+                "future_time_features": torch.randn(2, config.prediction_length, max(config.num_time_features, 1)),
+                "static_categorical_features": torch.zeros(2, 1, dtype=torch.long),
+            } if hasattr(config, "num_time_features") else {}
+            yield known(values | spans)
+            yield known(values)
+    yield known(text)
+    yield known({name: value for name, value in text.items() if name != "attention_mask"})
+    if "inputs" in takes:
+        yield {"inputs": words}
+        yield {"inputs": torch.randn(1, _side(config, "num_latents", otherwise=32), _side(config, "d_model", otherwise=32))}
+
+
+def _transformers(name: str, values: bool) -> Call:
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    kind = transformers.CONFIG_MAPPING[name]
+    told = "no configuration"
+    for few_layers, sizes in [(True, each) for each in SHRINKS] + [(False, {})]:
+        try:
+            config = _smaller(kind, sizes, few_layers)
+            with torch.device("meta"):
+                net = transformers.AutoModel.from_config(config)
+            if sum(each.numel() for each in net.parameters()) > MOST_PARAMETERS:
+                told = told or "too large"
+                continue
+            torch.manual_seed(0)
+            net = transformers.AutoModel.from_config(config).eval()
+        except Exception as error:
+            told = _said(error)
+            continue
+        for given in _calls(config, net):
+            try:
+                with torch.no_grad():
+                    net(**given)
+            except Exception as error:
+                told = f"{'+'.join(given)}: {_said(error)}"
+                continue
+            return net, (), given
+    raise NotBuilt(told)
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:220]}"
+
+
+# ---- one network -----------------------------------------------------------------------------------------------------
+
+BUILD: dict[str, Callable[[str, bool], Call]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "transformers": _transformers,
+}
+
+
+def ready(package: str) -> None:
+    """Import a package; torchvision's operators come first."""
+    from torchvision_operators import define
+
+    define()  # transformers imports torchvision, too
+    importlib.import_module(package)
+
+
+def names(package: str) -> list[str]:
+    """The networks of a package: of timm the first one of each family and every ninth."""
+    ready(package)
+    module = importlib.import_module(package)
+    if package == "torchvision":
+        return [str(each) for each in module.models.list_models()]
+    if package == "transformers":
+        mapping = importlib.import_module("transformers.models.auto.modeling_auto").MODEL_MAPPING_NAMES
+        return list(mapping)
+    every = module.list_models()
+    first = [models[0] for family in module.list_modules() if (models := module.list_models(module=family))]
+    return sorted({*first, *every[::9]})
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    def late(*_: Any) -> None:
+        raise TimeoutError(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def tried(package: str, name: str) -> Result:
+    """Build a network, count it, and let torch's counter count it."""
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    start = time.perf_counter()
+
+    def result(outcome: str, why: str = "", flops: int = 0, with_values: bool = False) -> Result:
+        return Result(package, name, outcome, why, flops, with_values, round(time.perf_counter() - start, 1))
+
+    try:
+        with _at_most(SECONDS):
+            ready(package)
+            return result(*_compared(package, name))
+    except NotBuilt as error:
+        return result("not built", str(error))
+    except Exception as error:
+        return result("refused", _said(error))
+
+
+def _compared(package: str, name: str) -> tuple[str, str, int, bool]:
+    import torch
+
+    import costmodel
+    from costmodel.counting.shadow import WithoutMemory
+    from costmodel.errors import InvalidInput
+
+    build, values = BUILD[package], package == "transformers"
+    if values:
+        net, args, options = build(name, True)
+    else:
+        with WithoutMemory():
+            net, args, options = build(name, False)
+    counted = costmodel.count(net, *args, **options)
+    reads = any("it ran with values" in note for note in counted.notes)
+    if reads and not values:
+        net, args, options = build(name, True)
+        values = True
+        with torch.no_grad():
+            net(*args, **options)
+        counted = costmodel.count(net, *args, **options)
+    ours = int(counted.flops("torch"))
+    if counted.uncounted:
+        return "different", f"without a rule: {', '.join(list(counted.uncounted)[:3])}", ours, reads
+    theirs = _by_torch(net, args, options, {}, values)
+    if ours == theirs:
+        return "exact", "", ours, reads
+    missing = {f"aten.{op}": rule for op, rule in faults().items()}
+    told = _by_torch(net, args, options, dict(faults()), values)
+    if ours == told:
+        seen = {each.op.removeprefix("aten::").split(".")[0] for each in counted.operations}
+        which = sorted(each.split(".")[-1] for each in missing if each.split(".")[-1] in seen)
+        return "exact", f"FlopCounterMode has no rule for {', '.join(which)}", ours, reads
+    return "different", f"{ours} here, {theirs} by FlopCounterMode, {told} with its faults mended", ours, reads
+
+
+def _by_torch(net: Any, args: Any, options: Any, rules: Any, values: bool) -> int:
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from costmodel.counting.shadow import WithoutMemory
+
+    counter = FlopCounterMode(display=False, custom_mapping=rules)
+    torch.manual_seed(0)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        if values:
+            with counter:
+                net(*args, **options)
+        else:
+            with WithoutMemory(), counter:
+                net(*args, **options)
+    return int(counter.get_total_flops())
+
+
+# ---- all of them -----------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("packages", nargs="*", metavar="|".join(PACKAGES))
+    parser.add_argument("--sample", action="store_true", help=f"a fixed list of {sum(map(_sampled, PACKAGES))}")
+    parser.add_argument("--only", default="", help="names, with commas between them")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    packages = given.packages or list(PACKAGES)
+    if unknown := sorted({*packages} - {*PACKAGES}):
+        parser.error(f"unknown package {unknown[0]!r}: one of {', '.join(PACKAGES)}")
+    work = []
+    for package in packages:
+        listed = SAMPLE[package].split() if given.sample else given.only.split(",") if given.only else names(package)
+        work += [(package, name) for name in listed]
+    results: list[Result] = []
+    with ProcessPoolExecutor(given.workers) as pool:
+        for future in as_completed([pool.submit(tried, *each) for each in work]):
+            each = future.result()
+            results.append(each)
+            said = " ".join([each.outcome, "with values" * each.with_values, each.why]).strip()
+            print(f"{len(results)}/{len(work)} {each.package} {each.name}: {said} ({each.seconds} s)", file=sys.stderr, flush=True)
+    if given.format == "json":
+        print(json.dumps([asdict(each) for each in results], indent=1))
+    else:
+        print("\n".join(_table(results, packages)))
+    return int(any(each.outcome != "exact" for each in results)) if given.sample else 0
+
+
+def _sampled(package: str) -> int:
+    return len(SAMPLE[package].split())
+
+
+def _table(results: list[Result], packages: list[str]) -> Iterator[str]:
+    yield f"{'package':14}{'tried':>7}{'counted':>9}{'exact':>7}{'values':>8}{'refused':>9}{'not built':>11}"
+    for package in packages:
+        rows = [each for each in results if each.package == package]
+        outcomes = Counter(each.outcome for each in rows)
+        counted = outcomes["exact"] + outcomes["different"]
+        values = sum(each.with_values for each in rows)
+        yield (
+            f"{package:14}{len(rows) - outcomes['not built']:7}{counted:9}{outcomes['exact']:7}{values:8}"
+            f"{outcomes['refused']:9}{outcomes['not built']:11}"
+        )
+    for outcome in ("refused", "different", "not built"):
+        for each in sorted((each for each in results if each.outcome == outcome), key=lambda each: each.name):
+            yield f"{outcome}: {each.package} {each.name}: {each.why}"
+    for why, number in Counter(each.why for each in results if each.outcome == "exact" and each.why).most_common():
+        yield f"exact, but {why}: {number}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
