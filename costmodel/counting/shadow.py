@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakValueDictionary, finalize
 
 import torch
+from torch.nn import init
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -328,6 +329,20 @@ class WithoutMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unty
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+    def __enter__(self) -> Any:
+        """Truncated normal values are drawn until all of them lie within bounds, which those of shadows never do."""
+        self._truncated = draw = init._no_grad_trunc_normal_
+
+        def drawn(tensor: torch.Tensor, *bounds: Any, **options: Any) -> torch.Tensor:
+            return tensor if type(tensor) is Shadow else draw(tensor, *bounds, **options)
+
+        init._no_grad_trunc_normal_ = drawn
+        return super().__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]  # untyped in torch
+        init._no_grad_trunc_normal_ = self._truncated
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default:
