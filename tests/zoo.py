@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -99,6 +100,16 @@ def _recurrent(x: Any, inner: Any, outer: Any, *rest: Any, out_shape: Any = None
     return 2 * x[0] * x[1] * (prod(inner) + prod(outer))
 
 
+def _distances(a: Any, b: Any, *rest: Any, out_shape: Any = None, **options: Any) -> int:
+    """A product of rows, each with two more numbers: the square of its length, and one."""
+    return 2 * prod(a[:-1]) * b[-2] * (a[-1] + 2)
+
+
+def _solved(a: Any, b: Any, *rest: Any, left: bool = True, out_shape: Any = None, **options: Any) -> int:
+    """Each right side loses the products of the numbers below the diagonal with what is known of its solution."""
+    return prod(a[:-1]) * (a[-1] - 1) * (b[-1] if left else b[-2])
+
+
 def faults() -> dict[Any, Callable[..., int]]:
     """Operations that do matrix products, and that FlopCounterMode prices at nothing."""
     aten = torch.ops.aten
@@ -108,6 +119,8 @@ def faults() -> dict[Any, Callable[..., int]]:
         aten.dot: _matrix_vector,
         aten.addmv: _added_matrix_vector,
         aten.mkldnn_rnn_layer: _recurrent,
+        aten._euclidean_dist: _distances,
+        aten.linalg_solve_triangular: _solved,
     }
 
 
@@ -131,6 +144,8 @@ def _torchvision(name: str) -> Call:
         options["weights_backbone"] = None
     if home == "detection" and not name.startswith("ssd"):
         options |= {"min_size": 240, "max_size": 320}
+    if "rcnn" in name:  # roi_align in Python is slow
+        options |= {"rpn_post_nms_top_n_test": 30, "box_detections_per_img": 10}
     if home == "quantization":
         options["quantize"] = False
     if "inception" in name or name.endswith("googlenet"):
@@ -155,6 +170,7 @@ WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size
 HEADS = dict.fromkeys(
     ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
 )
+HEADS["rotary_dim"] = 8
 FEW_KEYS = {"num_key_value_heads": 2, "head_dim": 8, "d_kv": 8}
 LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
 LATENT |= {"num_key_value_heads": 4, "head_dim": 8, "index_head_dim": 16, "index_n_heads": 4}
@@ -198,9 +214,12 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
                 given[name] = WORDS
     if few_layers:
         given |= _few_layers(settings)
-    rotary = settings.get("rope_parameters")
-    if sizes and isinstance(rotary, dict) and "mrope_section" in rotary:
-        given["rope_parameters"] = {**rotary, "mrope_section": [2, 1, 1]}  # of the 8 numbers of a head
+    if sizes and isinstance(rotary := settings.get("rope_parameters"), dict):
+        part = rotary.get("partial_rotary_factor") or settings.get("partial_rotary_factor") or 1
+        pairs = int(8 * part) // 2
+        given["rope_parameters"] = {**rotary, "mrope_section": [pairs - 2 * (pairs // 4), pairs // 4, pairs // 4]}
+    if sizes and settings.get("head_dim", 0) is None:
+        given["head_dim"] = sizes.get("head_dim")
     if few_words:
         for place, (name, value) in enumerate(sorted(settings.items())):
             if re.search(r"_token_(id|index)$", name) and isinstance(value, int) and value >= WORDS:
@@ -264,9 +283,11 @@ def _calls(config: Any, net: Any) -> Iterator[dict[str, Any]]:
     text = known(text | {"bbox": torch.ones(2, 12, 4, dtype=torch.long)})
     decoder = known({"decoder_input_ids": words[:, :6]})
     wide = _side(config, "hidden_size", "d_model", otherwise=32)
-    for each in (*_pictures(config, takes), *_sounds(config, takes)):
+    for place, each in enumerate(chain(_pictures(config, takes), _sounds(config, takes))):
         if "input_ids" in takes:
             yield text | each
+            if place == 1:
+                yield text
         yield known(each | decoder)
     if "past_values" in takes:
         yield from map(known, _series(config))
@@ -372,7 +393,8 @@ def _transformers(name: str) -> Call:
         except Exception as error:
             told = _said(error)
             continue
-        if sum(each.numel() for each in net.parameters()) > MOST_PARAMETERS:
+        if (size := sum(each.numel() for each in net.parameters())) > MOST_PARAMETERS:
+            told = f"{size} parameters" if told.startswith("no ") else told
             continue
         try:
             torch.manual_seed(0)
