@@ -164,7 +164,7 @@ def _torchvision(name: str) -> Call:
 
 # ---- transformers ----------------------------------------------------------------------------------------------------
 
-WIDE = dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size", "dim", "embed_dim", "projection_dim"), 32)
+WIDE = dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size", "dim", "d_latents", "projection_dim"), 32)
 WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
 WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
 HEADS = dict.fromkeys(
