@@ -46,7 +46,7 @@ def define() -> None:
     """Declare the operators, and let torchvision take them for its compiled ones."""
     if "torchvision" in sys.modules:
         return
-    library = torch.library.Library("torchvision", "FRAGMENT")  # noqa: TOR901  # kept below for the whole process
+    library = torch.library.Library("torchvision", "FRAGMENT")  # `_KEPT`: its operators go with it
     _KEPT.append(library)
     for schema in SCHEMAS.replace("\n ", " ").split("\n"):
         if schema:
