@@ -34,6 +34,14 @@ def test_long_formulas_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert formula in report.document(counted).text("csv")
 
 
+def test_long_formulas_are_folded_in_latex() -> None:
+    net = nn.Sequential(*(nn.Conv2d(2, 2, 3, stride=2) for _ in range(4)))
+    text = report.document(count(net, "1x2xHxW")).text("latex")
+    rows = text.split(r"\midrule")[1].split(r"\bottomrule")[0].splitlines()
+    assert max(len(row.strip()) for row in rows) <= 120
+    assert r"holds for H $\geq$ " in text
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

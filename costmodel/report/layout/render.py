@@ -15,6 +15,7 @@ from costmodel.report.layout.sheet import Sheet
 
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
 WIDEST_NOTE = 100  # columns; longer lines are hard to read
+WIDEST_FLOAT = 110  # characters of a table over both columns of a paper
 NARROWEST = 30  # columns of a folded column
 ROWS_A_PAGE = 45  # of a paper
 # Columns about the column to their left, which stay beside that column.
@@ -125,6 +126,7 @@ def _md(text: str) -> str:
 
 def _latex(sheet: Sheet) -> str:
     """Floats over both columns of a paper, one for each `ROWS_A_PAGE` rows; they need the package booktabs."""
+    sheet = _folded(sheet, WIDEST_FLOAT)
     parts = [sheet.rows[n : n + ROWS_A_PAGE] for n in range(0, len(sheet.rows), ROWS_A_PAGE)] or [[]]
     floats = [_float(replace(sheet, rows=rows), n, n == len(parts)) for n, rows in enumerate(parts, 1)]
     # Without further packages pdflatex knows latin-1 alone.
@@ -158,6 +160,7 @@ def _tex(text: str) -> str:
 
     rules = LATEX_ESCAPE_RULES | {"|": r"\textbar{}"}
     escaped = "".join(rules.get(character, character) for character in text)
+    escaped = escaped.replace(r"\ensuremath{>}=", r"$\geq$").replace(r"\ensuremath{<}=", r"$\leq$")
     escaped = escaped.replace("--", "-{}-")  # of an option, not a dash
     return re.sub(r'"([^"]*)"', r"``\1''", escaped)
 
