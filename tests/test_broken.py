@@ -1,9 +1,10 @@
 """Modules that try to break a count: it says the same with and without values, and leaves the module as it was."""
 
+import functools
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 import pytest
@@ -139,3 +140,53 @@ def test_counts_in_threads_do_not_see_each_other() -> None:
         counts = list(pool.map(lambda net: count(net, "2x4"), nets))
     for each in counts:
         assert [one.path for one in each.operations] == [str(place) for place in range(10)]
+
+
+TABLE: dict[str, Any] = {}
+LAST: Any = None
+
+
+class Slotted:
+    __slots__ = ("last",)
+
+
+class Keeping(nn.Module):
+    """Keeps results at every place that outlives a call."""
+
+    kept: Any = None
+    all_kept: ClassVar[list[Any]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.slotted = nn.Linear(4, 4), Slotted()
+
+    @functools.cache  # noqa: B019
+    def noise(self) -> Any:
+        return torch.randn(4)
+
+    def forward(self, x: Any) -> Any:
+        global LAST
+        y = self.linear(x) + self.noise()
+        if LAST is None:
+            LAST = Keeping.kept = self.slotted.last = TABLE["y"] = y
+            Keeping.all_kept.append(y)
+        return y + LAST
+
+
+def test_what_modules_share_is_as_before() -> None:
+    net = Keeping()
+    assert _told(_agree(net, torch.randn(2, 4))) == _told(count(net, torch.randn(2, 4)))
+    assert (Keeping.kept, Keeping.all_kept, TABLE, LAST, hasattr(net.slotted, "last")) == (None, [], {}, None, False)
+    assert type(net.noise()) is torch.Tensor
+
+
+def test_what_a_closure_counts_is_as_before() -> None:
+    calls = 0
+
+    def counting(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return x + calls
+
+    _agree(counting, torch.randn(2, 4))
+    assert calls == 0

@@ -1,10 +1,12 @@
 """A module is left as it was: its attributes, and its lists and dictionaries at any depth."""
 
 import functools
+import inspect
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ import torch
 from costmodel.counting.shadow import Shadow
 
 SIMPLE = frozenset({bool, int, float, str, type(None), torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype})
+_NOBODYS = sys.stdlib_module_names | {"torch", "builtins", "costmodel"}
 OF_ALL = frozenset(torch.nn.Module().__dict__)  # attributes that every module has
 HOOKS = tuple(name for name in OF_ALL if name.endswith("_hooks"))
 PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type, ModuleType)
@@ -26,6 +29,8 @@ def unchanged(root: Any) -> Iterator[None]:
     before = _remembered([root], seen, hooks)
     # Hooks are the user's, not the module's: what they note stays, unless it is a tensor of the call.
     noted = _remembered(hooks, seen, [])
+    shared = [_Shared(kind) for kind in dict.fromkeys(kind for each in seen.values() for kind in _classes(each))]
+    before += [entry for each in shared for entry in _remembered(each.containers, seen, [])]
     try:
         yield
     finally:
@@ -34,6 +39,69 @@ def unchanged(root: Any) -> Iterator[None]:
         for owner, content in noted:
             if any(isinstance(each, Shadow) for each in _values(_content(owner))):
                 _give_back(owner, content)
+        for each in shared:
+            each.give_back()
+
+
+class _Shared:
+    """What all modules of a class share: attributes of the class, and globals and caches that its methods use."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self._attributes = _own_attributes(kind)
+        methods = [inspect.unwrap(getattr(each, "__func__", each)) for each in self._attributes.values()]
+        functions = [each for each in [*methods, vars(kind).get("__init__")] if isinstance(each, FunctionType)]
+        self._globals: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        for each in functions:
+            if _somebodys(each.__globals__.get("__name__", "")):
+                self._globals.setdefault(id(each.__globals__), (each.__globals__, {}))[1].update(_used(each))
+        values = [*self._attributes.values(), *(value for _, used in self._globals.values() for value in used.values())]
+        self.containers = [each for each in values if isinstance(each, dict | list | set | deque)]
+        caches = [each for each in values if isinstance(each, functools._lru_cache_wrapper)]
+        self._caches = [(each, each.cache_info().misses) for each in caches]
+
+    def give_back(self) -> None:
+        """Another value of before, and no new one."""
+        for name, value in _own_attributes(self._kind).items():
+            if name not in self._attributes:
+                delattr(self._kind, name)
+            elif value is not self._attributes[name]:
+                setattr(self._kind, name, self._attributes[name])
+        for table, used in self._globals.values():
+            table.update((name, value) for name, value in used.items() if table.get(name) is not value)
+            for name in [name for name, value in table.items() if name not in used and type(value) is Shadow]:
+                del table[name]
+        for cache, misses in self._caches:
+            if cache.cache_info().misses != misses:
+                cache.cache_clear()
+
+
+def _classes(value: Any) -> list[type]:
+    """The classes of a module or an object of somebody's own."""
+    return [kind for kind in type(value).__mro__ if _somebodys(kind.__module__)]
+
+
+def _somebodys(module: str) -> bool:
+    return module == "__main__" or module.partition(".")[0] not in _NOBODYS
+
+
+def _own_attributes(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("__") and name not in _slots(kind)}
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = kind.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _used(function: FunctionType) -> dict[str, Any]:
+    """The globals that a function uses, or a function in that."""
+    waiting, names = [function.__code__], set()
+    while waiting:
+        code = waiting.pop()
+        names |= set(code.co_names)
+        waiting += [each for each in code.co_consts if isinstance(each, CodeType)]
+    return {name: function.__globals__[name] for name in names if name in function.__globals__}
 
 
 def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> list[tuple[Any, Any]]:
@@ -71,14 +139,23 @@ def _content(owner: Any) -> Any:
     if isinstance(owner, functools.partial):
         return [owner.func, *owner.args, *owner.keywords.values()]
     if isinstance(owner, FunctionType):
-        cells = [cell.cell_contents for cell in owner.__closure__ or () if _filled(cell)]
-        used = [owner.__globals__[name] for name in owner.__code__.co_names if name in owner.__globals__]
-        return [*cells, *used]
+        cells = enumerate(owner.__closure__ or ())
+        return {place: cell.cell_contents for place, cell in cells if _filled(cell)} | _used(owner)
+    slotted = _slotted(owner)
     try:
         attributes = object.__getattribute__(owner, "__dict__")
     except AttributeError:
-        return None
-    return dict(attributes) if isinstance(attributes, dict) else None
+        return slotted if _all_slots(owner) else None
+    return attributes | slotted if isinstance(attributes, dict) else None
+
+
+def _slotted(owner: Any) -> dict[str, Any]:
+    """The values of an object's slots."""
+    return {name: getattr(owner, name) for name in _all_slots(owner) if hasattr(owner, name)}
+
+
+def _all_slots(owner: Any) -> set[str]:
+    return {name for kind in _classes(owner) for name in _slots(kind) if not name.startswith("__")}
 
 
 def _values(content: Any) -> Any:
@@ -105,7 +182,20 @@ def _give_back(owner: Any, content: Any) -> None:
         if list(owner) != content:
             owner.clear()
             (owner.update if isinstance(owner, set) else owner.extend)(content)
-    elif not isinstance(owner, tuple | frozenset | MethodType | functools.partial | FunctionType):
-        attributes = object.__getattribute__(owner, "__dict__")
-        attributes.clear()
-        attributes.update(content)
+    elif isinstance(owner, FunctionType):
+        for place, value in content.items():
+            cell = owner.__closure__[place] if isinstance(place, int) and owner.__closure__ else None
+            if cell is not None and (not _filled(cell) or cell.cell_contents is not value):
+                cell.cell_contents = value
+            elif cell is None and _somebodys(owner.__globals__.get("__name__", "")):
+                owner.__globals__[place] = value
+    elif not isinstance(owner, tuple | frozenset | MethodType | functools.partial):
+        slotted = _slotted(owner)
+        for name in slotted.keys() | (content.keys() & _all_slots(owner)):
+            if name not in content:
+                object.__delattr__(owner, name)
+            elif slotted.get(name) is not content[name]:
+                object.__setattr__(owner, name, content[name])
+        if isinstance(attributes := getattr(owner, "__dict__", None), dict):
+            attributes.clear()
+            attributes.update((name, value) for name, value in content.items() if name not in _all_slots(owner))
