@@ -190,3 +190,18 @@ def test_what_a_closure_counts_is_as_before() -> None:
 
     _agree(counting, torch.randn(2, 4))
     assert calls == 0
+
+
+class Pooled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Any) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            return sum(pool.map(self.linear, [x, x]))
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_threads_of_a_module_count(real: bool) -> None:
+    assert count(Pooled(), torch.randn(2, 4), real=real).macs == 2 * 2 * 4 * 4

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -130,6 +131,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
         shadows.own([*state.values(), *given])
         listener = CountingMode(places.now, shadows.run_real if real else shadows.run, follow=True)
+        stack.enter_context(_threads_followed(listener, gradients))
         stack.enter_context(listener)
         listener.hold([*state.values(), *given])
         if call.watch is not None:
@@ -193,6 +195,26 @@ def _of_parameter(tensor: torch.Tensor) -> bool:
     """True for the substitute of a parameter, or a view of a substitute."""
     base = tensor._base if tensor._base is not None else tensor
     return isinstance(base, torch.nn.Parameter) or hasattr(base, "_owner")
+
+
+@contextmanager
+def _threads_followed(listener: CountingMode, gradients: bool) -> Iterator[None]:
+    """Listen to the threads that a module starts, too: what torch is told, it is told by thread."""
+    here, start = threading.get_ident(), threading.Thread.start
+
+    def followed(thread: threading.Thread) -> None:
+        run = thread.run
+
+        def listened() -> None:
+            with torch.enable_grad() if gradients else torch.inference_mode(), listener:
+                run()
+
+        if threading.get_ident() == here:
+            thread.run = listened  # type: ignore[method-assign]
+        start(thread)
+
+    with patch.object(threading.Thread, "start", followed):
+        yield
 
 
 @contextmanager
