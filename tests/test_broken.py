@@ -205,3 +205,8 @@ class Pooled(nn.Module):
 @pytest.mark.parametrize("real", [False, True])
 def test_threads_of_a_module_count(real: bool) -> None:
     assert count(Pooled(), torch.randn(2, 4), real=real).macs == 2 * 2 * 4 * 4
+
+
+def test_a_normalisation_in_evaluation_makes_no_statistics() -> None:
+    counted = _agree(nn.BatchNorm2d(4).eval(), torch.randn(2, 4, 5, 5), backward=True)
+    assert counted.forward.cost.writes == 2 * 4 * 5 * 5 * 4

@@ -367,7 +367,10 @@ def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
 
 
 def _as_wanted(out: Any, func: Any, args: Any, kwargs: Any) -> Any:
-    """The gradients that an operation is to give; kernels for meta tensors give all."""
+    """The gradients that an operation is to give, and no statistics that it is given; kernels for meta tensors give all
+    of them."""
+    if func is torch.ops.aten.native_batch_norm.default and not args[5]:
+        return (out[0], *(each.new_empty(0) for each in out[1:]))
     arguments = func._schema.arguments
     if not isinstance(out, tuple) or not arguments or arguments[-1].name != "output_mask":
         return out
