@@ -85,7 +85,7 @@ def test_memory_that_is_none(text: str | int) -> None:
 
 def test_a_note_on_what_is_not_known() -> None:
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
-    assert "as one kernel" in fits(layer, "Nx5x16", memory="1MB").notes[0]
+    assert "as one kernel" in fits(layer, "Nx5x16", memory="1MB").memory_notes[0]
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,3 +112,7 @@ def test_types_and_other_letters() -> None:
     table = nn.Embedding(10, 4).to(torch.bfloat16)
     (found,) = fits(table, "1xT:int64", memory=1000).found
     assert found.sizes == {"T": (1000 - 80) // 16}
+
+
+def test_a_module_that_reads_its_data_is_said() -> None:
+    assert "reads tensor values" in fits(lambda x: x[x[:, 0] > 0], "Nx4", memory="1kB").notes[0]

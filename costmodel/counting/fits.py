@@ -43,7 +43,7 @@ class Fit:
 @dataclass(frozen=True)
 class Fits:
     """The answers to one question: a `Fit` for each group of letters that varies; ``refused``: why others have none;
-    ``notes``: what is not known of the memory."""
+    ``memory_notes``: what is not known of the memory; ``notes``: what was assumed."""
 
     name: str
     inputs: tuple[str, ...]
@@ -53,6 +53,7 @@ class Fits:
     cpu: bool
     found: tuple[Fit, ...]
     refused: Mapping[str, str]
+    memory_notes: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -95,13 +96,15 @@ def fits(
     usual = {name: at.get(name, 1 if name in BATCH else SIDE) for name in letters}
     limit = bytes_of(memory)
 
+    memory_notes: dict[str, None] = {}
     notes: dict[str, None] = {}
 
     def needed(sizes: Mapping[str, int]) -> int:
         args, options = tree_map_only(Shape, lambda text: Shape(with_sizes(text, sizes)), (inputs, kwargs))
         tried(sizes)
         counted = count(module, *args, backward=backward, optimizer=optimizer, **options)
-        notes.update(dict.fromkeys(counted.memory_notes))
+        memory_notes.update(dict.fromkeys(counted.memory_notes))
+        notes.update(dict.fromkeys(counted.notes))
         return int(counted.cpu_peak_memory if cpu else counted.peak_memory)
 
     found: list[Fit] = []
@@ -120,7 +123,8 @@ def fits(
             f"{in_bytes(least.following_needed)}"
         )
     words, why = inputs_in_words(inputs, kwargs), {names: str(error) for names, error in refused.items()}
-    return Fits(name_of(module), words, limit, backward, optimizer or "", cpu, tuple(found), why, tuple(notes))
+    about = name_of(module), words, limit, backward, optimizer or "", cpu
+    return Fits(*about, tuple(found), why, tuple(memory_notes), tuple(notes))
 
 
 def _groups(letters: Mapping[str, None], vary: Sequence[str] | None) -> list[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Errors of other people's code in one line: the reason, the place, and the module that was running."""
 
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ MOST_CHARACTERS = 300
 def reason(error: BaseException) -> str:
     """The class and the message of an error: its first line, or all of them where the first one ends in a colon."""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = re.sub(r"\bShadow\b", "Tensor", text)  # the user knows tensors
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     told = " ".join(lines) if lines[0].endswith(":") else lines[0]
     return f"{type(error).__name__}: {shorten(told, MOST_CHARACTERS, placeholder=' ...')}".rstrip(": ")

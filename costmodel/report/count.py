@@ -192,7 +192,7 @@ def _formulas(count: "Count", price: Convention, attention: str) -> Document:
     formulas = count.formula(price)
     about = {"name": count.name, "inputs": list(count.inputs), "convention": price.name, "unit": price.unit}
     about |= {"attention": attention}
-    rest = {"condition": count.condition or None, "uncounted": dict(count.uncounted)}
+    rest = {"condition": count.condition or None, "uncounted": dict(count.uncounted), "notes": list(count.notes)}
     where = f"; holds for {count.condition}" if count.condition else ""
     notes = [
         f"{price.unit}s: convention {price.name}, {price.source}.",

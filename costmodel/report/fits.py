@@ -29,7 +29,8 @@ def _record(fits: "Fits") -> dict[str, Any]:
         "cpu": fits.cpu,
         "fits": [_row(each) for each in fits.found],
         "refused": dict(fits.refused),
-        "memory_notes": list(fits.notes),
+        "memory_notes": list(fits.memory_notes),
+        "notes": list(fits.notes),
     }
 
 
@@ -69,7 +70,8 @@ def _sheet(fits: "Fits") -> Sheet:
         f"peak memory of one call, {passes}{step}: parameters, buffers, inputs and results that are alive together, "
         f"{kernels}. What a device or a framework takes by itself is not in it.",
         *(f"{letters}: {why}" for letters, why in fits.refused.items()),
-        *(f"peak memory on a CPU: {note}." for note in fits.notes),
+        *(f"peak memory on a CPU: {note}." for note in fits.memory_notes),
+        *(f"note: {note}." for note in fits.notes),
     ]
     title = f"{fits.name} with {', '.join(fits.inputs)}: the largest that fits into {fits.memory / 1e6:,.2f} MB"
     return Sheet(title, ["largest", "at", "needs MB", "next", "needs MB"], "llrlr", body, notes)
