@@ -194,7 +194,7 @@ def _saving(saved: dict[str, int], path: Callable[[], str]) -> Any:
 def _of_parameter(tensor: torch.Tensor) -> bool:
     """True for the substitute of a parameter, or a view of a substitute."""
     base = tensor._base if tensor._base is not None else tensor
-    return isinstance(base, torch.nn.Parameter) or hasattr(base, "_owner")
+    return isinstance(base, torch.nn.Parameter) or getattr(base, "_for_parameter", False)
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def _quiet(devices: Sequence[torch.device]) -> Iterator[None]:
 def _substitute(name: str, tensor: torch.Tensor, stand_in: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """A tensor that stands for a parameter or a buffer and knows its module."""
     made: Any = stand_in(tensor)
-    made._owner = name.rpartition(".")[0]
+    made._owner, made._for_parameter = name.rpartition(".")[0], isinstance(tensor, torch.nn.Parameter)
     return made
 
 

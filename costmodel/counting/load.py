@@ -110,7 +110,7 @@ def _meant(missing: str) -> str:
     if dot:
         folders = getattr(sys.modules.get(package), "__path__", [])
         return _question([f"{package}.{name}" for name in get_close_matches(last, _modules(folders))])
-    return _question(get_close_matches(last, [*_modules([""]), *packages_distributions()]))
+    return _question(get_close_matches(last, [*_modules([str(Path.cwd())]), *packages_distributions()]))
 
 
 def _modules(folders: Iterable[str]) -> list[str]:
