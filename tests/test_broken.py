@@ -210,3 +210,27 @@ def test_threads_of_a_module_count(real: bool) -> None:
 def test_a_normalisation_in_evaluation_makes_no_statistics() -> None:
     counted = _agree(nn.BatchNorm2d(4).eval(), torch.randn(2, 4, 5, 5), backward=True)
     assert counted.forward.cost.writes == 2 * 4 * 5 * 5 * 4
+
+
+class Makes(dict[str, Any]):
+    """A dictionary of classes that gives instances, as transformers has for activations."""
+
+    def __getitem__(self, key: str) -> Any:
+        return super().__getitem__(key)()
+
+
+MAKERS = Makes(relu=nn.ReLU, tanh=nn.Tanh)
+
+
+def test_a_dictionary_that_makes_what_it_gives_is_left_as_it_was() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.makers = MAKERS
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return MAKERS["relu"](x)  # type: ignore[no-any-return]
+
+    for _ in range(2):
+        count(Net(), "2x3")
+    assert dict(dict.items(MAKERS)) == {"relu": nn.ReLU, "tanh": nn.Tanh}

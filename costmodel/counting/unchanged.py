@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -131,9 +131,9 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
 def _content(owner: Any) -> Any:
     """A copy of the container, or of the attributes of an object."""
     if isinstance(owner, dict):
-        return dict(owner)
+        return dict(_plain_class(owner).items(owner))
     if isinstance(owner, list | tuple | set | frozenset | deque):
-        return list(owner)
+        return list(_plain_class(owner).__iter__(owner))
     if isinstance(owner, MethodType):
         return [owner.__self__]
     if isinstance(owner, functools.partial):
@@ -149,6 +149,11 @@ def _content(owner: Any) -> Any:
     return attributes | slotted if isinstance(attributes, dict) else None
 
 
+def _plain_class(owner: Any) -> Any:
+    """The class of Python whose methods see a container as it is: a subclass may make what it gives, or note it."""
+    return next(each for each in (OrderedDict, dict, list, tuple, set, frozenset, deque) if isinstance(owner, each))
+
+
 def _slotted(owner: Any) -> dict[str, Any]:
     """The values of an object's slots."""
     return {name: getattr(owner, name) for name in _all_slots(owner) if hasattr(owner, name)}
@@ -156,6 +161,11 @@ def _slotted(owner: Any) -> dict[str, Any]:
 
 def _all_slots(owner: Any) -> set[str]:
     return {name for kind in _classes(owner) for name in _slots(kind) if not name.startswith("__")}
+
+
+def _parts(content: Any) -> Any:
+    """Everything in a copy of a container: of a dictionary keys and values."""
+    return (part for pair in content.items() for part in pair) if isinstance(content, dict) else content
 
 
 def _values(content: Any) -> Any:
@@ -171,17 +181,20 @@ def _filled(cell: Any) -> bool:
 
 
 def _give_back(owner: Any, content: Any) -> None:
-    if isinstance(owner, dict | torch.nn.Module):
-        table = owner if isinstance(owner, dict) else owner.__dict__
+    if type(owner) is dict or isinstance(owner, torch.nn.Module):
+        table = owner if type(owner) is dict else owner.__dict__
         table.clear()
         table.update(content)
-    elif isinstance(owner, list):
-        if len(owner) != len(content) or any(a is not b for a, b in zip(owner, content, strict=True)):
-            owner[:] = content
-    elif isinstance(owner, set | deque):
-        if list(owner) != content:
-            owner.clear()
-            (owner.update if isinstance(owner, set) else owner.extend)(content)
+    elif isinstance(owner, dict | list | set | deque):
+        now, kind = _content(owner), _plain_class(owner)
+        if len(now) == len(content) and all(a is b for a, b in zip(_parts(now), _parts(content), strict=True)):
+            return
+        kind.clear(owner)
+        if isinstance(owner, dict):
+            for key, value in content.items():
+                kind.__setitem__(owner, key, value)
+        else:
+            (kind.update if isinstance(owner, set) else kind.extend)(owner, content)
     elif isinstance(owner, FunctionType):
         for place, value in content.items():
             cell = owner.__closure__[place] if isinstance(place, int) and owner.__closure__ else None
