@@ -269,9 +269,9 @@ def _with_items(whole: Any, items: Mapping[Any, Any]) -> Any:
 
 
 def _form(value: Any) -> Any:
-    """Structure and shapes; as text, for a comparison of symbolic sizes would fix them."""
+    """Structure and shapes."""
     if isinstance(value, torch.Tensor):
-        return "x".join(map(str, value.shape)), value.is_floating_point()
+        return value.shape, value.is_floating_point()
     return [(key, _form(part)) for key, part in parts(value)]
 
 

@@ -1,7 +1,7 @@
 """What any module costs: it runs once on tensors without values, and every operation of torch's dispatcher counts.
 
 Nothing is computed and no memory is taken for activations or weights: parameters and inputs are meta tensors. Letters
-in the place of sizes give closed forms: the same run on symbolic sizes, compared with numbers at several sizes.
+in the place of sizes give closed forms, found from such runs at several sizes.
 """
 
 import math

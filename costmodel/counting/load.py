@@ -247,6 +247,7 @@ _READERS = {".pt2": _exported, ".onnx": _onnx}
 def _read(file: str) -> Any:
     if not Path(file).is_file():
         raise InvalidInput(f"there is no file {file!r}")
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # torch logs what it raises, too
     try:
         with running_user_code():
@@ -256,4 +257,4 @@ def _read(file: str) -> Any:
     except Exception as error:
         raise InvalidInput(f"{file!r} cannot be read: {placed_reason(error)}") from error
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

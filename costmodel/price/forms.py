@@ -160,7 +160,6 @@ class Fit:
         }
         # What depends on one letter: values and form, the letter itself first.
         self._known = {name: {sizes: Form.letter(name)} for name, sizes in self._sizes.items()}
-        self._found: dict[Values, Form] = {}
         self._products: dict[Product, Values] = {}
         self._sums: dict[tuple[Product, ...], _Sums] = {}
 
