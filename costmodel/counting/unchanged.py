@@ -2,10 +2,12 @@
 
 import functools
 import inspect
+import operator
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -115,7 +117,8 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
         content = _content(owner)
         if content is None:
             continue
-        before.append((owner, content))
+        if type(owner) not in (tuple, frozenset):
+            before.append((owner, content))
         if isinstance(owner, torch.nn.Module):
             for name in HOOKS:
                 if table := content.get(name):
@@ -124,7 +127,7 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
             waiting += content["_modules"].values()
             waiting += [value for name, value in content.items() if name not in OF_ALL and type(value) not in SIMPLE]
         else:
-            waiting += _values(content)
+            waiting += [value for value in _values(content) if type(value) not in SIMPLE]
     return before
 
 
@@ -151,7 +154,8 @@ def _content(owner: Any) -> Any:
 
 def _plain_class(owner: Any) -> Any:
     """The class of Python whose methods see a container as it is: a subclass may make what it gives, or note it."""
-    return next(each for each in (OrderedDict, dict, list, tuple, set, frozenset, deque) if isinstance(owner, each))
+    kinds = OrderedDict, dict, list, tuple, set, frozenset, deque
+    return type(owner) if type(owner) in kinds else next(each for each in kinds if isinstance(owner, each))
 
 
 def _slotted(owner: Any) -> dict[str, Any]:
@@ -165,7 +169,7 @@ def _all_slots(owner: Any) -> set[str]:
 
 def _parts(content: Any) -> Any:
     """Everything in a copy of a container: of a dictionary keys and values."""
-    return (part for pair in content.items() for part in pair) if isinstance(content, dict) else content
+    return chain(content, content.values()) if isinstance(content, dict) else content
 
 
 def _values(content: Any) -> Any:
@@ -187,7 +191,7 @@ def _give_back(owner: Any, content: Any) -> None:
         table.update(content)
     elif isinstance(owner, dict | list | set | deque):
         now, kind = _content(owner), _plain_class(owner)
-        if len(now) == len(content) and all(a is b for a, b in zip(_parts(now), _parts(content), strict=True)):
+        if len(now) == len(content) and all(map(operator.is_, _parts(now), _parts(content))):
             return
         kind.clear(owner)
         if isinstance(owner, dict):
