@@ -1,0 +1,281 @@
+"""Small networks of every architecture of transformers, and calls that they take.
+
+A network has the configuration of its architecture with smaller settings (`SHRINKS`), and with those that `TOLD` names.
+"""
+
+import inspect
+import re
+import time
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+
+SEARCH = 20  # seconds for a call that a network takes
+MOST_PARAMETERS = 100 << 20
+
+Call = tuple[Any, tuple[Any, ...], dict[str, Any]]
+
+
+class NotBuilt(Exception):
+    """No network of this name, or no inputs that it takes."""
+
+
+WIDE = dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size", "dim", "d_latents", "projection_dim"), 32)
+WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
+WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
+HEADS = dict.fromkeys(
+    ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
+)
+HEADS["rotary_dim"] = 8
+FEW_KEYS = {"num_key_value_heads": 2, "head_dim": 8, "d_kv": 8}
+LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
+LATENT |= {"num_key_value_heads": 4, "head_dim": 8, "index_head_dim": 16, "index_n_heads": 4}
+SCANS = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_num_heads": 4, "mamba_head_dim": 16}
+EXPERTS = dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4)
+EXPERTS |= dict.fromkeys(("num_experts_per_tok", "moe_topk"), 2) | dict.fromkeys(("n_group", "topk_group"), 1)
+LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
+          "num_encoder_layers", "num_decoder_layers", "depth")  # fmt: skip
+WORDS = 120
+NO_SIZES: dict[str, int] = {}
+# Settings that are made smaller, and whether words and layers are made fewer: the first that give a network are taken.
+SHRINKS: tuple[tuple[dict[str, int], bool, bool], ...] = (
+    (WIDE | HEADS | FEW_KEYS | SCANS | EXPERTS, True, True),
+    (WIDE | HEADS | LATENT | EXPERTS, True, True),
+    (WIDE | HEADS | FEW_KEYS | EXPERTS, False, True),
+    (WIDE | HEADS, False, True),
+    (EXPERTS, False, True),
+    (NO_SIZES, False, True),
+    (NO_SIZES, False, False),
+)
+# What a kind of network needs to be told.
+TOLD: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1]},
+    "autoformer": {"prediction_length": 8},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "informer": {"prediction_length": 8},
+    "time_series_transformer": {"prediction_length": 8},
+}
+
+
+def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool, **told: Any) -> Any:
+    """A configuration like this one with smaller settings; those in it as well."""
+    given: dict[str, Any] = dict(told)
+    settings = {name: value for name, value in vars(base).items() if not name.startswith("_")}
+    for name, value in settings.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            if name in sizes and value > sizes[name]:
+                given[name] = sizes[name]
+            elif few_words and name == "vocab_size" and value > WORDS:
+                given[name] = WORDS
+    if few_layers:
+        given |= _few_layers(settings)
+    if sizes and isinstance(rotary := settings.get("rope_parameters"), dict):
+        part = rotary.get("partial_rotary_factor") or settings.get("partial_rotary_factor") or 1
+        pairs = int(8 * part) // 2
+        given["rope_parameters"] = {**rotary, "mrope_section": [pairs - 2 * (pairs // 4), pairs // 4, pairs // 4]}
+    if sizes and settings.get("head_dim", 0) is None:
+        given["head_dim"] = sizes.get("head_dim")
+    if few_words:
+        for place, (name, value) in enumerate(sorted(settings.items())):
+            if re.search(r"_token_(id|index)$", name) and isinstance(value, int) and value >= WORDS:
+                given[name] = 3 + place % 30
+    for name, part in settings.items():
+        if hasattr(part, "model_type") and hasattr(part, "to_dict"):
+            given[name] = _smaller(part, sizes, few_words, few_layers)
+    if not given:
+        return base
+    own = getattr(type(base)(), "__dict__", {})
+    other = {
+        name: value
+        for name, value in settings.items()
+        if name in own and value != own[name] and name not in ("transformers_version", "dtype", "architectures")
+    }
+    try:
+        return type(base)(**{**other, **given})
+    except Exception:
+        return type(base)(**told)
+
+
+def _few_layers(settings: dict[str, Any]) -> dict[str, Any]:
+    """Two layers, or as many as show each kind of layer; and lists of them as long."""
+    given: dict[str, Any] = {}
+    for name in LAYERS:
+        whole = settings.get(name)
+        if not isinstance(whole, int) or whole <= 2:
+            continue
+        lists = {
+            key: value
+            for key, value in settings.items()
+            if isinstance(value, list) and len(value) == whole and all(isinstance(each, str | int) for each in value)
+        }
+        few = max([2, *(max(map(each.index, set(each))) + 1 for each in lists.values() if len(set(each)) < 5)])
+        given |= {name: few} | {key: value[:few] for key, value in lists.items()}
+    return given
+
+
+def _side(config: Any, *names: str, otherwise: Any) -> Any:
+    """A setting of the configuration, or of one in it."""
+    parts = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))]
+    for part in parts:
+        for name in names:
+            if (value := getattr(part, name, None)) is not None:
+                return value
+    return otherwise
+
+
+def _calls(config: Any, net: Any) -> Iterator[dict[str, Any]]:
+    """Inputs that such a network may take, the fullest first."""
+    takes = inspect.signature(net.forward).parameters
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
+
+    def known(given: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in given.items() if name in takes or (open_ended and name == "input_ids")}
+
+    words = torch.arange(24).reshape(2, 12) * 7 % 80 + 35
+    mask = torch.ones(2, 12, dtype=torch.long)
+    mask[1, 9:] = 0
+    text: dict[str, Any] = {"input_ids": words, "attention_mask": mask, "decoder_input_ids": words[:, :6]}
+    text = known(text | {"bbox": torch.ones(2, 12, 4, dtype=torch.long)})
+    decoder = known({"decoder_input_ids": words[:, :6]})
+    wide = _side(config, "hidden_size", "d_model", otherwise=32)
+    for place, each in enumerate(chain(_pictures(config, takes), _sounds(config, takes))):
+        if "input_ids" in takes:
+            yield text | each
+            if place == 1:
+                yield text
+        yield known(each | decoder)
+    if "past_values" in takes:
+        yield from map(known, _series(config))
+    if "query_embeds" in takes:
+        other = torch.randn(2, 9, _side(config, "encoder_hidden_size", otherwise=wide))
+        yield known({"query_embeds": torch.randn(2, 8, wide), "encoder_hidden_states": other})
+    if "returns_to_go" in takes:
+        rows = torch.randn(2, 12, 1)
+        moves = {"states": torch.randn(2, 12, config.state_dim), "actions": torch.randn(2, 12, config.act_dim)}
+        yield moves | {"rewards": rows, "returns_to_go": rows, "timesteps": words % 12, "attention_mask": mask}
+    yield text
+    yield {name: value for name, value in text.items() if name != "attention_mask"}
+    yield text | known({"use_cache": False})
+    yield {"input_ids": words[:1, :8]}
+    for name in ("inputs_embeds", "hidden_states"):
+        if name in takes:
+            yield known({name: torch.randn(2, 12, wide), "attention_mask": mask})
+    if "inputs" in takes:
+        yield {"inputs": words}
+        yield {"inputs": torch.randn(1, 16, wide)}
+
+
+def _pictures(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
+    channels = _side(config, "num_channels", "in_channels", "in_chans", otherwise=3)
+    channels = channels if isinstance(channels, int) else 3
+    if "grid_thw" in takes or "image_grid_thw" in takes:
+        patch = _side(config, "patch_size", otherwise=14)
+        numbers = channels * _side(config, "temporal_patch_size", otherwise=1) * patch * patch
+        for name in ("pixel_values", "hidden_states"):
+            if name in takes and "grid_thw" in takes:
+                yield {name: torch.randn(32, numbers), "grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}
+    if "pixel_values" not in takes and "pixel_values_videos" not in takes:
+        return
+    side = _side(config, "image_size", "img_size", "input_size", otherwise=64)
+    sides = tuple(side) if isinstance(side, list | tuple) else (side, side)
+    sides = sides[-2:] if all(isinstance(each, int) for each in sides) and len(sides) > 1 else (64, 64)
+    known = [each for each in dict.fromkeys([sides, (64, 64), (224, 224), (384, 384)]) if each[0] * each[1] <= 1 << 20]
+    if "pixel_values" in takes:
+        for height, width in known:
+            image = torch.randn(2, channels, height, width)
+            yield {"pixel_values": image}
+            yield {"pixel_values": image[:1]}
+            more = {"pixel_mask": torch.ones(2, height, width, dtype=torch.long)}
+            yield {"pixel_values": image, "task_inputs": torch.ones(2, 77, dtype=torch.long)} | more
+    for name in ("pixel_values", "pixel_values_videos"):
+        for frames in dict.fromkeys((_side(config, "num_frames", "frames_per_clip", otherwise=8), 16)):
+            if name in takes:
+                clip = torch.randn(1, frames, channels, *sides)
+                yield {name: clip}
+                yield {name: clip.transpose(1, 2)}
+
+
+def _sounds(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
+    mels = _side(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "num_mel_channels", otherwise=80)
+    longest = _side(config, "max_length", "spec_size", otherwise=256)
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "input_values": [(2, 8000), (2, 1, 8000), (2, longest, mels), (2, 200, mels), (2, 1, 256, mels)],
+        "input_features": [
+            (2, mels, 3000), (2, mels, 200), (2, 200, mels), (2, 200, 2 * mels), (2, 1, 1001, 64), (2, 1, 256, 256)
+        ],
+        "audio_values": [(2, 1, 1024, 128)],
+    }  # fmt: skip
+    for name in shapes:
+        for shape in shapes[name] if name in takes else ():
+            sound = {name: torch.randn(shape)}
+            mask = torch.ones(2, max(shape[1:]), dtype=torch.long)
+            mask[1, max(shape[1:]) * 3 // 4 :] = 0
+            for masked in ("attention_mask", "padding_mask", "input_features_mask", "feature_attention_mask"):
+                if masked in takes:
+                    yield sound | {masked: mask}
+            yield sound
+            if len(shape) == 4:
+                yield sound | {"is_longer": torch.tensor([[True], [False]])}
+
+
+def _series(config: Any) -> Iterator[dict[str, Any]]:
+    past = _side(config, "context_length", otherwise=64)
+    lags = max(getattr(config, "lags_sequence", None) or [0])
+    series = _side(config, "num_input_channels", "input_size", otherwise=1)
+    for shape in ((2, past + lags), (2, past, series), (2, past + lags, series), (2, past)):
+        values = {"past_values": torch.randn(shape), "past_observed_mask": torch.ones(shape)}
+        if hasattr(config, "num_time_features"):
+            more = config.num_time_features
+            yield values | {
+                "past_time_features": torch.randn(2, past + lags, more),
+                "future_values": torch.randn(2, config.prediction_length),
+                "future_time_features": torch.randn(2, config.prediction_length, more),
+            }
+        yield values
+
+
+def small(name: str) -> Call:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    base = transformers.CONFIG_MAPPING[name](**TOLD.get(name, {}))
+    told, built, start = "no configuration", 0, time.perf_counter()
+    for sizes, few_words, few_layers in SHRINKS:
+        try:
+            config = _smaller(base, sizes, few_words, few_layers, **TOLD.get(name, {}))
+            with torch.device("meta"):
+                net = transformers.AutoModel.from_config(config)
+        except Exception as error:
+            told = said(error)
+            continue
+        if (size := sum(each.numel() for each in net.parameters())) > MOST_PARAMETERS:
+            told = f"{size} parameters" if told.startswith("no ") else told
+            continue
+        try:
+            torch.manual_seed(0)
+            net = transformers.AutoModel.from_config(config).eval()
+        except Exception as error:
+            told = said(error)
+            continue
+        built += 1
+        for given in _calls(config, net):
+            if time.perf_counter() - start > SEARCH:
+                raise NotBuilt(told)
+            try:
+                with torch.no_grad():
+                    net(**given)
+            except Exception as error:
+                told = f"{'+'.join(given)}: {said(error)}"
+                continue
+            return net, (), given
+        if built > 3:
+            break
+    raise NotBuilt(told)
+
+
+def said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:220]}"
