@@ -88,7 +88,7 @@ def test_numbers_carry_units_and_where_they_are_from(kind: str) -> None:
     told = " ".join(" ".join([ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)]).split())
     assert re.search("convention|promised by FLOPs|million parameters|ms per frame", told)
     if kind in ("time", "overview", "promise", "quality by time"):
-        assert "time: AMD EPYC, float32, contiguous, eager, 2 threads, state carried, 2026-11-20" in told
+        assert "time: AMD EPYC, float32, contiguous, eager, 2 threads, 2026-11-20" in told
     if kind == "overview as published":
         assert "time: NVIDIA TITAN X, as published" in told
 

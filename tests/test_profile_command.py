@@ -25,10 +25,12 @@ from costmodel.describe.program import Trace
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure import host, runner
 from costmodel.measure import profile as measuring
+from costmodel.measure import timed as steps
 from costmodel.measure.jobs import Job
 from costmodel.measure.profile import choose, record, settings_grid
+from costmodel.measure.timed import Timed, deviation
 from costmodel.measure.worker import ChildWorker
-from costmodel.measure.workload import Timed, deviation, expected
+from costmodel.measure.workload import Described
 from costmodel.profiles.files import available, load
 from costmodel.profiles.records import Host, Process, Profile, Run, Subject
 
@@ -143,9 +145,7 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_there(
     out = tmp_path / "mine.json"
     code, printed, err = run(capsys, "profile", "--cells", "standard,depth,sep", *TINY, "--out", str(out))
     assert code == 1
-    assert err.startswith(
-        "costmodel: depth cell 3x3 4 5x6, float32, contiguous, eager, 1 thread, state carried: it died"
-    )
+    assert err.startswith("costmodel: depth cell 3x3 4 5x6, float32, contiguous, eager, 1 thread: it died")
     assert [r.subject.cell for r in load(out).runs] == ["standard", "sep"]
     assert "sep cell" in printed
     code, printed, err = run(capsys, "sweep", "--kernel", "3", "--cell", "depth", *TINY[:4], "--measure", "cpu")
@@ -408,7 +408,12 @@ def test_profiles_are_listed_even_damaged_ones(
 
 def timed(cell: str = "sep", **settings: Any) -> Timed:
     (how,) = settings_grid(threads=1, **settings)
-    return Timed(describe_cell(cell, channels=4, size=(5, 6)), how)
+    return steps.timed(Described(describe_cell(cell, channels=4, size=(5, 6))), how)
+
+
+def reference_of(cell: str = "sep", **settings: Any) -> "list[torch.Tensor] | None":
+    (how,) = settings_grid(threads=1, **settings)
+    return steps.expected(Described(describe_cell(cell, channels=4, size=(5, 6))), how)
 
 
 @pytest.mark.parametrize(
@@ -425,21 +430,19 @@ def timed(cell: str = "sep", **settings: Any) -> Timed:
     ids=str,
 )
 def test_every_way_computes_what_the_reference_does(settings: dict[str, Any]) -> None:
-    subject = timed(**settings)
-    reference = expected(subject)
+    subject, reference = timed(**settings), reference_of(**settings)
     subject.place()
-    assert subject.frames[0].shape[0] == settings.get("batch", 1)
-    assert len(subject.frames) == settings.get("frames", 1)
-    assert str(subject.frames[0].dtype) == f"torch.{settings.get('dtype', 'float32')}"
+    assert subject.inputs[0].shape[0] == settings.get("batch", 1)
+    assert len(subject.inputs) == settings.get("frames", 1)
+    assert str(subject.inputs[0].dtype) == f"torch.{settings.get('dtype', 'float32')}"
     if "memory_format" in settings:
-        assert subject.frames[0].is_contiguous(memory_format=torch.channels_last)
+        assert subject.inputs[0].is_contiguous(memory_format=torch.channels_last)
         assert subject.module.body.get_submodule("xi_1").weight.is_contiguous(memory_format=torch.channels_last)
     assert deviation(subject, reference) < (0.05 if settings.get("dtype") == "bfloat16" else 1e-5)
 
 
 def test_another_result_is_refused() -> None:
-    subject = timed()
-    reference = expected(subject)
+    subject, reference = timed(), reference_of()
     subject.place()
     with torch.no_grad():
         next(subject.module.parameters()).mul_(1.01)
@@ -466,7 +469,7 @@ def test_what_a_child_cannot_do_is_told_by_the_runner() -> None:
     trace = Trace()
     x, y = (trace.input(name, Map(4, 5, 6)) for name in "xy")
     program = trace.program("two inputs", x + y)
-    job = Job(ONE[0].subject, ONE[0].how, program)
+    job = Job(ONE[0].subject, ONE[0].how, Described(program))
     with pytest.raises(MeasuringFailed, match=r"sep cell 3x3 4 5x6, float32.*: two inputs has 2 inputs"):
         record([job])
 

@@ -108,7 +108,7 @@ def damaged(**changes: object) -> str:
         (damaged(how__tf32=True), "run 2: runs[1].how: tf32, cuda_graph and flush need"),
         (damaged(clock="published"), "run 2: runs[1]: published times leave the dtype open"),
         (damaged(clock="cuda-events"), "run 2: runs[1]: the clock of cpu is wall"),
-        (damaged(subject__cell="sep"), "5x6, float32, contiguous, eager, 2 threads, state carried appears twice"),
+        (damaged(subject__cell="sep"), "5x6, float32, contiguous, eager, 2 threads appears twice"),
         (damaged(subject__kernel=[3, 0]), "run 2: runs[1].subject.kernel[1]: Input should be greater than 0, not 0"),
         (damaged(subject__classes=19), "run 2: runs[1].subject: a network needs classes"),
         (damaged(subject__sites=[["final", "sep"]]), "run 2: runs[1].subject: a single cell has no sites"),

@@ -322,7 +322,7 @@ def test_memory_of_a_frame_is_what_is_alive_at_its_fullest_step(sizes: tuple[tup
     (job,) = choose(HOWS, None, ["depth"], kernels=[(kernel, kernel)], channels=[(4, 4)], size=size)
     one = 4 * 4 * size[0] * size[1]  # bytes of a map
     weights = 4 * (8 * 4 * kernel * kernel + 4 * 4)
-    maps = (job.program.memory - weights) / one
+    maps = (job.workload.program.memory - weights) / one
     assert maps == int(maps)
     # x, h, c; three gates done; of the last one both products of the convolutions and their sum.
     assert maps == 3 + 3 + 3

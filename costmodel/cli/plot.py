@@ -160,8 +160,8 @@ def plot(
         for name, each in found.items():
             table = table.timed(name, each)
         if kind == "layers":
-            row = next(row for row in reversed(table.rows) if row.entry.model in (model or ()))
-            draw = partial(figures.layers, row.entry.program, table.convention, name=row.approach)
+            row = table.rows[-1]  # what it extends comes first
+            draw = partial(figures.layers, row.entry, table.convention, name=row.approach)
         elif kind == "quality":
             draw = partial(figures.quality, table, metric, cost or "flops")
         else:

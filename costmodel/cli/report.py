@@ -87,9 +87,9 @@ def report(
         convention=convention,
         recurrence=recurrence,
     )
-    widths, maps = channels or [CHANNELS], [eighth(plain.size)]
+    widths, maps = channels or [CHANNELS], [eighth(plain.size or published.SIZE)]
     if channels is None and not plain.has_printed:  # the cells that the networks have
-        cells = list(dict.fromkeys(cell for row in plain.rows for cell in row.entry.program.cells))
+        cells = list(dict.fromkeys(cell for entry in plain.described for cell in entry.program.cells))
         widths = list(dict.fromkeys(Sides(width) for width, _ in cells)) or widths
         maps = list(dict.fromkeys(shape for _, shape in cells)) or maps
     cells_only = "paper" if convention in (None, published.CONVENTION) else convention

@@ -101,7 +101,7 @@ def table(
                 for cells, at in ((cell, sites), (["standard"], None))
                 for job in choose(
                     settings,
-                    list(dict.fromkeys(row.entry.model for row in result.rows)),
+                    list(dict.fromkeys(entry.model for entry in result.described)),
                     cells,
                     kernels=[kernel],
                     size=size,

@@ -397,6 +397,7 @@ def _with_values(error: Exception, module: torch.nn.Module, inputs: tuple[Any, .
 
 
 def _clip(call: Call, inputs: Inputs, listener: CountingMode) -> list[Any]:
-    return clip(
+    made = clip(
         call.function or call.net, list(call.modules.values()), call.frames, inputs, listener.operations, needs_values
     )
+    return made.outputs

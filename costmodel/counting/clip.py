@@ -65,11 +65,19 @@ class Carry:
 NOTHING = Carry({}, {})
 
 
+@dataclass(frozen=True)
+class Clip:
+    """The outputs of several calls, and the parts of each that the next call got."""
+
+    outputs: list[Any]
+    carry: Carry = NOTHING
+
+
 def clip(
     function: Callable[..., Any], modules: Sequence[torch.nn.Module], frames: int, inputs: Inputs,
     operations: list[Any], fatal: Callable[[Exception], bool],
-) -> list[Any]:  # fmt: skip
-    """The outputs of ``frames`` calls. What a call that was tried in vain adds to ``operations`` is taken away again;
+) -> Clip:  # fmt: skip
+    """A clip of ``frames`` calls. What a call that was tried in vain adds to ``operations`` is taken away again;
     an error that is ``fatal`` tells nothing about the state."""
 
     def called(inputs: Inputs) -> Any:
@@ -79,7 +87,7 @@ def clip(
     before = _Kept.of(modules) if frames > 1 else _Kept((), ())
     outputs = [called(inputs)]
     if frames == 1:
-        return outputs
+        return Clip(outputs)
     failed: Exception | None = None
     for carry in _carries(function, inputs, outputs[0], before, _Kept.of(modules)):
         number = len(operations)
@@ -100,7 +108,7 @@ def clip(
         for _ in range(frames - 2):
             following = carry.onto(following, outputs[-1])
             outputs.append(called(following))
-        return outputs
+        return Clip(outputs, carry)
     tried = f" ({reason(failed)})" if failed else ""
     raise InvalidInput(
         "frames are for modules that give an output and a state, which the next call takes, or that keep the state in "

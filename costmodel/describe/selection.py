@@ -9,6 +9,7 @@ from costmodel.describe.catalogue import NETWORKS, describe_network, find_networ
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
 from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput
+from costmodel.work.cost import Cost
 from costmodel.work.size import int_pair
 
 
@@ -22,6 +23,14 @@ class Entry:
     program: Program
     size: tuple[int, int]
     classes: int
+
+    @property
+    def cost(self) -> Cost:
+        return self.program.cost
+
+    @property
+    def layers(self) -> Mapping[str, Cost]:
+        return self.program.layers
 
     @property
     def approach(self) -> str:
@@ -39,6 +48,26 @@ class Entry:
 
     def _cell(self) -> tuple[str | None, str]:
         return (self.cell.name, self.cell.recurrence.name) if self.cell else (None, CONV_LSTM.name)
+
+
+@dataclass(frozen=True)
+class ModuleEntry:
+    """A module that is not described here: counted by `costmodel.measure.modules`, for one call with ``inputs``.
+
+    ``layers``: costs by the path of the module whose code ran. ``subject``: that of its times (`profiles.records`).
+    """
+
+    approach: str
+    cost: Cost
+    layers: Mapping[str, Cost]
+    inputs: tuple[str, ...]
+    peak_memory: int  # bytes
+    subject: Any
+    cell: None = None
+
+    @property
+    def base(self) -> str:
+        return self.approach
 
 
 def approach(

@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 
+from costmodel.counting.load import running_user_code
+from costmodel.counting.reasons import placed_reason
 from costmodel.errors import InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state
-from costmodel.measure.workload import Timed, deviation, expected, flush_buffer
+from costmodel.measure.timed import deviation, expected, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.05
@@ -28,20 +30,20 @@ SAMPLE_SECONDS = 0.05
 def serve(pipe: Connection) -> None:
     """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns."""
     pipe.send("here")
-    program, how, cpus, verify = pipe.recv()
+    workload, how, cpus, verify = pipe.recv()
     if how.threads is not None:
         torch.set_num_threads(how.threads)
-    timed = Timed(program, how)
+    reference = expected(workload, how) if verify else None
+    subject = timed(workload, how)
+    subject.place()
     if verify:
-        reference = expected(timed)
-        timed.place()
-        pipe.send({"deviation": float(f"{deviation(timed, reference):.2g}")})
+        error = deviation(subject, reference)
+        pipe.send({"deviation": None if error is None else float(f"{error:.2g}")})
         return
-    timed.place()
     on_gpu = how.device == "cuda"
     buffer = flush_buffer(how.device) if how.flush else None
     clock: Clock = CudaClock(torch.cuda, buffer.zero_ if buffer is not None else None) if on_gpu else WallClock()
-    warmup = settle(clock, timed.step)
+    warmup = settle(clock, subject.step)
     once = min(warmup[-3:])
     calls = max(1, math.ceil(SAMPLE_SECONDS / once))
     warm = tuple(round(t, 9) for t in warmup)
@@ -54,10 +56,10 @@ def serve(pipe: Connection) -> None:
     faults, system, cold = 0, 0.0, True
     while pipe.recv() == "turn":
         if calls > 1 or cold:
-            timed.step()  # the caches hold other subjects' data; one call refills the caches
+            subject.step()  # the caches hold other subjects' data; one call refills the caches
             cold = False
         used = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = clock(timed.step, calls)
+        seconds = clock(subject.step, calls)
         after = resource.getrusage(resource.RUSAGE_SELF)
         faults, system = faults + after.ru_minflt - used.ru_minflt, system + after.ru_stime - used.ru_stime
         pipe.send(seconds)
@@ -87,13 +89,14 @@ def main() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the runner, also while computing
     pipe = Connection(int(sys.argv[1]))
     try:
-        serve(pipe)
+        with running_user_code():
+            serve(pipe)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the runner is gone
     except InvalidInput as error:
         pipe.send(error)
-    except Exception as error:
-        pipe.send(InvalidInput(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))
+    except (Exception, SystemExit) as error:
+        pipe.send(InvalidInput(placed_reason(error)))
         raise
 
 

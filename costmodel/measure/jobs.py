@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure.host import cores
+from costmodel.measure.workload import Workload
 from costmodel.profiles.records import Clock, Settings, Subject
 
 TORCH_BYTES = 400_000_000  # that torch alone takes in a process
@@ -21,11 +21,13 @@ class JobFailed(MeasuringFailed):
 
 @dataclass(frozen=True)
 class Job:
-    """A subject to time, and its settings."""
+    """A subject to time, its settings, and the work. ``base``: the subject that percentages refer to, if another one
+    than `Subject.standard`."""
 
     subject: Subject
     how: Settings
-    program: Program = field(compare=False, repr=False)
+    workload: Workload = field(compare=False, repr=False)
+    base: Subject | None = field(default=None, compare=False, repr=False)
 
     @property
     def clock(self) -> Clock:
@@ -36,18 +38,21 @@ class Job:
         return self.subject, self.how, self.clock
 
     @property
+    def standard(self) -> Subject:
+        """The subject of 100 %."""
+        return self.base or self.subject.standard
+
+    @property
     def memory(self) -> int:
         """Bytes of memory that the process needs at least."""
-        per_item = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[self.how.dtype or "float32"]
-        window = (self.how.frames - 1) * sum(int(value.map.bytes) for value in self.program.inputs)
-        return TORCH_BYTES + (self.program.memory + window) * per_item // 4 * self.how.batch
+        return TORCH_BYTES + self.workload.memory(self.how)
 
 
 def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
-    """Groups of jobs to interleave: jobs that differ in the cell alone, where ``memory`` bytes hold all of them."""
+    """Groups of jobs to interleave: jobs of the same base, where ``memory`` bytes hold all of them."""
     together: dict[tuple[Subject, Settings], list[Job]] = {}
     for job in jobs:
-        together.setdefault((job.subject.standard, job.how), []).append(job)
+        together.setdefault((job.standard, job.how), []).append(job)
     result = []
     for group in together.values():
         fit = sum(job.memory for job in group) <= 0.8 * memory

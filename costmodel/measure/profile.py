@@ -16,6 +16,7 @@ from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
 from costmodel.measure.worker import ChildWorker, Worker
+from costmodel.measure.workload import Described
 from costmodel.profiles.estimate import ratio
 from costmodel.profiles.files import destination, load, locked
 from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
@@ -97,14 +98,14 @@ def choose(
         for how, sides, widths, cell in product(hows, kernels, channels, find_cells(cells, recurrence)):
             where: dict[str, Any] = {"kernel": int_pair("kernel", sides), "size": area}
             where["channels"] = int_pair("channels", widths)
-            jobs.append(Job(Subject.of_cell(cell, **where), how, describe_cell(cell, **where)))
+            jobs.append(Job(Subject.of_cell(cell, **where), how, Described(describe_cell(cell, **where))))
     else:
         settings: dict[str, Any] = {"size": size, "classes": classes}
         for sides in kernels:
             settings["kernel"] = int_pair("kernel", sides)
             networks = entries(wanted, cells, sites=sites, recurrence=recurrence, heads=False, **settings).values()
             jobs += [
-                Job(Subject.of_network(entry, settings["kernel"]), how, entry.program)
+                Job(Subject.of_network(entry, settings["kernel"]), how, Described(entry.program))
                 for how, entry in product(hows, networks)
                 if entry.model in wanted  # without the base networks, which tables show, too
             ]

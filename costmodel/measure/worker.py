@@ -61,7 +61,7 @@ class ChildWorker:
                 stderr=self.log,
                 start_new_session=True,  # Ctrl-C goes to the runner, which then asks for the results so far
             )
-        self.task = (job.program, job.how, cpus, verify)
+        self.task = (job.workload, job.how, cpus, verify)
 
     def started(self, seconds: float | None) -> None:
         self._receive(seconds)

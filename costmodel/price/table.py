@@ -1,21 +1,46 @@
 """Parameters and FLOPs of the catalogue's networks beside the printed ones, in the papers' order, names, rounding."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from costmodel.describe.catalogue import NETWORKS, describe_network, find_networks
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import Entry, entries
-from costmodel.errors import InvalidInput
+from costmodel.describe.selection import Entry, ModuleEntry, entries
+from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.published import PrintedTable, erfnet
 from costmodel.published import lstm_icnet as published
+from costmodel.work.cost import Cost
 from costmodel.work.size import Size, as_size, int_pair
 
 # By the network that the other networks of a table extend.
 PRINTED: dict[str, PrintedTable] = {"icnet": published.TABLE, "erfnet": erfnet.TABLE}
+NOT_PRINTED = PrintedTable(
+    place="",
+    size=published.SIZE,
+    kernel=published.KERNEL,
+    classes=published.CLASSES,
+    heads=False,
+    convention=published.CONVENTION,
+    rows={},
+    digits=3,
+    thousands=False,
+    errata={},
+    remarks=(),
+)
+
+
+class Module(Protocol):
+    """A module of the user's, such as `costmodel.module` makes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def entry(self) -> ModuleEntry: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +56,7 @@ class CountedRow:
     params_pct: float  # rounded as in Table IV
     flops_pct: float
     paper: "published.Row | erfnet.Row | None"  # the row of printed, if the settings are the paper's
-    entry: Entry
+    entry: Entry | ModuleEntry
     printed: PrintedTable = published.TABLE
 
     def __repr__(self) -> str:
@@ -50,15 +75,26 @@ class CountedRow:
 
 @dataclass(frozen=True)
 class Counted:
-    """Rows and the settings of their count."""
+    """Rows and the settings of their count. ``size``, ``kernel``, ``classes`` and ``heads`` are of the described
+    networks alone; without any, ``size`` is None."""
 
     convention: Convention
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     kernel: tuple[int, int]
     classes: int
     heads: bool
     rows: tuple[CountedRow, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unit_of_work(self) -> str:
+        """What is counted of every row: ``1024x2048 frame``, or the ``call`` of modules."""
+        return f"{'x'.join(map(str, self.size))} frame" if self.size else "call"
+
+    @property
+    def described(self) -> list[Entry]:
+        """The described networks; the other rows are modules of the user's."""
+        return [row.entry for row in self.rows if isinstance(row.entry, Entry)]
 
     @property
     def has_printed(self) -> bool:
@@ -80,6 +116,8 @@ class Counted:
 
     def _has_heads(self, row: CountedRow) -> bool:
         entry = row.entry
+        if isinstance(entry, ModuleEntry):
+            return False
         options = {name: value for name, value in self.options.items() if name in NETWORKS[entry.model].options}
         cells = {site: entry.sites.get(site, entry.cell or "standard") for site in NETWORKS[entry.model].sites}
         without = describe_network(
@@ -89,7 +127,7 @@ class Counted:
 
 
 def count_networks(
-    models: "str | Iterable[str] | None" = None,
+    models: "str | Module | Iterable[str | Module] | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     size: "Pair | None" = None,
@@ -100,59 +138,107 @@ def count_networks(
     recurrence: str | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
     decoder_blocks: int | None = None,
+    base: str | None = None,
 ) -> Counted:
     """The rows of `costmodel.table` without times, and the settings; `InvalidInput` as for `costmodel.table`."""
-    names = find_networks(models)
+    described, modules = apart(models)
+    names = [] if modules and not described else find_networks(described)
     printed = _printed(names)
-    price = find_convention(_default("convention", convention, [each.convention for each in printed]))
-    height, width = int_pair("size", _default("size", size, [each.size for each in printed]))
-    count = as_size("classes", _default("classes", classes, [each.classes for each in printed]))
-    heads = _default("heads", heads, [each.heads for each in printed])
+    price = find_convention(_default("convention", convention, [each.convention for each in printed] or ["torch"]))
     sides = int_pair("kernel", kernel)
-    options = {name: value for model in names for name, value in NETWORKS[model].options.items()}
-    if len(printed) == 1 and price.name == printed[0].convention:
-        options |= printed[0].options
-    options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
-    if unknown := [name for name in options if not any(name in NETWORKS[model].options for model in names)]:
-        raise InvalidInput(f"only ERFNet and its variants have {', '.join(unknown)}")
-    settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
-    networks = entries(names, cells, sites=sites, recurrence=recurrence, options=options, **settings)
-    programs = {approach: entry.program for approach, entry in networks.items()}
-    rows = []
-    for approach, entry in networks.items():
-        base = entry.base
-        if base not in programs and entry.cell is not None:
-            # Percentages refer to the standard cell with the same recurrence, shown or not.
-            standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
-            programs[base] = describe_network(entry.model, cell=standard, **settings)
-        plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
-        source = _printed_table(entry.model)
-        as_printed = plain and settings | options == {
-            "size": source.size,
-            "kernel": source.kernel if entry.cell else sides,
-            "classes": source.classes,
-            "heads": source.heads,
-            **source.options,
-        }
-        paper = source.rows.get(approach) if as_printed else None
-        cost, whole = entry.program.cost, programs[base].cost
-        params, full = price.params(cost), price.params(whole)
-        rows.append(
-            CountedRow(
-                approach=approach,
-                base=base,
-                version=None if entry.cell is None else entry.model,
-                cell=None if entry.cell is None else entry.cell.name,
-                params=params,
-                flops=price.flops(cost.work),
-                params_pct=_thousands_pct(params, full) if source.thousands else round(100 * params / full, 2),
-                flops_pct=round(float(100 * price.share(cost.work, whole.work)), 2),
-                paper=paper,
-                entry=entry,
-                printed=source,
+    counted = Counted(price, None, sides, 0, False, ())
+    costs: dict[str, Cost] = {}
+    rows: list[tuple[Entry | ModuleEntry, PrintedTable, published.Row | erfnet.Row | None]] = []
+    if names:
+        height, width = int_pair("size", _default("size", size, [each.size for each in printed]))
+        count = as_size("classes", _default("classes", classes, [each.classes for each in printed]))
+        heads = _default("heads", heads, [each.heads for each in printed])
+        options = {name: value for model in names for name, value in NETWORKS[model].options.items()}
+        if len(printed) == 1 and price.name == printed[0].convention:
+            options |= printed[0].options
+        options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
+        if unknown := [name for name in options if not any(name in NETWORKS[model].options for model in names)]:
+            raise InvalidInput(f"only ERFNet and its variants have {', '.join(unknown)}")
+        settings: dict[str, Any] = {"size": (height, width), "kernel": sides, "classes": count, "heads": heads}
+        networks = entries(names, cells, sites=sites, recurrence=recurrence, options=options, **settings)
+        costs = {approach: entry.cost for approach, entry in networks.items()}
+        for entry in networks.values():
+            if entry.base not in costs and entry.cell is not None:
+                # Percentages refer to the standard cell with the same recurrence, shown or not.
+                standard = replace(find_cell("standard"), recurrence=entry.cell.recurrence)
+                costs[entry.base] = describe_network(entry.model, cell=standard, **settings).cost
+            source = _printed_table(entry.model)
+            plain = entry.cell is None or entry.cell.recurrence is CONV_LSTM
+            as_printed = plain and settings | options == {
+                "size": source.size,
+                "kernel": source.kernel if entry.cell else sides,
+                "classes": source.classes,
+                "heads": source.heads,
+                **source.options,
+            }
+            rows.append((entry, source, source.rows.get(entry.approach) if as_printed else None))
+        counted = Counted(price, (height, width), sides, count, heads, (), options)
+    for module in modules:
+        if module.name in costs:
+            raise InvalidInput(f"{module.name} is given twice")
+        costs[module.name] = module.entry.cost
+        rows.append((module.entry, NOT_PRINTED, None))
+    whole = None if base is None else find_base(base, [entry for entry, *_ in rows])
+    first = modules[0].name if modules else ""
+    made = [_row(*each, price, costs, whole or (first if isinstance(each[0], ModuleEntry) else None)) for each in rows]
+    return replace(counted, rows=tuple(made))
+
+
+def apart(models: "str | Module | Iterable[str | Module] | None") -> "tuple[list[str] | None, list[Module]]":
+    """The names of described networks (None: no choice), and the modules of the user's."""
+    if models is None:
+        return None, []
+    several: list[Any] = list(models) if isinstance(models, Iterable) and not isinstance(models, str) else [models]
+    for each in several:
+        if not isinstance(each, str) and not hasattr(each, "entry"):
+            raise InvalidInput(
+                f"{in_words(each)} is neither the name of a network nor a module by name: "
+                "costmodel.module('package.module:factory', '1x3x224x224')"
             )
-        )
-    return Counted(price, (height, width), sides, count, heads, tuple(rows), options)
+    return [each for each in several if isinstance(each, str)], [each for each in several if not isinstance(each, str)]
+
+
+def find_base(base: str, rows: Sequence[Entry | ModuleEntry]) -> str:
+    """The approach of the row that a user calls ``base``: by its name in the table, or that of a network, whose row
+    with standard cells is meant. `InvalidInput` for others."""
+    names = [row.approach for row in rows]
+    meant = [row.base for row in rows if isinstance(row, Entry) and row.model == base]
+    found = base if base in names else next((name for name in meant if name in names), None)
+    if found is None:
+        raise InvalidInput(f"base {base!r}: one of {', '.join(names)}")
+    return found
+
+
+def _row(
+    entry: Entry | ModuleEntry,
+    source: PrintedTable,
+    paper: "published.Row | erfnet.Row | None",
+    price: Convention,
+    costs: Mapping[str, Cost],
+    base: str | None,
+) -> CountedRow:
+    """A row; ``base``: of percentages, by default that of the network."""
+    base = base or entry.base
+    cost, whole = entry.cost, costs[base]
+    params, full = price.params(cost), price.params(whole)
+    return CountedRow(
+        approach=entry.approach,
+        base=base,
+        version=entry.model if isinstance(entry, Entry) and entry.cell else None,
+        cell=None if entry.cell is None else entry.cell.name,
+        params=params,
+        flops=price.flops(cost.work),
+        params_pct=_thousands_pct(params, full) if source.thousands else _percentage(params, full),
+        flops_pct=round(float(100 * price.share(cost.work, whole.work)), 2),
+        paper=paper,
+        entry=entry,
+        printed=source,
+    )
 
 
 def _printed(names: Iterable[str]) -> list[PrintedTable]:
@@ -171,19 +257,7 @@ def _printed_table(name: str) -> PrintedTable:
     own = network.size, network.classes, network.heads
     if covers and own == (covers.size, covers.classes, covers.heads):
         return covers
-    return PrintedTable(
-        place="",
-        size=network.size,
-        kernel=published.KERNEL,
-        classes=network.classes,
-        heads=network.heads,
-        convention=published.CONVENTION,
-        rows={},
-        digits=3,
-        thousands=False,
-        errata={},
-        remarks=(),
-    )
+    return replace(NOT_PRINTED, size=network.size, classes=network.classes, heads=network.heads)
 
 
 def _default(name: str, given: Any, of: list[Any]) -> Any:
@@ -195,8 +269,12 @@ def _default(name: str, given: Any, of: list[Any]) -> Any:
     return of[0]
 
 
+def _percentage(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 100.0 if part == whole else math.inf
+
+
 def _thousands_pct(params: int, base: int) -> float:
     """The percentage as printed: of truncated thousands, if the base has thousands."""
     if base >= 1000:
         params, base = params // 1000, base // 1000
-    return round(100 * params / base, 2)
+    return _percentage(params, base)

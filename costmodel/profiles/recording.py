@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.catalogue import NETWORKS
@@ -16,11 +17,21 @@ def recording(
     """Commands that time subjects (and perhaps more subjects) into a profile; ``settings``: values by field."""
     groups: dict[tuple[Any, ...], list[Subject]] = {}
     for subject in subjects:
-        about = subject.sites, subject.recurrence, subject.classes, subject.size
+        called = subject.arguments, subject.inputs
+        about = subject.sites, subject.recurrence, subject.classes, subject.size, *called
         # A network without cells has neither sites nor a recurrence: the network joins a group of its size.
-        alike = next((key for key in groups if subject.cell is None and key[2:] == about[2:]), about)
+        alike = next((key for key in groups if subject.network and not subject.cell and key[2:] == about[2:]), about)
         groups.setdefault(alike, []).append(subject)
     return " && ".join(_command(group, settings or {}, name) for group in groups.values())
+
+
+def _of_modules(subjects: "Sequence[Subject]") -> list[str]:
+    """Options that name modules of the user's and their inputs."""
+    first = subjects[0]
+    options = ["--model", ",".join(dict.fromkeys(str(subject.module) for subject in subjects))]
+    for each in first.inputs:
+        options += ["--input", each]
+    return [shlex.quote(each) for each in [*options, *(["--make", first.arguments] if first.arguments else [])]]
 
 
 _USUAL = {
@@ -40,27 +51,39 @@ _FLAGS = {"tf32": (True, "--tf32"), "cuda_graph": (True, "--cuda-graph"), "flush
 
 def _command(subjects: "Sequence[Subject]", settings: "Mapping[str, Sequence[Any]]", name: str) -> str:
     first = next((subject for subject in subjects if subject.cell), subjects[0])
+    if first.module is not None:
+        return _finished(_of_modules(subjects), settings, name)
     fields = {"model": "network", "cell": "cell", "kernel": "kernel", "channels": "channels", "classes": "classes"}
     options = {
         option: ",".join(dict.fromkeys(_typed(getattr(s, field)) for s in subjects if getattr(s, field)))
         for option, field in fields.items()
     }
-    options["size"] = "x".join(map(str, first.size))
+    options["size"] = "x".join(map(str, first.size or ()))
     options["site"] = ",".join(f"{site}={cell}" for site, cell in first.sites)
     options["recurrence"] = first.recurrence
-    options |= {field: ",".join(map(str, values)) for field, values in settings.items() if field not in _FLAGS}
-    usual = _USUAL | {"size": "128x256"}
+    usual = {"size": "128x256"}
     if network := NETWORKS.get(first.network or ""):
         usual |= {"size": "x".join(map(str, network.size)), "classes": str(network.classes)}
-    given = [
+    return _finished(_given(options, usual), settings, name)
+
+
+def _finished(given: list[str], settings: "Mapping[str, Sequence[Any]]", name: str) -> str:
+    """The command, with settings and the profile."""
+    options = {field: ",".join(map(str, values)) for field, values in settings.items() if field not in _FLAGS}
+    flags = [flag for field, (value, flag) in _FLAGS.items() if value in settings.get(field, ())]
+    # Without a chosen name there is nothing to resume.
+    into = f"--out {shlex.quote(name)}" + (" --resume" if name != "NAME" else "")
+    return " ".join(["costmodel profile", *given, *_given(options), *flags, into])
+
+
+def _given(options: "Mapping[str, str]", usual: "Mapping[str, str]" = MappingProxyType({})) -> list[str]:
+    """Options whose value is not the usual one."""
+    usual = {**_USUAL, **usual}
+    return [
         f"--{field.replace('_', '-')} {shlex.quote(value)}"
         for field, value in options.items()
         if value and value != usual.get(field)
     ]
-    given += [flag for field, (value, flag) in _FLAGS.items() if value in settings.get(field, ())]
-    # Without a chosen name there is nothing to resume.
-    into = f"--out {shlex.quote(name)}" + (" --resume" if name != "NAME" else "")
-    return " ".join(["costmodel profile", *given, into])
 
 
 def _typed(value: Any) -> str:

@@ -4,6 +4,7 @@ The files are JSON with one run per line, so that a new measurement is a one-lin
 are validated when they are read, replaced as a whole when they are written, and locked while they grow.
 """
 
+import json
 import os
 import statistics
 import tempfile
@@ -35,9 +36,12 @@ class _Data(BaseModel):
 
 
 class Subject(_Data):
-    """The thing that was timed: one frame of a network without its training heads, or one step of a single cell.
+    """The thing that was timed: one frame of a network without its training heads, one step of a single cell, or one
+    call of a module of the user's.
 
-    Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: sites with another cell.
+    Sizes are rows x columns: of the frame in pixels, or of the feature map. ``sites``: sites with another cell. A
+    ``module`` is named as on the command line, with the JSON ``arguments`` of its factory and the ``inputs`` of the
+    call in words; ``structure`` tells it from a later module of that name.
     """
 
     network: Text | None = None
@@ -47,7 +51,11 @@ class Subject(_Data):
     kernel: Side | None = None
     channels: Side | None = None
     classes: Count | None = None
-    size: Side
+    size: Side | None = None
+    module: Text | None = None
+    arguments: Text = ""
+    inputs: tuple[Text, ...] = ()
+    structure: Text | None = None
 
     @classmethod
     def of_network(cls, entry: Entry, kernel: Sides) -> "Subject":
@@ -73,8 +81,18 @@ class Subject(_Data):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
+        if self.module is not None:
+            if others := sorted(self.model_fields_set - {"module", "arguments", "inputs", "structure"}):
+                raise ValueError(f"a module has no {', no '.join(others)}")
+            if self.structure is None or not self.inputs:
+                raise ValueError("a module needs inputs and a structure")
+            return self
+        if self.arguments or self.inputs or self.structure is not None:
+            raise ValueError("arguments, inputs and structure are of modules alone")
         if self.network is None and self.cell is None:
-            raise ValueError("a subject needs a network or a cell")
+            raise ValueError("a subject needs a network, a cell or a module")
+        if self.size is None:
+            raise ValueError("a network or a cell needs a size")
         if (self.cell is None) != (self.kernel is None):
             raise ValueError("a cell needs a kernel, and a kernel needs a cell")
         if (self.network is None) != (self.channels is not None):
@@ -87,7 +105,11 @@ class Subject(_Data):
 
     @property
     def name(self) -> str:
-        """The name in tables: ``depth-LSTM-ICNet v6``, ``sep cell``."""
+        """The name in tables: ``depth-LSTM-ICNet v6``, ``sep cell``, ``nets.py:small(width=8)``."""
+        if self.module is not None:
+            given = json.loads(self.arguments or "{}")
+            options = ", ".join(f"{name}={json.dumps(value)}" for name, value in given.items())
+            return f"{self.module}({options})" if options else self.module
         return approach(self.network, self.cell, self.recurrence, dict(self.sites))
 
     @property
@@ -95,6 +117,7 @@ class Subject(_Data):
         """Name and sizes, and the classes where they differ from the published ones."""
         channels = self.channels and dict.fromkeys(self.channels)  # I = O is one number
         sizes = ["x".join(map(str, sides)) for sides in (self.kernel, channels, self.size) if sides]
+        sizes += [", ".join(self.inputs)] if self.inputs else []
         usual = NETWORKS[self.network].classes if self.network in NETWORKS else 19
         classes = [f"{self.classes} classes"] if self.classes not in (None, usual) else []
         return " ".join([self.name, *sizes, *classes])
@@ -121,7 +144,9 @@ class Settings(_Data):
     cuda_graph: bool | None = None
     flush: bool | None = None  # of the L2 cache before every call
     batch: Count = 1
-    frames: Count = 1  # 1 carries the state from call to call; T > 1 recomputes T frames from zeros for every output
+    # 1: the state of a network is carried from call to call, a module gets the same inputs at every call. T > 1: every
+    # output recomputes T frames, the state carried from the first, of zeros or of the inputs, to the last.
+    frames: Count = 1
 
     @model_validator(mode="after")
     def _fits_the_device(self) -> Self:
@@ -149,7 +174,7 @@ class Settings(_Data):
         parts += ["CUDA graph"] if self.cuda_graph else []
         parts += ["L2 not flushed"] if self.flush is False else []
         parts += [f"batch {self.batch}"] if self.batch > 1 else []
-        parts.append(f"window of {self.frames} frames recomputed" if self.frames > 1 else "state carried")
+        parts += [f"window of {self.frames} frames recomputed"] if self.frames > 1 else []
         return ", ".join(parts)
 
 
@@ -224,19 +249,22 @@ class Run(_Data):
     def column_names() -> list[str]:
         """The keys of `columns`."""
         sizes = [name for names in SIDES.values() for name in names]
-        return [*_ABOUT, *sizes, *Settings.model_fields, "clock"]
+        return [*_ABOUT, *sizes, *_OF_MODULES, *Settings.model_fields, "clock"]
 
     def columns(self) -> dict[str, Any]:
         """Subject, settings and clock as columns of a frame; sizes have the names that sweeps use."""
         about = self.subject
         sites = ",".join(f"{site}={cell}" for site, cell in about.sites)
-        values = [about.title, about.network, about.cell, sites, about.recurrence, about.classes]
+        recurrence = None if about.module else about.recurrence
+        values = [about.title, about.network, about.cell, sites, recurrence, about.classes]
         for field in SIDES:
             values += getattr(about, field) or (None, None)
+        values += [about.module, about.arguments, ", ".join(about.inputs)]
         return dict(zip(self.column_names(), [*values, *dict(self.how).values(), self.clock], strict=True))
 
 
 _ABOUT = ("subject", "network", "cell", "sites", "recurrence", "classes")
+_OF_MODULES = ("module", "arguments", "inputs")
 SIDES = {
     "kernel": ("kernel_x", "kernel_y"),
     "channels": ("in_channels", "out_channels"),

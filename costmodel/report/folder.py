@@ -88,7 +88,7 @@ class Report:
         for row in plain.rows:
             networks.setdefault(row.base, row)  # with its first cell: the standard cell, if shown
         for row in networks.values():
-            draw = partial(figures.layers, row.entry.program, plain.convention, name=row.approach)
+            draw = partial(figures.layers, row.entry, plain.convention, name=row.approach)
             drawings.append(Drawing(f"layers-{row.approach}", f"The most expensive layers of {row.approach}.", draw))
         what = "Cost relative to the standard cell, and the paper's approximation."
         drawings.append(Drawing("kernels", what, partial(figures.kernels, self.sweep)))
@@ -139,9 +139,14 @@ class Report:
     def _settings(self) -> str:
         table = self.plain
         heads = f", {table.heads_in_words}" if table.heads_in_words else ""
-        return (
+        frames = (
             f"Frames of {'x'.join(map(str, table.size))} pixels, kernel {'x'.join(map(str, table.kernel))}, "
             f"{table.classes} classes{heads}. "
+            if table.size
+            else ""
+        )
+        return (
+            f"{frames}"
             f"{table.convention.unit}s of networks by convention {table.convention.name} "
             f"({table.source}), of single cells by {self.sweep.convention.name} "
             f"({self.sweep.convention.source})."
@@ -186,7 +191,7 @@ def slug(text: str) -> str:
 
 def called(name: str, how: "Settings") -> str:
     """The name of a profile and its settings, without usual values."""
-    return f"{name} {how.title.removesuffix(', state carried') if how.dtype else f'{how.device} {how.title}'}"
+    return f"{name} {how.title if how.dtype else f'{how.device} {how.title}'}"
 
 
 def unique(names: list[str]) -> list[str]:

@@ -40,7 +40,8 @@ def document(model: str, alphas: Sequence[float], images: int, **settings: Any) 
     """
     dense = dense_of(model)
     counted = table([dense, model], **settings)
-    price, flops = counted.convention, {row.entry.model: row.flops for row in counted.rows}
+    price = counted.convention
+    flops = {entry.model: row.flops for entry, row in zip(counted.described, counted.rows, strict=True)}
     work = gradual(flops[dense], flops[model], alphas, images)
     names = [find_network(each).approach for each in (dense, model)]
     rows = _rows(work)
@@ -66,8 +67,8 @@ def _sheet(counted: Table, rows: list[tuple[str, int]], names: list[str], work: 
     body = [[name, f"{n / 1e15:,.3f}", f"{n:,}", f"{100 * n / rows[0][1]:.2f}"] for name, n in rows]
     title = f"Training {names[1]} from {names[0]}: {work.epochs} epochs with a mask, {work.fine} at alpha 0"
     notes = [
-        f"{images:,} images of {'x'.join(map(str, counted.size))} an epoch; an image takes 3 forward passes: forward, "
-        "gradients of the inputs, gradients of the weights.",
+        f"{images:,} images of {counted.unit_of_work.removesuffix(' frame')} an epoch; an image takes 3 forward "
+        "passes: forward, gradients of the inputs, gradients of the weights.",
         f"P{price.unit}s: 10^15, convention {price.name}, {price.source}.",
         f"kept: dense ({names[0]}) in all epochs. switched: grouped ({names[1]}) once alpha is 0.",
         "The paper does not print the shape of alpha, the epochs or the batch size.",

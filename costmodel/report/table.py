@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import Cell
 from costmodel.describe.ops import Pair
+from costmodel.describe.selection import ModuleEntry
 from costmodel.price.conventions import Convention
-from costmodel.price.table import PRINTED, Counted, CountedRow, count_networks
+from costmodel.price.table import PRINTED, Counted, CountedRow, Module, count_networks
 from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
@@ -57,8 +58,7 @@ class Table(Counted):
         return len(self.rows)
 
     def __repr__(self) -> str:
-        size = "x".join(map(str, self.size))
-        about = f"{len(self)} networks, {size} frames, convention {self.convention.name}"
+        about = f"{len(self)} networks, {self.unit_of_work}s, convention {self.convention.name}"
         return f"<Table of {about}; .text() prints it, .frame() is a pandas frame>"
 
     def _repr_html_(self) -> str:
@@ -69,7 +69,7 @@ class Table(Counted):
         """The JSON contract."""
         return {
             "convention": self.convention.name,
-            "size": list(self.size),
+            "size": self.size and list(self.size),
             "kernel": list(self.kernel),
             "classes": self.classes,
             **self.options,
@@ -104,6 +104,8 @@ class Table(Counted):
         """The subject that is timed for a row: the network without its training heads."""
         from costmodel.profiles.records import Subject
 
+        if isinstance(row.entry, ModuleEntry):
+            return row.entry.subject  # type: ignore[no-any-return]  # a room before the profiles holds it
         return Subject.of_network(row.entry, self.kernel)
 
     def timed(self, name: str, profile: "Profile", keep: "Callable[[Settings], bool]" = lambda how: True) -> "Table":
@@ -136,9 +138,9 @@ class Table(Counted):
     def costs(self) -> Sheet:
         """Parameters and FLOPs, beside the printed ones."""
         unit = f"G{self.convention.unit}s"
-        height, width = self.size
-        kernel = f"kernel {self.kernel[0]}x{self.kernel[1]}, " if any(row.cell for row in self.rows) else ""
-        title = f"Cost of one {height}x{width} frame, {kernel}{self.classes} classes"
+        title = f"Cost of one {self.unit_of_work}"
+        title += f", kernel {self.kernel[0]}x{self.kernel[1]}" if any(row.cell for row in self.rows) else ""
+        title += f", {self.classes} classes" if self.described else ""
         title += f", {self.heads_in_words}" if self.heads_in_words else ""
         title += "".join(f", {name} {value}" for name, value in self.options.items())
         errata: list[str] = []
@@ -152,6 +154,7 @@ class Table(Counted):
         notes = [
             f"{unit}: convention {self.convention.name}, {self.source}." + counted[self.convention.parameters],
             f"%: of {self._base()}.",
+            *self._calls(),
         ]
         shown = [each for each in PRINTED.values() if any(row.paper and row.printed is each for row in self.rows)]
         if not shown:
@@ -169,8 +172,19 @@ class Table(Counted):
         notes += errata
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, notes, labels=labels[: len(columns)])
 
+    def _calls(self) -> list[str]:
+        """A note on what is counted of the modules: one call, with its inputs."""
+        calls: dict[tuple[str, ...], list[str]] = {}
+        for row in self.rows:
+            if isinstance(row.entry, ModuleEntry):
+                calls.setdefault(row.entry.inputs, []).append(row.approach)
+        return [f"{', '.join(names)}: one call with {', '.join(inputs)}." for inputs, names in calls.items()]
+
     def _base(self) -> str:
         """The base of percentages, in words."""
+        chosen = dict.fromkeys(row.base for row in self.rows)
+        if len(chosen) == 1 and any(isinstance(row.entry, ModuleEntry) for row in self.rows):
+            return next(iter(chosen))
         named = any("(" in row.base for row in self.rows)  # another recurrence than the paper's
         standard = "the standard cell in the same network" + (" with the same recurrence" if named else "")
         others = dict.fromkeys(row.base for row in self.rows if row.cell is None and row.base != row.approach)
@@ -199,7 +213,7 @@ class Table(Counted):
     @property
     def otherwise(self) -> str:
         """The options in which the counted networks differ from the described (and timed) networks."""
-        usual = {name: value for row in self.rows for name, value in NETWORKS[row.entry.model].options.items()}
+        usual = {name: value for entry in self.described for name, value in NETWORKS[entry.model].options.items()}
         return ", ".join(f"{name} {value}" for name, value in self.options.items() if value != usual[name])
 
     def times(self) -> "dict[tuple[str, Settings], Sheet]":
@@ -238,7 +252,7 @@ class Table(Counted):
             lines.append(f"The profile has no times of {lacking} more networks with these settings.")
         about = [self.subject(row) for row in self.rows]
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
-        what = how.unit_of(f"{'x'.join(map(str, self.size))} frame")
+        what = how.unit_of(self.unit_of_work)
         title = f"Time per {what} on {machine} (profile {profile}): {how.title}"
         return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines, labels=labels).without(["95 %"])
 
@@ -262,7 +276,7 @@ def _published_times(row: "published.Row | erfnet.Row | None") -> tuple[Timing, 
 
 
 def table(
-    models: "str | Iterable[str] | None" = None,
+    models: "str | Module | Iterable[str | Module] | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     size: "Pair | None" = None,
@@ -273,6 +287,7 @@ def table(
     recurrence: str | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
     decoder_blocks: int | None = None,
+    base: str | None = None,
 ) -> Table:
     """Table IV for any settings: parameters and FLOPs of ICNet and of every ``model`` with every ``cell``.
 
@@ -282,6 +297,9 @@ def table(
     network that no paper prints, those of the network and the convention of Table IV. ``decoder_blocks`` of ERFNet: 1
     as its paper counts, the default under its convention; 2 as the paper describes the network. Percentages are of the
     same network with standard cells (of the same recurrence) everywhere, or of ERFNet. `InvalidInput`: unknown names.
+
+    ``models`` may hold modules of the user's, which `costmodel.module` makes: a row is one call, and its percentages
+    are of the first of them. ``base``: the row that all percentages refer to.
 
     >>> import costmodel
     >>> for row in costmodel.table(["v6"], ["standard", "depth"]).rows:
@@ -305,6 +323,7 @@ def table(
         recurrence=recurrence,
         sites=sites,
         decoder_blocks=decoder_blocks,
+        base=base,
     )
     rows = tuple(TableRow(**vars(row), timings=_published_times(row.paper)) for row in counted.rows)
     return Table(**vars(counted) | {"rows": rows})

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from costmodel.describe.program import Program
+from costmodel.describe.selection import Entry, ModuleEntry
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.profiles.recording import recording
@@ -76,8 +77,10 @@ def overview(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = No
     ax.set_xlim(left=min(0.9, *ax.get_xlim()))
     legend(ax, looks)
     hollow = any(point is not None and not point[1] for _, points in series for point in points)
-    frame = f"{'x'.join(map(str, table.size))} frame"
-    notes = [f"{frame}, {unit}: convention {table.convention.name}", *(_about(table, times) if whole else [])]
+    notes = [
+        f"{table.unit_of_work}, {unit}: convention {table.convention.name}",
+        *(_about(table, times) if whole else []),
+    ]
     wrap = 48 if max(map(len, names)) <= 24 else 36  # the names of the rows take half of the width
     return sign(ax, *notes, times=list(times.values()) if whole else (), hollow=hollow, wrap=wrap)
 
@@ -118,7 +121,7 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
         text, half = f"in proportion to {table.convention.unit}s", (first.flops / 2e9, rate * first.flops / 2e9)
         ax.annotate(text, half, xytext=(4, 0), **where)
         ax.set(xlim=(0, right * 1.08), ylim=(0, top))
-    ax.set_xlabel(unit(table.convention, table.size))
+    ax.set_xlabel(unit(table.convention, table.unit_of_work))
     ax.set_ylabel(milliseconds(times))
     legend(ax, style)
     sign(ax, *_about(table, times), times=list(times.values()), hollow=not all(map(solid, times.values())))
@@ -175,7 +178,7 @@ def quality(
     ax.margins(0.12, 0.1)
     if not column.more_is_better:
         ax.invert_yaxis()
-    labels = {"flops": unit(table.convention, table.size), "params": "million parameters"}
+    labels = {"flops": unit(table.convention, table.unit_of_work), "params": "million parameters"}
     ax.set_xlabel(labels[cost] if cost in labels else milliseconds(times))
     ax.set_ylabel(f"{column.label} in {column.unit}" + ("" if column.more_is_better else "\nless is better"))
     legend(ax, style)
@@ -209,7 +212,7 @@ def pareto(points: Sequence[tuple[float, float]], more_is_better: bool) -> list[
 
 
 def layers(
-    program: Program,
+    network: "Program | Entry | ModuleEntry",
     convention: "str | Convention" = "tf-profiler",
     most: int = 12,
     *,
@@ -217,31 +220,36 @@ def layers(
     ax: "Axes | None" = None,
 ) -> "Axes":
     """FLOPs of the ``most`` expensive layers of a network and of all others together; recurrent layers in colour.
-    ``name``: the title, by default the name of the program, which does not name the cells."""
+    ``name``: the title, by default that of the network; the name of a `Program` does not name the cells."""
     ax = new_axes(ax)
     price = find_convention(convention)
+    program = network.program if isinstance(network, Entry) else network
+    if isinstance(program, ModuleEntry):
+        name, work = name or program.approach, ", ".join(program.inputs)
+    else:
+        frame = program.inputs[0].map
+        name, work = name or program.name, f"{frame.rows}x{frame.columns}"
     costs = {layer: price.flops(cost.work) for layer, cost in program.layers.items()}
     total = sum(costs.values())
     if not total:
-        raise InvalidInput(f"convention {price.name} gives {program.name} a cost of 0")
+        raise InvalidInput(f"convention {price.name} gives {name} a cost of 0")
     ranked = sorted(costs, key=lambda layer: -costs[layer])
     bars = [(layer, costs[layer]) for layer in ranked[:most]]
     if rest := ranked[most:]:
         bars.append((f"{len(rest)} others", sum(costs[layer] for layer in rest)))
-    recurrent = {name.split(".", 1)[0] for name, _ in program.recurrences}
+    recurrent = {} if isinstance(program, ModuleEntry) else {layer.split(".", 1)[0] for layer, _ in program.recurrences}
     places = range(len(bars))[::-1]
-    colours = [COLOURS[1] if name in recurrent else COLOURS[0] for name, _ in bars]
+    colours = [COLOURS[1] if layer in recurrent else COLOURS[0] for layer, _ in bars]
     ax.barh(list(places), [flops / 1e9 for _, flops in bars], color=colours, height=0.7)
     for place, (_, flops) in zip(places, bars, strict=True):
         text = f"{100 * flops / total:.1f} %"
         ax.annotate(text, (flops / 1e9, place), xytext=(2, 0), textcoords="offset points", va="center")
-    ax.set_yticks(list(places), [f"{name} (recurrent)" if name in recurrent else name for name, _ in bars])
+    ax.set_yticks(list(places), [f"{layer} (recurrent)" if layer in recurrent else layer for layer, _ in bars])
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.14)
     ax.set_xlim(left=0)
     ax.set_xlabel(unit(price))
-    frame = "x".join(map(str, (program.inputs[0].map.rows, program.inputs[0].map.columns)))
-    return sign(ax, f"{name or program.name}, {frame}: {total / 1e9:.2f} G{price.unit}s", wrap=56)
+    return sign(ax, f"{name}, {work}: {total / 1e9:.2f} G{price.unit}s", wrap=56)
 
 
 # ---- parts of several figures ----------------------------------------------------------------------------------------

@@ -275,6 +275,5 @@ def milliseconds(times: dict[str, Timing]) -> str:
     return f"ms per {how.unit_of('frame') if how else 'frame'}"
 
 
-def unit(convention: Convention, size: Sequence[int] = ()) -> str:
-    frame = f"{'x'.join(map(str, size))} frame" if size else "frame"
-    return f"G{convention.unit}s per {frame} (convention {convention.name})"
+def unit(convention: Convention, work: str = "frame") -> str:
+    return f"G{convention.unit}s per {work} (convention {convention.name})"

@@ -1,0 +1,92 @@
+"""Modules of the user as things to compare and to time: counted, and named so that a fresh process can make them."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from costmodel.counting.count import Count, count
+from costmodel.counting.load import load, prepared
+from costmodel.counting.modules import owner
+from costmodel.counting.shapes import given, inputs_in_words, letters_of, shapes_in, typed, with_shapes
+from costmodel.describe.selection import ModuleEntry
+from costmodel.errors import InvalidInput
+from costmodel.measure.workload import Named
+from costmodel.profiles.records import Subject
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the user's: what one call costs, the subject of its times, and what a child process builds."""
+
+    count: Count
+    subject: Subject
+    workload: Named
+
+    @property
+    def name(self) -> str:
+        """The name with the arguments of the factory, such as ``nets.py:small(width=8)``."""
+        return self.subject.name
+
+    @property
+    def entry(self) -> ModuleEntry:
+        """The row of a table that describes this module."""
+        layers = {
+            path or "(itself)": sum((each.cost for each in operations[1:]), operations[0].cost)
+            for path, operations in self.count.cut().items()
+        }
+        memory = self.count.peak_memory
+        return ModuleEntry(self.name, self.count.cost, layers, self.count.inputs, int(memory), self.subject)
+
+    def __repr__(self) -> str:
+        return f"<Module {self.subject.title:.300}: {self.count!r:.400}>"
+
+
+def module(
+    name: str,
+    /,
+    *inputs: Any,
+    arguments: Mapping[str, Any] | None = None,
+    frames: int = 1,
+    dtype: str | None = None,
+    **kwargs: Any,
+) -> Module:
+    """A module of the user's by its name on a command line, ``package.module:factory`` or ``path/file.py:factory``,
+    counted for a call with ``inputs`` and ``kwargs``: shapes, as for `costmodel.count`.
+
+    `profile`, `table` and `compare` take it beside the names of described networks. ``arguments`` are those of the
+    factory, as JSON knows them. ``dtype`` is the type of parameters and of the inputs that name none. `InvalidInput`
+    where the module cannot be made or counted.
+
+    >>> import costmodel
+    >>> costmodel.module("torch.nn:Linear", "2x8", arguments={"in_features": 8, "out_features": 4}).count.macs
+    64
+    """
+    args, named = tuple(map(given, inputs)), with_shapes(kwargs)
+    if letters := [side for shape in shapes_in(args, named) for side in letters_of(shape)]:
+        raise InvalidInput(f"times are of numbers: a size for {', '.join(dict.fromkeys(letters))}")
+    try:
+        written = json.dumps(dict(arguments or {}), sort_keys=True) if arguments else ""
+    except TypeError as error:
+        raise InvalidInput(f"a fresh process gets the arguments as JSON: {error}") from None
+    net = prepared(load(name, arguments), train=False, dtype=dtype)
+    own = (typed(args, dtype), typed(named, dtype)) if dtype else (args, named)
+    counted = count(net, *own[0], frames=frames, **own[1])
+    return Module(
+        counted,
+        Subject(module=name, arguments=written, inputs=inputs_in_words(args, named), structure=structure(net)),
+        Named(name, dict(arguments or {}), args, named, int(counted.peak_memory)),
+    )
+
+
+def structure(net: Any) -> str:
+    """A fingerprint of what a module is made of: its parts as torch prints them, and the shapes of its parameters and
+    buffers; not of their values, not of the code of ``forward``."""
+    whole = owner(net)
+    if whole is None:
+        return "function"
+    text = re.sub(r"\b0x[0-9a-f]+\b", "", repr(whole))  # addresses differ between processes
+    shapes = [(name, tuple(each.shape)) for name, each in [*whole.named_parameters(), *whole.named_buffers()]]
+    return hashlib.sha256(f"{text}\n{shapes}".encode()).hexdigest()[:12]
