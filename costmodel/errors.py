@@ -16,4 +16,15 @@ class InvalidInput(ValueError):
 
 
 class MeasuringFailed(Exception):
-    """The timing failed: the process died or ran out of memory, or its results differ from those of the reference."""
+    """The timing failed: the process died or ran out of memory, or its results differ from those of the reference.
+
+    ``code``: the exit code of the command line, 2 where the user's own code is the reason.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CodeFailed(InvalidInput):
+    """The user's own code raised an error in the process that times it."""

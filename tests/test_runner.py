@@ -149,7 +149,9 @@ def test_what_fails_is_left_out_and_the_others_go_on() -> None:
     world = World(fail={6: JobFailed(depth, "it died")})  # at its third turn
     timing = world.runner(processes=3, rounds=5)
     timing.run([(group, 0) for group in groups(KERNELS, LARGE)])
-    assert timing.failed == {depth: f"{depth.subject.title}, {depth.how.title}: it died"}
+    assert {job: str(each) for job, each in timing.failed.items()} == {
+        depth: f"{depth.subject.title}, {depth.how.title}: it died"
+    }
     kept = [(list(block), len(block[next(iter(block))].seconds)) for block in world.kept]
     assert kept == [
         (["standard3", "depth3"], 2),  # until it died

@@ -45,7 +45,7 @@ def main() -> int:
     except InvalidInput as error:
         return fail(with_options(str(error)), 2)
     except MeasuringFailed as error:
-        return fail(str(error), 1)
+        return fail(str(error), error.code)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
             print(error.format_message())

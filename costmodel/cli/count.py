@@ -56,9 +56,12 @@ Keywords = Annotated[
     ),
 ]
 Making = Annotated[
-    dict[str, Any] | None,
+    list[dict[str, Any]] | None,
     typer.Option(
-        "--make", parser=parsers.at_door(parsers.keywords), metavar="JSON", help="Keyword arguments of the factory."
+        "--make",
+        parser=parsers.at_door(parsers.arguments),
+        metavar="NAME=VALUE|JSON",
+        help="Keyword arguments of the factory; repeat for several, or give a JSON object.",
     ),
 ]
 
@@ -190,7 +193,7 @@ def count(
         raise InvalidInput("--optimizer takes its step after a backward pass: with --backward")
     how: dict[str, Any] = {"real": real, "backward": backward, "frames": frames, "optimizer": optimizer}
     with user_code(traceback):
-        net = prepared(load(module, make, meta=not real), train, dtype)
+        net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
         counts = [counting(net, *args, **how, **options) for args, options in sets]
     documents = [
         (", ".join(each.inputs), report.document(each, convention, depth, sort, machine, attention)) for each in counts

@@ -3,6 +3,7 @@
 from costmodel.cli.app import app, examples
 from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, user_code
 from costmodel.cli.options import Format
+from costmodel.cli.parsers import merged
 
 
 @app.command(
@@ -30,7 +31,7 @@ def explain(
     from costmodel.report.layout.document import together
 
     with user_code(traceback):
-        net = prepared(load(module, make), train=False, dtype=dtype)
+        net = prepared(load(module, merged(make)), train=False, dtype=dtype)
         counts = [counting(net, *args, **options) for args, options in sets]
         documents = [(", ".join(each.inputs), report.document(each, *readings(each))) for each in counts]
     print(together(documents).text(form))

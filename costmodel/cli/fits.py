@@ -84,7 +84,7 @@ def fits(
             bar.set_postfix(sizes, refresh=False)
             bar.update()
 
-        net = prepared(load(module, make), train, dtype)
+        net = prepared(load(module, parsers.merged(make)), train, dtype)
         how: dict[str, Any] = {
             "memory": memory,
             "backward": backward,

@@ -25,7 +25,9 @@ def choice(allowed: Iterable[str], help: str, default: bool = True) -> Any:
     return typer.Option(parser=at_door(parsers.one_of(*words)), metavar=listed(words), help=help, show_default=default)
 
 
-MODELS = "|".join([*(name for name, network in NETWORKS.items() if not network.family), "erfnet-VARIANT"])
+MODELS = "|".join(
+    [*(name for name, network in NETWORKS.items() if not network.family), "erfnet-VARIANT", "MODULE:FACTORY"]
+)
 
 
 def _models(help: str) -> Any:
@@ -43,11 +45,18 @@ Models = Annotated[
     list[str] | None,
     _models(
         "Networks; repeat or separate by commas. What they extend is always shown; erfnet is ERFNet with all its "
-        "variants, single ones are erfnet-D*, erfnet-DG2S, erfnet-D*-proposed, ...  [default: those of Table IV]"
+        "variants, single ones are erfnet-D*, erfnet-DG2S, erfnet-D*-proposed, ...; or modules of your own, with "
+        "--input: PACKAGE.MODULE:FACTORY, path/file.py:FACTORY.  [default: those of Table IV]"
     ),
 ]
-CheckedModels = Annotated[list[str] | None, _models("Networks to check, with the chosen cells; erfnet: all of them.")]
-TimedModels = Annotated[list[str] | None, _models("Networks to time, with the chosen cells; erfnet: all of them.")]
+CheckedModels = Annotated[
+    list[str] | None,
+    _models("Networks to check, with the chosen cells; erfnet: all of them; modules of your own, with --input."),
+]
+TimedModels = Annotated[
+    list[str] | None,
+    _models("Networks to time, with the chosen cells; erfnet: all of them; modules of your own, with --input."),
+]
 Cells = Annotated[
     list[str] | None,
     typer.Option(

@@ -75,10 +75,18 @@ def each(parse: Callable[[str], Value]) -> Callable[[str], list[Value]]:
 
 
 def model(text: str) -> str:
-    """A network or a family of networks."""
-    if text not in NETWORKS:
-        raise InvalidInput(f"{text!r}: one of {network_names(text)}")
+    """A network, a family of networks, or a module of the user's by its name."""
+    if text not in NETWORKS and not is_module(text):
+        raise InvalidInput(
+            f"{text!r}: one of {network_names(text)}; or a module of your own, PACKAGE.MODULE:FACTORY or "
+            "path/file.py:FACTORY"
+        )
     return text
+
+
+def is_module(text: str) -> bool:
+    """True for the name of a module of the user's: ``package.module:factory``, ``path/file.py:factory``, a file."""
+    return ":" in text or text.endswith((".pt2", ".onnx"))
 
 
 def cell(text: str) -> str:
@@ -177,6 +185,27 @@ def different_keys(lists: list[list[Pair]] | None) -> list[Pair] | None:
         if key in dict(pairs[:number]):
             raise BadOption(f"'{key}={value}': {key} is given twice")
     return pairs or None
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """``width=32``, whose value is JSON or a text, or a JSON object of several."""
+    if text.lstrip().startswith("{"):
+        return keywords(text)
+    name, value = pair(text)
+    try:
+        return {name: json.loads(value)}
+    except ValueError:
+        return {name: value}
+
+
+def merged(parts: list[dict[str, Any]] | None) -> dict[str, Any] | None:
+    """The values of an option of arguments as one dictionary, in which no name is twice."""
+    whole: dict[str, Any] = {}
+    for part in parts or ():
+        if twice := whole.keys() & part.keys():
+            raise InvalidInput(f"--make: {min(twice)!r} is given twice")
+        whole |= part
+    return whole or None
 
 
 def keywords(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.modules import Called
 from costmodel.cli.options import (
     CHANNELS,
     KERNEL,
@@ -30,6 +31,7 @@ from costmodel.errors import InvalidInput
         "profile --model v6 --cell depth --implementation eager,compiled --budget 5m",
         "profile --model v6 --device cuda --cuda-graph --out mine --resume",
         "profile --model v5 --frames 4",
+        "profile --model nets.py:standard,nets.py:separable --input 1x3x256x512 --out mine",
     )
 )
 @grouped
@@ -56,6 +58,7 @@ def profile(
     device: Annotated[
         str, typer.Option(parser=at_door(one_of(*DEVICES)), metavar="cpu|cuda", help="Where to run.")
     ] = "cpu",
+    called: Called,
     choices: Choices,
     batch: Annotated[int, number("N", "Frames of different streams at once.  [default: 1]")] = 1,
     frames: Annotated[
@@ -72,10 +75,12 @@ def profile(
     replace: Annotated[bool, typer.Option("--replace", help="Measure runs anew that --out has.")] = False,
     form: Format = "text",
 ) -> None:
-    """Time cells and networks: fresh processes, in turns, with intervals. With --cell alone: single cells.
+    """Time cells, networks and modules of your own: fresh processes, in turns, with intervals. With --cell alone:
+    single cells.
 
-    Percentages are of the standard cell, within the rounds that both were timed in. Networks are timed without their
-    training heads. A time that does not repeat is called unstable, or shown with both its modes.
+    Percentages are of the standard cell, or of --base, within the rounds that both were timed in. Networks are timed
+    without their training heads; modules in evaluation mode, on random inputs, the same ones at every call. A time that
+    does not repeat is called unstable, or shown with both its modes.
     """
     if out is None and (resume or replace):
         raise InvalidInput(f"--{'resume' if resume else 'replace'} needs --out")
@@ -92,9 +97,11 @@ def profile(
 
     path = None if out is None else profiles.destination(out)
     settings = settings_grid(device, choices, batch=batch, frames=frames, tf32=tf32, cuda_graph=cuda_graph, flush=flush)
+    models = called.models(model, frames=frames, dtype=choices.dtype)
+    size = size or called.frame(model)
     jobs = choose(
         settings,
-        model,
+        models,
         cell,
         kernels=kernel or [KERNEL],
         channels=channels or [CHANNELS],
@@ -102,9 +109,11 @@ def profile(
         classes=classes,
         sites=dict(site or ()),
         recurrence=recurrence,
+        base=called.base,
     )
     found, code = time_jobs(jobs, path, effort, resume=resume, replace=replace)
     if found and found.runs:
-        print(report.document(found, path.stem if path else "not saved", {job.key for job in jobs}).text(form))
+        bases = {job.key: job.standard for job in jobs}
+        print(report.document(found, path.stem if path else "not saved", bases, bases).text(form))
     if code:
         raise typer.Exit(code)

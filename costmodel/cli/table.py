@@ -1,11 +1,13 @@
 """The command ``table``: parameters and FLOPs of networks."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.modules import Called, without_modules
 from costmodel.cli.options import (
     KERNEL,
     Cells,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         "table --model erfnet",
         "table --model erfnet --decoder-blocks 2 --convention torch",
         "table --profile amd-epyc-2-cores --plot time.svg",
+        "table --model nets.py:standard,nets.py:separable --input 1x3x256x512 --measure cpu",
     )
 )
 @grouped
@@ -67,6 +70,7 @@ def table(
     measuring: Measuring,
     effort: Effort,
     choices: Choices,
+    called: Called,
 ) -> None:
     """Parameters and FLOPs of ICNet and LSTM-ICNet: Table IV, for any size, kernel, class count and cell; of ERFNet and
     its variants with --model erfnet.
@@ -75,12 +79,15 @@ def table(
     """
     picture = plotted(plot)
     times = Times(profile, choices, measuring, effort)
-    _refuse_cells(model, {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"})
+    models = called.models(model, dtype=choices.dtype)
+    size = size or called.frame(model)
+    of_cells = {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"}
+    _refuse_cells(without_modules(model), of_cells)
     from costmodel.report import table as tables
 
     sites = dict(site or ())
     result = tables.table(
-        model,
+        models,
         cell,
         size=size,
         kernel=kernel,
@@ -90,24 +97,28 @@ def table(
         recurrence=recurrence,
         sites=sites,
         decoder_blocks=decoder_blocks,
+        base=called.base,
     )
     if times.wanted:
         from costmodel.measure.profile import choose
 
         def jobs(settings: list["Settings"]) -> list["Job"]:
             # What % refers to is timed even if it is not shown.
+            described = list(dict.fromkeys(entry.model for entry in result.described))
+            own = [each for each in models or () if not isinstance(each, str)]
             return [
                 job
                 for cells, at in ((cell, sites), (["standard"], None))
                 for job in choose(
                     settings,
-                    list(dict.fromkeys(entry.model for entry in result.described)),
+                    [*described, *own],
                     cells,
                     kernels=[kernel],
                     size=size,
                     classes=classes,
                     sites=at,
                     recurrence=recurrence,
+                    base=called.base,
                 )
             ]
 
@@ -126,8 +137,8 @@ def table(
         raise typer.Exit(times.code)
 
 
-def _refuse_cells(models: list[str] | None, given: dict[str, object]) -> None:
+def _refuse_cells(models: list[str] | None, given: Mapping[str, object]) -> None:
     """Options of cells where no network has any would be ignored in silence."""
     options = [option for option, value in given.items() if value]
-    if options and models and not any(NETWORKS[name].sites for name in models):
-        raise InvalidInput(f"{', '.join(options)}: {' and '.join(models)} has no recurrent cells")
+    if options and models is not None and not any(NETWORKS[name].sites for name in models):
+        raise InvalidInput(f"{', '.join(options)}: {' and '.join(models) or 'your module'} has no recurrent cells")

@@ -11,7 +11,7 @@ import typer
 
 from costmodel.cli.parsers import at_door, duration, each, joined, one_of, whole
 from costmodel.errors import InvalidInput, MeasuringFailed
-from costmodel.profiles.recording import recording
+from costmodel.profiles.recording import earlier, recording
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -222,6 +222,12 @@ class Times:
             lacking = [subject for subject in subjects if subject not in there]
             if not lacking:
                 continue
+            for subject in lacking:
+                if old := earlier(profile, subject):
+                    raise InvalidInput(
+                        f"{subject.name} has changed since profile {name} recorded it (structure {old.structure}, now "
+                        f"{subject.structure}): record it anew, with --replace or into another profile"
+                    )
             whole = len(lacking) == len(subjects)
             rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
             into = "NAME" if profile.host.source else self.given.get(name, name)  # nobody adds to what was published
@@ -317,7 +323,7 @@ def time_jobs(
         except KeyboardInterrupt:
             return tell("interrupted", 130)
         except MeasuringFailed as failure:
-            return tell(str(failure), 1)
+            return tell(str(failure), failure.code)
         except OSError as failure:
             return tell(f"cannot go on: {failure.strerror or failure}", 1)
     lacking = [job.subject.title for job in jobs if job.key not in latest.by_key]

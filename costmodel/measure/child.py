@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from costmodel.counting.load import running_user_code
-from costmodel.counting.reasons import placed_reason
-from costmodel.errors import InvalidInput
+from costmodel.counting.reasons import place, placed_reason
+from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state
 from costmodel.measure.timed import deviation, expected, flush_buffer, timed
@@ -94,9 +94,9 @@ def main() -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the runner is gone
     except InvalidInput as error:
-        pipe.send(error)
+        pipe.send(error if error.__cause__ is None else CodeFailed(str(error)))
     except (Exception, SystemExit) as error:
-        pipe.send(InvalidInput(placed_reason(error)))
+        pipe.send((CodeFailed if place(error) else InvalidInput)(placed_reason(error)))
         raise
 
 

@@ -1,7 +1,7 @@
 """Jobs to time, the groups of jobs that are timed together, and a check that a machine can hold the jobs."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure.host import cores
@@ -14,8 +14,8 @@ TORCH_BYTES = 400_000_000  # that torch alone takes in a process
 class JobFailed(MeasuringFailed):
     """`MeasuringFailed` for one ``job``."""
 
-    def __init__(self, job: "Job", message: str) -> None:
-        super().__init__(f"{job.subject.title}, {job.how.title}: {message}")
+    def __init__(self, job: "Job", message: str, code: int = 1) -> None:
+        super().__init__(f"{job.subject.title}, {job.how.title}: {message}", code)
         self.job = job
 
 
@@ -36,6 +36,10 @@ class Job:
     @property
     def key(self) -> tuple[Subject, Settings, Clock]:
         return self.subject, self.how, self.clock
+
+    def against(self, base: Subject) -> "Job":
+        """The same job with another base."""
+        return replace(self, base=base)
 
     @property
     def standard(self) -> Subject:

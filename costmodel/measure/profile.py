@@ -17,8 +17,10 @@ from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
 from costmodel.measure.worker import ChildWorker, Worker
 from costmodel.measure.workload import Described
+from costmodel.price.table import Module, apart
 from costmodel.profiles.estimate import ratio
 from costmodel.profiles.files import destination, load, locked
+from costmodel.profiles.recording import earlier
 from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
 from costmodel.work.size import as_size, int_pair
 
@@ -76,7 +78,7 @@ def _several(given: Any) -> list[Any]:
 
 def choose(
     hows: Sequence[Settings],
-    models: "str | Iterable[str] | None" = None,
+    models: "str | Module | Iterable[str | Module] | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     kernels: Sequence[Pair] = ((3, 3),),
@@ -85,12 +87,15 @@ def choose(
     classes: int | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
+    base: str | None = None,
 ) -> list[Job]:
     """Jobs to time, each once. With ``cells`` alone: single cells of every kernel and ``channels`` on maps of 128x256.
     Else: networks (by default all), without training heads, with the published frame size and classes unless ``size``
-    and ``classes`` are given. `InvalidInput` for unknown names."""
+    and ``classes`` are given; and modules of the user's. ``base``: the subject that all percentages refer to, by
+    default the first module for modules, and the standard cell for others. `InvalidInput` for unknown names."""
     jobs: list[Job] = []
-    wanted = find_networks(models)
+    described, modules = apart(models)
+    wanted = [] if modules and not described else find_networks(described)
     if models is None and cells is not None:
         if sites:
             raise InvalidInput("sites need networks: give models, too")
@@ -101,7 +106,7 @@ def choose(
             jobs.append(Job(Subject.of_cell(cell, **where), how, Described(describe_cell(cell, **where))))
     else:
         settings: dict[str, Any] = {"size": size, "classes": classes}
-        for sides in kernels:
+        for sides in kernels if wanted else ():
             settings["kernel"] = int_pair("kernel", sides)
             networks = entries(wanted, cells, sites=sites, recurrence=recurrence, heads=False, **settings).values()
             jobs += [
@@ -109,7 +114,27 @@ def choose(
                 for how, entry in product(hows, networks)
                 if entry.model in wanted  # without the base networks, which tables show, too
             ]
+    jobs += [
+        Job(each.entry.subject, how, each.workload, modules[0].entry.subject) for how, each in product(hows, modules)
+    ]
+    if any(how.batch > 1 for how in hows) and modules:
+        raise InvalidInput("the batch of a module is in its inputs: give 8x3x224x224")
+    if base is not None:
+        whole = find_subject(base, [job.subject for job in jobs])
+        jobs = [job.against(whole) for job in jobs]
     return list({job.key: job for job in jobs}.values())
+
+
+def find_subject(name: str, subjects: Sequence[Subject]) -> Subject:
+    """The subject that a user calls ``name``: by its name in tables, or a network, whose standard cell is meant.
+    `InvalidInput` for others."""
+    for subject in subjects:
+        if subject.name == name:
+            return subject
+    for subject in subjects:
+        if name in (subject.module, subject.network, subject.cell) and subject.cell in (None, "standard", name):
+            return subject
+    raise InvalidInput(f"base {name!r}: one of {', '.join(dict.fromkeys(each.name for each in subjects))}")
 
 
 def record(
@@ -143,6 +168,13 @@ def record(
         result = load(path) if path and path.exists() else Profile(host=here)
         if differences := here.differences(result.host):
             raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}")
+        for job, old in ((job, old) for job in jobs if (old := earlier(result, job.subject))):
+            if not replace:
+                raise InvalidInput(
+                    f"{job.subject.name} has changed since {path} recorded it (structure {old.structure}, now "
+                    f"{job.subject.structure}): replace=True measures it again, another name keeps both"
+                )
+            result = result.without(old)
         recorded = [job for job in jobs if job.key in result.by_key]
         if recorded and not (resume or replace):
             raise InvalidInput(
@@ -170,7 +202,7 @@ def record(
         def settled(group: Sequence[Job]) -> bool:
             """True where the percentages of a group are stable."""
             known = result.by_key
-            standard = known.get((group[0].subject.standard, group[0].how, group[0].clock))
+            standard = known.get((group[0].standard, group[0].how, group[0].clock))
             runs = [known[job.key] for job in group if job.key in known]
             return standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
 
@@ -179,12 +211,13 @@ def record(
         )
         timing.run(work)
     if timing.failed:
-        raise MeasuringFailed("; ".join(timing.failed.values()))
+        code = max(each.code for each in timing.failed.values())
+        raise MeasuringFailed("; ".join(map(str, timing.failed.values())), code)
     return result
 
 
 def profile(
-    models: "str | Iterable[str] | None" = None,
+    models: "str | Module | Iterable[str | Module] | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     kernels: Sequence[Pair] = ((3, 3),),
@@ -193,6 +226,7 @@ def profile(
     classes: int | None = None,
     sites: "Mapping[str, str | Cell] | None" = None,
     recurrence: str | None = None,
+    base: str | None = None,
     device: str = "cpu",
     dtype: str | Sequence[str] = "float32",
     memory_format: str | Sequence[str] = "contiguous",
@@ -210,13 +244,15 @@ def profile(
     rounds: int = ROUNDS,
     budget: float | None = None,
 ) -> Profile:
-    """Time single cells (``cells`` alone) or networks in fresh, interleaved processes; samples are seconds per call.
+    """Time single cells (``cells`` alone), networks, or modules of the user's in fresh, interleaved processes; samples
+    are seconds per call. Of ``models``, networks are names; modules are what `costmodel.module` makes.
 
     ``device`` to ``flush`` are the settings; with several values, such as ``memory_format=["contiguous",
     "channels_last"]``, every combination is timed. ``threads``: of a CPU, by default all cores. ``frames``: 1 carries
     the state from call to call, T > 1 recomputes a window of T frames from zeros. ``tf32``, ``cuda_graph`` and
-    ``flush`` (of the L2 cache before every call) need ``device="cuda"``. ``out``: a name or a file that grows with
-    every block; see `record` for ``resume``, ``replace`` and errors. ``processes``: of each subject; by default 5, and
+    ``flush`` (of the L2 cache before every call) need ``device="cuda"``. ``base``: the subject that all others are
+    interleaved with, by default the first module, or the standard cell. ``out``: a name or a file that grows with every
+    block; see `record` for ``resume``, ``replace`` and errors. ``processes``: of each subject; by default 5, and
     up to 12 while percentages are not stable, within ten minutes. ``budget``: a time limit in seconds instead of a
     number of processes. Needs POSIX.
 
@@ -246,6 +282,7 @@ def profile(
         classes=classes,
         sites=sites,
         recurrence=recurrence,
+        base=base,
     )
     return record(
         jobs,

@@ -63,7 +63,7 @@ class Runner:
         self.begun = self.now()
         self.starting: dict[int, float] = {}  # seconds until a group is warm
         self.round: dict[int, float] = {}  # seconds of one round of a group
-        self.failed: dict[Job, str] = {}  # messages; failed jobs are left out of later blocks
+        self.failed: dict[Job, JobFailed] = {}  # left out of later blocks
 
     @property
     def left(self) -> float:
@@ -132,7 +132,7 @@ class Runner:
             try:
                 self._block(index, able, more, first=first, done=done)
             except JobFailed as failure:
-                self.failed[failure.job] = str(failure)
+                self.failed[failure.job] = failure
             else:
                 return
 

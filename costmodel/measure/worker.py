@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from typing import Any, Protocol
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.host import ENVIRONMENT, NOT_INHERITED, cores
 from costmodel.measure.jobs import Job, JobFailed
 
@@ -104,7 +104,7 @@ class ChildWorker:
         except (EOFError, ConnectionResetError):
             self._fail()
         if isinstance(answer, InvalidInput):
-            raise JobFailed(self.job, str(answer))
+            raise JobFailed(self.job, str(answer), code=2 if isinstance(answer, CodeFailed) else 1)
         return answer
 
     def _fail(self) -> None:

@@ -42,6 +42,9 @@ class Module(Protocol):
     @property
     def entry(self) -> ModuleEntry: ...
 
+    @property
+    def workload(self) -> Any: ...  # what a child process is told to time
+
 
 @dataclass(frozen=True)
 class CountedRow:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.catalogue import NETWORKS
 
 if TYPE_CHECKING:
-    from costmodel.profiles.records import Subject
+    from costmodel.profiles.records import Profile, Subject
+
+
+def earlier(profile: "Profile", subject: "Subject") -> "Subject | None":
+    """The subject of a profile that was the same module before its structure changed."""
+    return next((run.subject for run in profile.runs if subject.is_later(run.subject)), None)
 
 
 def recording(

@@ -122,6 +122,10 @@ class Subject(_Data):
         classes = [f"{self.classes} classes"] if self.classes not in (None, usual) else []
         return " ".join([self.name, *sizes, *classes])
 
+    def is_later(self, other: "Subject") -> bool:
+        """True for a module that has the name, the arguments and the inputs of ``other``, and another structure."""
+        return self.structure != other.structure and self == other.model_copy(update={"structure": self.structure})
+
     @property
     def standard(self) -> "Subject":
         """The subject of 100 %: this subject with standard cells; of a variant its base network; else this subject."""
@@ -352,6 +356,11 @@ class Profile(_Data):
         """This profile with ``run`` in the place of the run with the same key, or at the end."""
         runs = self.by_key | {run.key: run}
         return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs.values()))
+
+    def without(self, subject: Subject) -> "Profile":
+        """This profile without the runs of a subject."""
+        runs = tuple(run for run in self.runs if run.subject != subject)
+        return Profile.model_construct(format=self.format, host=self.host, runs=runs)
 
     def only(self, keep: Callable[[Settings], bool]) -> "Profile":
         """This profile with the runs whose settings ``keep`` accepts."""

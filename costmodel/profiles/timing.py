@@ -90,12 +90,13 @@ def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
     return {f"{prefix}verdict": estimate.verdict, f"{prefix}modes": modes}
 
 
-def from_run(profile: "Profile", name: str, run: "Run") -> Timing:
-    """The times of a run, with the percentage of the standard cell where the profile has the same run of that cell."""
+def from_run(profile: "Profile", name: str, run: "Run", base: "Subject | None" = None) -> Timing:
+    """The times of a run, with the percentage of its base where the profile has the same run of that subject: by
+    default of the standard cell."""
     from costmodel.profiles import estimate
 
-    base = profile.by_key.get((run.subject.standard, run.how, run.clock))
-    seconds, ratio = estimate.time(run), None if base is None else estimate.ratio(run, base)
+    whole = profile.by_key.get((base or run.subject.standard, run.how, run.clock))
+    seconds, ratio = estimate.time(run), None if whole is None else estimate.ratio(run, whole)
     published = run.clock == "published"  # one number, without samples for a verdict
     return Timing(
         machine=profile.host.name(run.how.device),
@@ -126,9 +127,9 @@ def _held(process: "Process") -> list[str]:
     return list(process.gpu_after.throttle or ()) if process.gpu_after else []
 
 
-def timings(profile: "Profile", name: str, subject: "Subject") -> list[Timing]:
-    """All times that a profile has for a subject."""
-    return [from_run(profile, name, run) for run in profile.runs if run.subject == subject]
+def timings(profile: "Profile", name: str, subject: "Subject", base: "Subject | None" = None) -> list[Timing]:
+    """All times that a profile has for a subject; ``base`` as for `from_run`."""
+    return [from_run(profile, name, run, base) for run in profile.runs if run.subject == subject]
 
 
 def estimates(profile: "Profile") -> "pd.DataFrame":

@@ -1,24 +1,32 @@
 """The runs of a profile, as tables."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from costmodel.errors import InvalidInput
 from costmodel.profiles.records import Clock, Profile, Run, Settings, Subject
-from costmodel.profiles.timing import from_run
+from costmodel.profiles.timing import Timing, from_run
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.times import notes, time_cells
 
+Key = tuple[Subject, Settings, Clock]
+NO_BASES: Mapping[Key, Subject] = MappingProxyType({})
 
-def document(profile: Profile, name: str, keys: "Collection[tuple[Subject, Settings, Clock]]") -> Document:
-    """Runs of a profile, by key, with a table for all runs of the same settings. `InvalidInput` without runs."""
+
+def document(profile: Profile, name: str, keys: Collection[Key], bases: Mapping[Key, Subject] = NO_BASES) -> Document:
+    """Runs of a profile, by key, with a table for all runs of the same settings; ``bases``: what percentages refer to,
+    if another subject than the standard cell. `InvalidInput` without runs."""
     runs = [run for run in profile.runs if run.key in keys]
+
+    def timed(run: Run) -> Timing:
+        return from_run(profile, name, run, bases.get(run.key))
 
     def json() -> dict[str, Any]:
         host = profile.host.model_dump(mode="json", exclude_none=True)
-        return {"profile": name, "host": host, "runs": [_record(profile, name, run) for run in runs]}
+        return {"profile": name, "host": host, "runs": [_record(run, timed(run)) for run in runs]}
 
     def shown() -> list[Run]:
         if not runs:
@@ -27,18 +35,17 @@ def document(profile: Profile, name: str, keys: "Collection[tuple[Subject, Setti
 
     def sheets() -> list[Sheet]:
         settings = dict.fromkeys((run.how, run.clock) for run in shown())
-        return [_sheet(profile, name, [r for r in runs if (r.how, r.clock) == each]) for each in settings]
+        return [_sheet(profile, name, [r for r in runs if (r.how, r.clock) == each], timed, bases) for each in settings]
 
-    return Document(json, lambda: [_flat(profile, name, run) for run in shown()], sheets)
-
-
-def _record(profile: Profile, name: str, run: Run) -> dict[str, Any]:
-    timing = from_run(profile, name, run).record()
-    return {"subject": run.subject.model_dump(exclude_defaults=True), "name": run.subject.title} | timing | _work(run)
+    return Document(json, lambda: [_flat(run, timed(run)) for run in shown()], sheets)
 
 
-def _flat(profile: Profile, name: str, run: Run) -> dict[str, Any]:
-    timing = from_run(profile, name, run)
+def _record(run: Run, timing: Timing) -> dict[str, Any]:
+    about = {"subject": run.subject.model_dump(exclude_defaults=True), "name": run.subject.title}
+    return about | timing.record() | _work(run)
+
+
+def _flat(run: Run, timing: Timing) -> dict[str, Any]:
     row = {"subject": run.subject.title, "way": run.how.title, "machine": timing.machine}
     return row | timing.columns(alone=True) | _work(run)
 
@@ -65,19 +72,25 @@ def _work(run: Run) -> dict[str, Any]:
     }
 
 
-def _base(runs: list[Run]) -> str:
+def _base(runs: list[Run], bases: Mapping[Key, Subject]) -> str:
     """The base of percentages, in words."""
-    subjects = [run.subject for run in runs]
-    others = dict.fromkeys(each.standard.name for each in subjects if each.standard.network != each.network)
-    standard = ["the standard cell"] if not others or any(each.cell for each in subjects) else []
+    pairs = [(run.subject, bases.get(run.key, run.subject.standard)) for run in runs]
+    others = dict.fromkeys(base.name for subject, base in pairs if base != subject and base != _standard_cell(subject))
+    standard = ["the standard cell"] if not others or any(base == _standard_cell(s) != s for s, base in pairs) else []
     return " or ".join([*standard, *others])
 
 
-def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
+def _standard_cell(subject: Subject) -> Subject | None:
+    return subject.standard if subject.cell else None
+
+
+def _sheet(
+    profile: Profile, name: str, runs: list[Run], timed: Callable[[Run], Timing], bases: Mapping[Key, Subject]
+) -> Sheet:
     how = runs[0].how
     rows, times = [], []
     for run in runs:
-        timing, work = from_run(profile, name, run), _work(run)
+        timing, work = timed(run), _work(run)
         times.append(timing)
         memory = work["peak_memory_bytes" if how.device == "cpu" else "peak_gpu_memory_bytes"]
         faults = work["minor_faults_per_call"]
@@ -89,10 +102,11 @@ def _sheet(profile: Profile, name: str, runs: list[Run]) -> Sheet:
                 "" if faults is None else f"{faults:.0f}",
             ]
         )
-    one = "frame" if all(run.subject.network for run in runs) else "step"
+    units = {"call" if run.subject.module else "frame" if run.subject.network else "step" for run in runs}
+    one = units.pop() if len(units) == 1 else "call"
     title = f"Time per {how.unit_of(one)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
     lines = [
-        *notes(times, _base(runs)),
+        *notes(times, _base(runs, bases)),
         f"MB: peak memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
         "faults: minor page faults per call.",
         *(verdict.text for verdict in claims.judge(profile, how)),

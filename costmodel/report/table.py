@@ -111,8 +111,11 @@ class Table(Counted):
     def timed(self, name: str, profile: "Profile", keep: "Callable[[Settings], bool]" = lambda how: True) -> "Table":
         """The table with the times that a profile has for its rows, for settings that ``keep`` accepts."""
 
+        subjects = {row.approach: self.subject(row) for row in self.rows}
+
         def merged(row: TableRow) -> tuple[Timing, ...]:
-            known = [t for t in timings(profile, name, self.subject(row)) if t.how and keep(t.how)]
+            base = None if row.base == row.entry.base else subjects[row.base]
+            known = [t for t in timings(profile, name, subjects[row.approach], base) if t.how and keep(t.how)]
             published = {t.machine: t for t in known if t.clock == "published"}
             # The row already has the printed times, with the printed percentage: no time appears twice.
             own = [

@@ -1,0 +1,81 @@
+"""Modules of the user's in the place of a network's name: the options that call them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from costmodel.cli.count import Inputs, Keywords, Making, Traceback, input_sets, user_code
+from costmodel.cli.parsers import is_module, merged
+from costmodel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from costmodel.cli.parsers import Sides
+    from costmodel.measure.modules import Module
+
+
+@dataclass
+class Called:
+    """Options: how modules of the user's are made and called, and the base of percentages."""
+
+    inputs: Inputs = None
+    kwargs: Keywords = None
+    make: Making = None
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The row that percentages refer to.  [default: of modules the first; else the standard cell]",
+            show_default=False,
+        ),
+    ] = None
+    traceback: Traceback = False
+
+    def models(
+        self, names: list[str] | None, *, frames: int = 1, dtype: list[str] | None = None
+    ) -> "list[str | Module] | None":
+        """The names of described networks, and the modules that the other names stand for, loaded and counted."""
+        own = [name for name in names or () if is_module(name)]
+        if not own:
+            for option, value in (("--input", self.inputs), ("--kwargs", self.kwargs), ("--make", self.make)):
+                if value is not None:
+                    raise InvalidInput(
+                        f"{option} is for modules of your own: --model PACKAGE.MODULE:FACTORY or path/file.py:FACTORY"
+                    )
+            return list(names) if names else None
+        args, kwargs = self.call()
+        from costmodel.measure.modules import module
+
+        with user_code(self.traceback):
+            made = {
+                name: module(
+                    name, *args, arguments=merged(self.make), frames=frames, dtype=dtype[0] if dtype else None, **kwargs
+                )
+                for name in own
+            }
+        return [made.get(name, name) for name in names or ()]
+
+    def call(self) -> "tuple[list[object], dict[str, object]]":
+        """The inputs of the call; `InvalidInput` for none and for alternatives."""
+        sets = input_sets(self.inputs, self.kwargs, None)
+        if len(sets) > 1:
+            raise InvalidInput(f"--input: one call here, not {len(sets)} alternatives")
+        return sets[0]
+
+    def frame(self, names: Iterable[str] | None) -> "Sides | None":
+        """The rows and columns of the first input that is a map: the frames of described networks beside modules."""
+        from costmodel.cli.parsers import Sides
+
+        if not any(map(is_module, names or ())):
+            return None
+        for text in self.inputs or ():
+            sides = text.split("=")[-1].split(":")[0].split("x")
+            if len(sides) >= 4 and all(side.isdecimal() for side in sides):
+                return Sides((int(sides[-2]), int(sides[-1])))
+        return None
+
+
+def without_modules(names: list[str] | None) -> list[str] | None:
+    """The names of described networks; None without a choice."""
+    return names if names is None else [name for name in names if not is_module(name)]
