@@ -56,7 +56,7 @@ Keywords = Annotated[
     ),
 ]
 Making = Annotated[
-    list[dict[str, Any]] | None,
+    list[parsers.Arguments] | None,
     typer.Option(
         "--make",
         parser=parsers.at_door(parsers.arguments),

@@ -34,6 +34,10 @@ class Pair(tuple[str, str]):
     """A key and a value."""
 
 
+class Arguments(dict[str, Any]):
+    """Keyword arguments. typer has no lists of plain dictionaries."""
+
+
 def at_door(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
     """``parse`` as the parser of an option. A default that is not a text is a value already."""
 
@@ -187,18 +191,18 @@ def different_keys(lists: list[list[Pair]] | None) -> list[Pair] | None:
     return pairs or None
 
 
-def arguments(text: str) -> dict[str, Any]:
+def arguments(text: str) -> Arguments:
     """``width=32``, whose value is JSON or a text, or a JSON object of several."""
     if text.lstrip().startswith("{"):
-        return keywords(text)
+        return Arguments(keywords(text))
     name, value = pair(text)
     try:
-        return {name: json.loads(value)}
+        return Arguments({name: json.loads(value)})
     except ValueError:
-        return {name: value}
+        return Arguments({name: value})
 
 
-def merged(parts: list[dict[str, Any]] | None) -> dict[str, Any] | None:
+def merged(parts: list[Arguments] | None) -> dict[str, Any] | None:
     """The values of an option of arguments as one dictionary, in which no name is twice."""
     whole: dict[str, Any] = {}
     for part in parts or ():
