@@ -57,6 +57,7 @@ TimedModels = Annotated[
     list[str] | None,
     _models("Networks to time, with the chosen cells; erfnet: all of them; modules of your own, with --input."),
 ]
+PromisedModels = Annotated[list[str] | None, _models("Networks, each against its base, instead of single cells.")]
 Cells = Annotated[
     list[str] | None,
     typer.Option(

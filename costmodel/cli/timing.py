@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -269,6 +269,26 @@ def recorded_times(names: list[str] | None, choices: Choices) -> Times:
     times = Times(names, choices)
     times.gather(lambda settings: [])
     return times
+
+
+def recorded_for(subjects: "Iterable[Subject]", names: list[str] | None, choices: Choices) -> "dict[str, Profile]":
+    """The named profiles, by default all that have times of some subjects, restricted to the settings that the options
+    want. Subjects without times are named on stderr, with what records them."""
+    from costmodel.profiles.files import available
+
+    subjects = list(subjects)
+    known = names or [name for name, path in available().items() if readable(path)]
+    times = recorded_times(known, choices)
+    if not names:
+        has = {name: {run.subject for run in each.runs if choices.keep(run.how)} for name, each in times.found.items()}
+        times.found = {name: each for name, each in times.found.items() if not has[name].isdisjoint(subjects)}
+    times.miss(subjects)
+    if not times.found:
+        print(
+            f"costmodel: no profile has these rows; to record them: {recording(subjects, choices.given)}",
+            file=sys.stderr,
+        )
+    return {name: each.only(choices.keep) for name, each in times.found.items()}
 
 
 def readable(path: Path) -> bool:

@@ -45,6 +45,11 @@ class Row:
     cost_ratio: float  # to the standard cell
     approximation: float  # the ratio of multiply-accumulates: 2/Kx, 1/I, 1/I + 1/(Kx Ky) at I = O and Kx = Ky
 
+    @property
+    def promised(self) -> float:
+        """The speed-up over the standard cell that the cost promises."""
+        return 1 / self.cost_ratio
+
 
 class Sweep:
     """The costs of cells over a grid; made by `sweep`. ``len()`` is the number of rows: points x cells.

@@ -61,6 +61,7 @@ class CountedRow:
     paper: "published.Row | erfnet.Row | None"  # the row of printed, if the settings are the paper's
     entry: Entry | ModuleEntry
     printed: PrintedTable = published.TABLE
+    cost_ratio: float = 1.0  # to the base, not rounded
 
     def __repr__(self) -> str:
         return f"<{self.approach}: {self.params:,} parameters, {self.flops:,} FLOPs, {self.flops_pct} % of {self.base}>"
@@ -229,6 +230,7 @@ def _row(
     base = base or entry.base
     cost, whole = entry.cost, costs[base]
     params, full = price.params(cost), price.params(whole)
+    share = price.share(cost.work, whole.work)
     return CountedRow(
         approach=entry.approach,
         base=base,
@@ -237,7 +239,8 @@ def _row(
         params=params,
         flops=price.flops(cost.work),
         params_pct=_thousands_pct(params, full) if source.thousands else _percentage(params, full),
-        flops_pct=round(float(100 * price.share(cost.work, whole.work)), 2),
+        flops_pct=round(float(100 * share), 2),
+        cost_ratio=float(share),
         paper=paper,
         entry=entry,
         printed=source,

@@ -31,6 +31,21 @@ class Estimate:
     modes: tuple[tuple[float, int], tuple[float, int]] | None = None  # median and number of processes of each group
     interleaved: bool = True  # of a ratio: whether the two were interleaved
 
+    def inverse(self) -> "Estimate":
+        """One divided by this: of a ratio of times, the speed-up."""
+        interval = self.interval and (1 / self.interval[1], 1 / self.interval[0])
+        modes = self.modes and ((1 / self.modes[1][0], self.modes[1][1]), (1 / self.modes[0][0], self.modes[0][1]))
+        return replace(self, value=1 / self.value, interval=interval, modes=modes)
+
+    def scaled(self, factor: float) -> "Estimate":
+        """This times a number that is known exactly."""
+        interval = self.interval and (factor * self.interval[0], factor * self.interval[1])
+        modes = self.modes and (
+            (factor * self.modes[0][0], self.modes[0][1]),
+            (factor * self.modes[1][0], self.modes[1][1]),
+        )
+        return replace(self, value=factor * self.value, interval=interval, modes=modes)
+
 
 def estimate(values: Sequence[float], tolerance: float) -> Estimate:
     """The estimate from one value per process; ``tolerance``: relative, on each side of the median."""

@@ -30,6 +30,21 @@ class Timing:
     throttle: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()  # days on which the run was timed
 
+    def speedup(self) -> "Estimate | None":
+        """The speed-up over the standard cell as measured; a published one has no interval. None without that cell."""
+        if self.ratio is not None:
+            return self.ratio.inverse()
+        if self.pct is None:
+            return None
+        from costmodel.profiles.estimate import Estimate
+
+        return Estimate(100 / self.pct, None, CLOCKS[self.clock], 1)
+
+    def kept(self, promised: float) -> "Estimate | None":
+        """The share of a promised speed-up that was measured: measured / promised; 1 where the promise is kept."""
+        measured = self.speedup()
+        return measured and measured.scaled(1 / promised)
+
     def record(self) -> dict[str, Any]:
         """The JSON contract; measured times have more keys."""
         record: dict[str, Any] = {

@@ -114,7 +114,7 @@ def _flat(sweep: Sweep, row: Row) -> dict[str, Any]:
     }
 
 
-def _point(sweep: Sweep, row: Row) -> dict[str, str]:
+def point(sweep: Sweep, row: Row) -> dict[str, str]:
     """The columns that name a row; the size of the map only where there are several."""
     size = {"map": "x".join(map(str, row.size))} if len(sweep.sizes) > 1 else {}
     kernel, channels = "x".join(map(str, row.kernel)), "x".join(map(str, dict.fromkeys(row.channels)))
@@ -130,7 +130,7 @@ def _grid(
     notes: list[str],
     labels: list[str] | None = None,
 ) -> Sheet:
-    points = [_point(sweep, row) for row in rows]
+    points = [point(sweep, row) for row in rows]
     names = list(points[0])
     align = "r" * (len(names) - 1) + "l" + "r" * len(columns)
     whole = [[*point.values(), *line] for point, line in zip(points, body, strict=True)]

@@ -156,7 +156,7 @@ class Table(Counted):
         counted = {"all": "", "kernels": " params: weights of convolutions, without biases and norms."}
         notes = [
             f"{unit}: convention {self.convention.name}, {self.source}." + counted[self.convention.parameters],
-            f"%: of {self._base()}.",
+            f"%: of {self.base}.",
             *self._calls(),
         ]
         shown = [each for each in PRINTED.values() if any(row.paper and row.printed is each for row in self.rows)]
@@ -183,7 +183,8 @@ class Table(Counted):
                 calls.setdefault(row.entry.inputs, []).append(row.approach)
         return [f"{', '.join(names)}: one call with {', '.join(inputs)}." for inputs, names in calls.items()]
 
-    def _base(self) -> str:
+    @property
+    def base(self) -> str:
         """The base of percentages, in words."""
         chosen = dict.fromkeys(row.base for row in self.rows)
         if len(chosen) == 1 and any(isinstance(row.entry, ModuleEntry) for row in self.rows):
@@ -240,7 +241,7 @@ class Table(Counted):
         share = f"{self.convention.unit}s %"
         head = ["approach", share, "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
         labels = ["approach", share, "ms", "ms 95 %", "time %", "time % 95 %", "paper ms", "paper %"][: len(head)]
-        lines = notes(times, self._base())
+        lines = notes(times, self.base)
         lines.append(f"{share}: convention {self.convention.name}, with the same base.")
         if self.otherwise:
             lines.append(f"Timed as described, not as counted ({self.otherwise}).")

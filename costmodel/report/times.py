@@ -34,8 +34,19 @@ def percentage(ratio: "Estimate | None") -> list[str]:
     return _shown(ratio, "%")
 
 
-def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
-    """A value and its interval, in ``ms`` or ``%``.
+def speedup_cells(timing: "Timing | None", promised: float) -> list[str]:
+    """The measured speed-up, its interval, and the per cent of the promise that it keeps, as cells of a table; where
+    the speed-up is not stable, the range of the per cent."""
+    if timing is None or (measured := timing.speedup()) is None or (kept := timing.kept(promised)) is None:
+        return ["not timed", "", ""]
+    if timing.ratio is None:  # published: no samples
+        return [f"{measured.value:.2f}x", "", f"{100 * kept.value:.0f}"]
+    value, spread = _shown(kept, "%", 0)
+    return [*_shown(measured, "x"), value if kept.verdict == "stable" else spread]
+
+
+def _shown(estimate: "Estimate | None", unit: str, digits: int | None = None) -> list[str]:
+    """A value and its interval, in ``ms``, ``%`` (with ``digits`` decimals; by default two, in intervals one) or ``x``.
 
     An estimate that is not stable has its verdict and range, or both modes, instead of a value.
     """
@@ -43,7 +54,11 @@ def _shown(estimate: "Estimate | None", unit: str) -> list[str]:
         return ["", ""]
 
     def number(value: float, fewer: int = 1) -> str:
-        return milliseconds(value, 4 - fewer) if unit == "ms" else f"{100 * value:.{2 - fewer}f}"
+        if unit == "ms":
+            return milliseconds(value, 4 - fewer)
+        if unit == "x":
+            return f"{value:.2f}" + ("" if fewer else "x")
+        return f"{100 * value:.{2 - fewer if digits is None else digits}f}"
 
     if estimate.modes:
         return [estimate.verdict, " / ".join(number(value) for value, _ in estimate.modes)]

@@ -91,7 +91,7 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
 
     points = speedups(sweep, profile)
     how = points[0][1].how if how is None and points else how
-    chosen = [(row, timing, timing.ratio) for row, timing in points if timing.how == how and timing.ratio]
+    chosen = [(row, timing, ratio) for row, timing in points if timing.how == how and (ratio := timing.speedup())]
     if not chosen:
         wanted = [sweeps.subject(sweep, row) for row in sweep.rows() if row.cell != "standard"]
         if not wanted:
@@ -104,10 +104,10 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
     style = styles_of(row.cell for row, _, _ in chosen)
     labels = []
     for row, timing, ratio in chosen:
-        x, look = 1 / row.cost_ratio, mark(style[row.cell], solid(timing, ratio.verdict))
-        middle = 1 / ratio.value
-        low, high = (1 / side for side in (ratio.interval or (ratio.value,) * 2)[::-1])
-        values = [1 / value for value, _ in ratio.modes] if ratio.modes else [middle]
+        x, look = row.promised, mark(style[row.cell], solid(timing, ratio.verdict))
+        middle = ratio.value
+        low, high = ratio.interval or (middle, middle)
+        values = [value for value, _ in ratio.modes] if ratio.modes else [middle]
         ends = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
         ax.errorbar(x, middle, yerr=ends, elinewidth=0.6, capsize=1.5, capthick=0.6, fmt="none", ecolor=look["color"])
         ax.plot([x] * len(values), values, ls="", **look)
