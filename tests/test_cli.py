@@ -49,7 +49,7 @@ def test_the_installed_script() -> None:
 
 
 COMMANDS = ["table", "sweep", "equation", "gradual", "check", "profile", "report", "plot", "count", "explain"]
-COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise"]
+COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata"]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)

@@ -62,4 +62,5 @@ def equation(
     elif latex:
         print("\n".join(report.as_latex(e, ratio) for e in derived))
     else:
-        print("\n\n".join(report.ratio(e, *at) if ratio else report.cost(e) for e in derived))
+        parts = [report.ratio(e, *at) if ratio else report.cost(e) for e in derived]
+        print("\n\n".join([*parts, *filter(None, [report.errata(derived, ratio)])]))

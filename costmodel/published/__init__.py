@@ -4,13 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Erratum:
-    """An error in a paper: ``place``, and ``text`` with the error and the arithmetic that shows it."""
-
-    place: str
-    text: str
+from costmodel.published.errata import Erratum
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ Gradual Grouping, CVPR Workshops 2018 (the tables below are from this paper and 
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from costmodel.published import Erratum, Metric, PrintedTable
+from costmodel.published import Metric, PrintedTable
+from costmodel.published.errata import OF_ERFNET
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,7 @@ TABLE = PrintedTable(
     rows=MappingProxyType({row.approach: row for row in _ROWS}),
     digits=3,
     thousands=False,
-    errata=MappingProxyType(
-        {
-            "D": Erratum(
-                "Row D",
-                "prints 1,291,648 parameters and 19.025 GFLOPs and contradicts row DG2. From D to DG2, two groups "
-                "halve the 2*2*64^2 + 4*2*128^2 = 147,456 weights of the pointwise convolutions: 73,728 parameters "
-                "and 0.805 GFLOPs less. The printed rows differ by 52,688 and 0.027. By the rules that reproduce every "
-                "other row: 1,312,688 and 19.803.",
-            )
-        }
-    ),
+    errata=MappingProxyType(OF_ERFNET),
     remarks=(
         "They count one block in each stage of the decoder, where they describe two, and down-samplers as whole "
         "convolutions: decoder_blocks 1; 2 is the network as described.",

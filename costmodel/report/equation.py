@@ -1,5 +1,6 @@
 """A derived formula beside the printed one."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -8,6 +9,7 @@ from costmodel.describe.ops import Pair
 from costmodel.price.equation import Equation
 from costmodel.price.symbols import I, Kx, Ky, O, latex, parse, square, text
 from costmodel.published import lstm_icnet as published
+from costmodel.report.layout.render import wrapped
 
 
 def printed(equation: Equation) -> published.Equation | None:
@@ -50,7 +52,7 @@ def cost(equation: Equation) -> str:
         if not parse(print_.cost).has(Ky) and equation.equal.has(Ky):
             verdict += f" at Kx = Ky: {text(equation.square)}"
         lines += _labelled(f"paper's eq. {print_.number}", verdict)
-        lines += _notes(print_.errata)
+        lines += _references(print_.errata)
     return "\n".join(lines)
 
 
@@ -74,7 +76,11 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
         agrees = approximation in (r.convolutions, square(r.convolutions))
         at = " at Kx = Ky" if r.convolutions.has(Ky) and not approximation.has(Ky) else ""
         verdict = "the same" if agrees else "differs"
-        lines += _labelled(f"paper's eq. {print_.ratio_number}", f"approximation {print_.approximation}: {verdict}{at}")
+        lines += _labelled(
+            f"paper's eq. {print_.ratio_number}",
+            f"approximation {print_.approximation}: {verdict}{at}",
+        )
+        lines += _references(print_.ratio_errata)
     lines += ["", f"  at Kx = {kernel[0]}, Ky = {kernel[1]}, I = {channels[0]}, O = {channels[1]}:"]
     remaining = f"{percent(value.exact)} ({value.exact}); saves {percent(1 - value.exact)}"
     if print_ and print_.percentage and (kernel, channels) == (published.KERNEL, published.CHANNELS):
@@ -89,7 +95,6 @@ def ratio(equation: Equation, kernel: Pair, channels: Pair) -> str:
         if literal != value.approximation:
             what = f"{percent(literal)}; meant for I = O and Kx = Ky"
             lines += _labelled(f"printed {print_.approximation}", what)
-        lines += _notes(print_.ratio_errata)
     return "\n".join(lines)
 
 
@@ -142,5 +147,14 @@ def _condition(equation: Equation) -> list[str]:
     return _labelled("holds for", equation.condition) if equation.condition else []
 
 
-def _notes(keys: tuple[str, ...]) -> list[str]:
-    return [f"  erratum, {published.ERRATA[key].place}: {published.ERRATA[key].text}" for key in keys]
+def _references(keys: tuple[str, ...]) -> list[str]:
+    """The numbers of errata, whose text follows below."""
+    return _labelled("see erratum", " and ".join(str(published.ERRATA[key].number) for key in keys)) if keys else []
+
+
+def errata(equations: Iterable[Equation], with_ratio: bool) -> str:
+    """The errata of the printed equations, each once, wrapped as notes of tables are; "" if there are none."""
+    found = [print_ for equation in equations if (print_ := printed(equation))]
+    keys = dict.fromkeys(key for each in found for key in (each.ratio_errata if with_ratio else each.errata))
+    notes = [(published.ERRATA[key].number, published.ERRATA[key]) for key in keys]
+    return "\n".join(wrapped(f"erratum {number}, {each.place}: {each.text}", "  ") for number, each in notes)

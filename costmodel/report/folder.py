@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput
 from costmodel.published import lstm_icnet as published
-from costmodel.report import claims, figures
+from costmodel.published.errata import ERRATA
+from costmodel.report import claims, errata, figures
 from costmodel.report import sweep as sweeps
 from costmodel.report.figures import style as drawing
 from costmodel.report.layout.page import Figure, Section, page
@@ -134,6 +135,9 @@ class Report:
             sheets = [by_way[way] for by_way in (networks, cells) if way in by_way]
             machine = self.profiles[name].host.name(how.device)
             sections.append(Section(f"Time on {machine}: {how.title}", sheets, shown(way)))
+        papers = {each.paper for row in self.plain.rows if row.printed.rows for each in row.printed.errata.values()}
+        if wrong := [each for each in ERRATA if each.paper in papers]:
+            sections.append(Section("Errata", errata.sheets(wrong)))
         return page(self.title, sections, summary=[self._settings()], footer=self._sources(), command=self.command)
 
     def _settings(self) -> str:

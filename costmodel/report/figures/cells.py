@@ -107,7 +107,7 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
         x, look = row.promised, mark(style[row.cell], solid(timing, ratio.verdict))
         middle = ratio.value
         low, high = ratio.interval or (middle, middle)
-        values = [value for value, _ in ratio.modes] if ratio.modes else [middle]
+        values = [value for value, _ in reversed(ratio.modes)] if ratio.modes else [middle]
         ends = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
         ax.errorbar(x, middle, yerr=ends, elinewidth=0.6, capsize=1.5, capthick=0.6, fmt="none", ecolor=look["color"])
         ax.plot([x] * len(values), values, ls="", **look)

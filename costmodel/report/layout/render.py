@@ -90,6 +90,12 @@ def _wrap(text: str, width: int, indent: str = "") -> str:
     return textwrap.fill(text, min(width, WIDEST_NOTE), subsequent_indent=indent, break_long_words=False)
 
 
+def wrapped(note: str, indent: str = "") -> str:
+    """A note as text prints it: as wide as the terminal, at most `WIDEST_NOTE`; later lines are indented further."""
+    width = min(shutil.get_terminal_size().columns, WIDEST_NOTE)
+    return textwrap.fill(note, width, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False)
+
+
 def _blocks(sheet: Sheet, width: int) -> list[list[int]]:
     """The columns, in blocks that fit the width; each block begins with the keys."""
     sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
