@@ -1,8 +1,8 @@
 """costmodel: the costs of recurrent vision networks, derived, checked and measured.
 
 Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time it
-(`profile`), measure how much segmentations flicker (`mfip`, `mfp`). Importing costmodel is cheap: the calls that need
-torch, sympy, numpy or pandas import them.
+(`profile`), measure how much segmentations flicker (`mfip`, `mfp`). `cells`, `networks` and `conventions` list the
+names that exist. Importing costmodel is cheap: the calls that need torch, sympy, numpy or pandas import them.
 """
 
 from importlib import import_module
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from costmodel.price.conventions import Convention as Convention
     from costmodel.price.equation import equation as equation
     from costmodel.price.machine import Machine as Machine
+    from costmodel.price.names import cells as cells
+    from costmodel.price.names import conventions as conventions
+    from costmodel.price.names import networks as networks
     from costmodel.price.sweep import sweep as sweep
     from costmodel.profiles.files import read as read_profile  # noqa: F401  (likewise)
     from costmodel.profiles.records import Profile as Profile
@@ -51,7 +54,9 @@ _FACE = {
     "Stages": ("video.schedule", "Stages"),
     "build": ("building.module", "build"),
     "cell": ("describe.cells", "describe_cell"),
+    "cells": ("price.names", "cells"),
     "check": ("building.check", "check"),
+    "conventions": ("price.names", "conventions"),
     "count": ("counting.count", "count"),
     "equation": ("price.equation", "equation"),
     "estimates": ("profiles.timing", "estimates"),
@@ -59,6 +64,7 @@ _FACE = {
     "mfip": ("video.flicker", "mfip"),
     "mfp": ("video.flicker", "mfp"),
     "network": ("describe.catalogue", "describe_network"),
+    "networks": ("price.names", "networks"),
     "observe": ("counting.observe", "observe"),
     "profile": ("measure.profile", "profile"),
     "read_profile": ("profiles.files", "read"),

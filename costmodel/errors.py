@@ -1,5 +1,6 @@
 """The errors of this package. Their messages are sentences for the user."""
 
+from collections.abc import Iterable
 from typing import Any
 
 MOST_CHARACTERS = 60
@@ -9,6 +10,20 @@ def in_words(value: Any) -> str:
     """The repr of a value for a message: one line, cut after `MOST_CHARACTERS`."""
     text = " ".join(repr(value).split())
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+
+
+def meant(name: Any, known: Iterable[str]) -> str:
+    """The known names that are nearly ``name``, as a question at the end of a message; "" if there are none."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known)) if isinstance(name, str) else []
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def among(name: Any, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known names, and those that are nearly the same."""
+    known = list(known)
+    return f"one of {', '.join(known)}{meant(name, known)}"
 
 
 class InvalidInput(ValueError):

@@ -13,7 +13,7 @@ import typer
 
 from costmodel.describe.catalogue import NETWORKS, network_names
 from costmodel.describe.cells import cell_names, is_cell
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among, meant
 
 Value = TypeVar("Value")
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -67,7 +67,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in allowed:
-            raise InvalidInput(f"{text!r}: one of {', '.join(allowed)}")
+            raise InvalidInput(f"{text!r}: {among(text, allowed)}")
         return text
 
     return parse
@@ -82,8 +82,8 @@ def model(text: str) -> str:
     """A network, a family of networks, or a module of the user's by its name."""
     if text not in NETWORKS and not is_module(text):
         raise InvalidInput(
-            f"{text!r}: one of {network_names(text)}; or a module of your own, PACKAGE.MODULE:FACTORY or "
-            "path/file.py:FACTORY"
+            f"{text!r}: one of {network_names(text)}{meant(text, NETWORKS)}; or a module of your own, "
+            "PACKAGE.MODULE:FACTORY or path/file.py:FACTORY"
         )
     return text
 
@@ -96,7 +96,7 @@ def is_module(text: str) -> bool:
 def cell(text: str) -> str:
     """A cell, also one of a family with its number."""
     if not is_cell(text):
-        raise InvalidInput(f"{text!r}: one of {', '.join(cell_names())}")
+        raise InvalidInput(f"{text!r}: {among(text, cell_names())}")
     return text
 
 

@@ -24,7 +24,7 @@ from costmodel.cli.options import (
 )
 from costmodel.cli.parsers import Sides
 from costmodel.cli.timing import ShownChoices, readable, recorded_times
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among
 from costmodel.price.conventions import CONVENTIONS
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
@@ -93,7 +93,7 @@ def plot(
     out: Annotated[str | None, typer.Option(metavar="FILE", help="An .svg, .png or .pdf.  [default: KIND.svg]")] = None,
 ) -> None:
     if kind not in PLOTS:
-        raise InvalidInput(f"unknown figure {kind!r}: one of {', '.join(PLOTS)}")
+        raise InvalidInput(f"unknown figure {kind!r}: {among(kind, PLOTS)}")
     single = kind in ("kernels", "promise")
     for option, value, kinds in (
         ("--channels", channels, ("kernels", "promise")),

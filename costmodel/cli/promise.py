@@ -18,7 +18,7 @@ from costmodel.cli.options import (
     several_sides,
     sides,
 )
-from costmodel.cli.parsers import Sides, rectangle
+from costmodel.cli.parsers import Sides, is_module, rectangle
 from costmodel.cli.timing import Profiles, ShownChoices, recorded_for
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import CONVENTIONS
@@ -72,6 +72,10 @@ def promise(
     if model:
         if channels is not None:
             raise InvalidInput("--channels is for single cells: not for --model")
+        if own := [name for name in model if is_module(name)]:
+            raise InvalidInput(
+                f"--model {own[0]!r}: a module of your own has a promise in: costmodel compare BASE {own[0]}"
+            )
         from costmodel.report.table import table
 
         tables = [
@@ -81,7 +85,7 @@ def promise(
         whole = tables[0]
         promises, priced = report.of_networks(tables), whole.convention
         kernels = "" if tables[1:] else f", kernel {'x'.join(map(str, whole.kernel))}"
-        title = f"one {'x'.join(map(str, whole.size))} frame{kernels}, {whole.classes} classes"
+        title = f"one {whole.unit_of_work}{kernels}, {whole.classes} classes"
         base, heads = whole.base, whole.heads_in_words
         notes = (
             [f"{priced.unit}s are those {heads}, which costmodel does not time."]

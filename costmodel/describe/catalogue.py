@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from inspect import signature
 from typing import Any
 
 from costmodel.describe.cells import Cell, find_cell
@@ -11,7 +12,7 @@ from costmodel.describe.networks.icnet import icnet_key, icnet_low
 from costmodel.describe.networks.lstm_icnet import lstm_icnet
 from costmodel.describe.ops import Map, Pair
 from costmodel.describe.program import Program, Trace, Value
-from costmodel.errors import InvalidInput, in_words
+from costmodel.errors import InvalidInput, in_words, meant
 from costmodel.work.size import Size, as_size, int_pair
 
 
@@ -50,7 +51,7 @@ NETWORKS = {
 def find_network(model: str) -> Network:
     """The network of that name; `InvalidInput` for an unknown name."""
     if not isinstance(model, str) or model not in NETWORKS:
-        raise InvalidInput(f"unknown model {in_words(model)}: one of {network_names(model)}")
+        raise InvalidInput(f"unknown model {in_words(model)}: one of {network_names(model)}{meant(model, NETWORKS)}")
     return NETWORKS[model]
 
 
@@ -71,7 +72,7 @@ def find_networks(models: "str | Iterable[str] | None") -> list[str]:
     ``models``: the listed networks. `InvalidInput` for unknown names and for an empty list."""
     if models is None:
         return [name for name, network in NETWORKS.items() if network.listed]
-    wanted = [models] if isinstance(models, str) else list(models)
+    wanted = list(models) if isinstance(models, Iterable) and not isinstance(models, str) else [models]
     if not wanted:
         raise InvalidInput(f"no model given: at least one of {network_names()}")
     for model in wanted:
@@ -89,14 +90,16 @@ def describe_network(
     heads: bool | None = None,
     recurrence: str | None = None,
     itemsize: int = 4,
+    decoder_blocks: int | None = None,
     **options: Any,
 ) -> Program:
     """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
 
     ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
     Table IV does. The defaults of ``size``, ``classes``, ``heads`` are the published settings (1024x2048, 19, True for
-    ICNet; 512x1024, 20, False for ERFNet). ``itemsize``: bytes per number. ``options``: ``decoder_blocks`` of ERFNet
-    and its variants. `InvalidInput` for unknown names and options, and for frames that are too small.
+    ICNet; 512x1024, 20, False for ERFNet). ``itemsize``: bytes per number. ``decoder_blocks``: of ERFNet and its
+    variants; ``options``: of networks that were added to the catalogue. `InvalidInput` for unknown names and options,
+    and for frames that are too small.
 
     >>> import costmodel
     >>> costmodel.network("v6", cell="depth").parameters
@@ -113,9 +116,11 @@ def describe_network(
             f"not for {', '.join(kinds) or 'none'}"
         )
     cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
-    if unknown := set(options) - set(network.options):
+    options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
+    if unknown := sorted(set(options) - set(network.options)):
         known = ", ".join(network.options) or "none"
-        raise InvalidInput(f"{network.approach} has no option {', '.join(sorted(unknown))}: it has {known}")
+        close = meant(unknown[0], {*signature(describe_network).parameters} - {"options", *unknown})
+        raise InvalidInput(f"{network.approach} has no option {', '.join(unknown)}: it has {known}{close}")
     shape = Map(3, *int_pair("size", network.size if size is None else size), itemsize)
     settings = {
         "kernel": int_pair("kernel", kernel),

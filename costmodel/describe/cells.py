@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from costmodel.describe.ops import Conv, Map, Pair, Scale, Shuffle
 from costmodel.describe.program import Program, Trace, Value, complement, sigmoid, tanh
 from costmodel.describe.training_graph import initialise, lstm_loop
-from costmodel.errors import InvalidInput, in_words
+from costmodel.errors import InvalidInput, among, in_words
 from costmodel.work.events import Work
 from costmodel.work.size import Size, as_size, pair, same
 
@@ -242,11 +242,11 @@ def _of_a_family(name: str) -> Cell | None:
 def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
     """The cell of that name, or the given `Cell`, with ``recurrence`` around it if given; `InvalidInput` for others."""
     if recurrence is not None and (not isinstance(recurrence, str) or recurrence not in RECURRENCES):
-        raise InvalidInput(f"unknown recurrence {recurrence!r}: one of {', '.join(RECURRENCES)}")
+        raise InvalidInput(f"unknown recurrence {in_words(recurrence)}: {among(recurrence, RECURRENCES)}")
     if not isinstance(kind, Cell):
         known = _known(kind) if isinstance(kind, str) else None
         if known is None:
-            raise InvalidInput(f"unknown cell {in_words(kind)}: one of {', '.join(cell_names())}")
+            raise InvalidInput(f"unknown cell {in_words(kind)}: {among(kind, cell_names())}")
         kind = known
     known = _known(kind.name)
     if known is not None and (known.star is not kind.star or known.rank != kind.rank):
@@ -267,7 +267,7 @@ def _known(name: str) -> Cell | None:
 
 def find_cells(kinds: "str | Cell | Iterable[str | Cell] | None", recurrence: str | None = None) -> list[Cell]:
     """Cells, each once; without ``kinds``, all of `CELLS`. `InvalidInput` where two cells share a name."""
-    given = CELLS if kinds is None else [kinds] if isinstance(kinds, str | Cell) else kinds
+    given = CELLS if kinds is None else kinds if isinstance(kinds, Iterable) and not isinstance(kinds, str) else [kinds]
     cells = list(dict.fromkeys(find_cell(kind, recurrence) for kind in given))
     if not cells:
         raise InvalidInput(f"no cell given: at least one of {', '.join(CELLS)}")

@@ -8,7 +8,7 @@ from typing import Any
 from costmodel.describe.catalogue import NETWORKS, describe_network, find_network, find_networks
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
 from costmodel.describe.program import Program
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, meant
 from costmodel.work.cost import Cost
 from costmodel.work.size import int_pair
 
@@ -102,7 +102,9 @@ def entries(
     known = {site: None for model in wanted for site in find_network(model).sites}
     for site in sites or {}:
         if site not in known:
-            raise InvalidInput(f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}")
+            raise InvalidInput(
+                f"unknown site {site!r}: the chosen models have {', '.join(known) or 'none'}{meant(site, known)}"
+            )
     chosen = find_cells(cells, recurrence)
     others = {site: find_cell(kind, recurrence) for site, kind in (sites or {}).items()}
     rows = []

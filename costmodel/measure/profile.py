@@ -11,7 +11,7 @@ from costmodel.describe.catalogue import find_networks
 from costmodel.describe.cells import Cell, describe_cell, find_cells
 from costmodel.describe.ops import Pair
 from costmodel.describe.selection import entries
-from costmodel.errors import InvalidInput, MeasuringFailed, in_words
+from costmodel.errors import InvalidInput, MeasuringFailed, among, in_words
 from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
@@ -45,7 +45,7 @@ def settings_grid(
         allowed = options(what)
         for name in _several(given):
             if name not in allowed:
-                raise InvalidInput(f"unknown {what.replace('_', ' ')} {in_words(name)}: one of {', '.join(allowed)}")
+                raise InvalidInput(f"unknown {what.replace('_', ' ')} {in_words(name)}: {among(name, allowed)}")
     chosen: dict[str, Sequence[Any]] = {what: _several(given) for what, given in words.items()}
     if device == "cuda":
         if threads is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among, in_words
 from costmodel.work.cost import Cost
 from costmodel.work.events import Event, Work
 from costmodel.work.size import Size
@@ -153,5 +153,5 @@ def find_convention(name: "str | Convention") -> Convention:
             raise InvalidInput(f"{name.name!r} is the name of another convention: choose another name")
         return name
     if not isinstance(name, str) or name not in CONVENTIONS:
-        raise InvalidInput(f"unknown convention {name!r}: one of {', '.join(CONVENTIONS)}")
+        raise InvalidInput(f"unknown convention {in_words(name)}: {among(name, CONVENTIONS)}")
     return CONVENTIONS[name]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, meant
 from costmodel.profiles.records import FORMAT, Profile
 
 SHIPPED = Path(__file__).parents[1] / "recorded"  # in a wheel; a checkout has profiles/ instead
@@ -77,7 +77,10 @@ def locate(name: str) -> Path:
         return Path(name)
     paths = available()
     if name not in paths:
-        raise InvalidInput(f"no profile {name!r}: there are {', '.join(paths) or 'none'}; or give the path of a file")
+        raise InvalidInput(
+            f"no profile {name!r}: there are {', '.join(paths) or 'none'}; or give the path of a file"
+            f"{meant(name, paths)}"
+        )
     return paths[name]
 
 

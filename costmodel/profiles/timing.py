@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from costmodel.errors import InvalidInput, in_words
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -161,8 +163,10 @@ def estimates(profile: "Profile") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from costmodel.profiles.records import SIDES, Run
+    from costmodel.profiles.records import SIDES, Profile, Run
 
+    if not isinstance(profile, Profile):
+        raise InvalidInput(f"estimates takes a profile (costmodel.read_profile(...)), not {in_words(profile)}")
     rows = []
     for run in profile.runs:
         timing = from_run(profile, "", run)

@@ -49,13 +49,16 @@ def of_networks(tables: Sequence[Table]) -> list[Promise]:
     """The rows of tables, one table for each kernel, without the rows that are their own base."""
     promises = []
     for table in tables:
-        for row in table.rows:
+        for row, entry in zip(table.rows, table.described, strict=True):
             subject = table.subject(row)
             if subject == subject.standard:
                 continue
             kernel = {"kernel": "x".join(map(str, table.kernel))} if len(tables) > 1 else {}
-            keys: dict[str, Any] = {"kernel": list(table.kernel) if row.cell else None, "size": list(table.size)}
-            keys |= {"network": row.approach, "model": row.entry.model, "cell": row.cell}
+            keys: dict[str, Any] = {
+                "kernel": list(table.kernel) if row.cell else None,
+                "size": table.size and list(table.size),
+            }
+            keys |= {"network": row.approach, "model": entry.model, "cell": row.cell}
             promises.append(Promise(kernel | {"network": row.approach}, keys, subject, 1 / row.cost_ratio))
     return promises
 

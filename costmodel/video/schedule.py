@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import ceil, isfinite
 from typing import Any
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among, in_words
 
 MODES = {
     "every": "the whole network on every frame",
@@ -149,7 +149,7 @@ def schedule(
     (119.0, 178.8, 0.5025, (3, 7))
     """
     if mode not in MODES:
-        raise InvalidInput(f"unknown mode {mode!r}: one of {', '.join(MODES)}")
+        raise InvalidInput(f"unknown mode {in_words(mode)}: {among(mode, MODES)}")
     cycle = _cycle(mode, interval, gaps)
     low, high, propagate, select = stages.exact()
     eps = exact("contention", contention, zero=True, unit="")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from costmodel.describe.program import Program
 from costmodel.describe.selection import Entry, ModuleEntry
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among, in_words
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.profiles.recording import recording
 from costmodel.profiles.timing import Timing
@@ -146,9 +146,9 @@ def quality(
     if metric is None:
         metric = next(iter(metrics(table)), next(iter(METRICS)))
     if metric not in METRICS:
-        raise InvalidInput(f"unknown metric {metric!r}: one of {', '.join(METRICS)}")
+        raise InvalidInput(f"unknown metric {in_words(metric)}: {among(metric, METRICS)}")
     if cost not in COSTS:
-        raise InvalidInput(f"unknown cost {cost!r}: one of {', '.join(COSTS)}")
+        raise InvalidInput(f"unknown cost {in_words(cost)}: {among(cost, COSTS)}")
     column = METRICS[metric]
     times = _times(table, way) if cost == "time" else {}
     known = [row for row in table.rows if row.paper and row.approach in column.values]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among, in_words
 from costmodel.report.layout.sheet import Sheet
 
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
@@ -187,5 +187,5 @@ def render_json(data: Any) -> str:
 def find_format(name: str) -> str:
     """A known format; `InvalidInput` for other names."""
     if name not in FORMATS:
-        raise InvalidInput(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
+        raise InvalidInput(f"unknown format {in_words(name)}: {among(name, FORMATS)}")
     return name
