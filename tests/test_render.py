@@ -1,9 +1,10 @@
-"""The layout of sheets: nothing is lost, whatever the width; Markdown and LaTeX take any text."""
+"""The layout of sheets: a row is a line that keeps its name, whatever the width; Markdown and LaTeX take any text."""
 
 import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from costmodel.price.sweep import sweep
 from costmodel.profiles.files import read
 from costmodel.report import sweep as sweeps
-from costmodel.report.layout.render import ATTACHED, FORMATS, _blocks, render
+from costmodel.report.layout.render import ATTACHED, FORMATS, _fitting, render
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.table import table
 
@@ -31,24 +32,66 @@ def sheets(draw: st.DrawFn) -> Sheet:
 
 
 @given(sheets(), st.integers(20, 200))
-def test_columns_are_split_into_blocks_that_fit_and_lose_nothing(sheet: Sheet, width: int) -> None:
-    blocks = _blocks(sheet, width)
+def test_columns_that_fit_keep_the_name_of_the_row_and_use_the_room(sheet: Sheet, width: int) -> None:
+    columns = _fitting(sheet, width)
     keys = list(range(sheet.keys))
-    assert all(block[: sheet.keys] == keys for block in blocks)
-    assert keys + [n for block in blocks for n in block[sheet.keys :]] == list(range(len(sheet.columns)))
+    assert columns[: sheet.keys] == keys
+    assert columns == sorted(set(columns))
     sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
-    for block in blocks:
-        own = block[sheet.keys :]
-        wide = sum(sizes[n] + 2 for n in block) - 2
-        assert wide <= width or len(own) == 1  # wider than asked for only where a single column is
+
+    def wide(chosen: list[int]) -> int:
+        return sum(sizes[n] + 2 for n in chosen) - 2
+
+    assert wide(columns) <= width or len(columns) == sheet.keys + 1  # at least one value
+    for n in set(range(len(sheet.columns))) - set(columns):
+        assert wide([*columns, n]) > width or sheet.columns[n] in ATTACHED
 
 
-def test_what_belongs_to_a_column_stays_with_it() -> None:
-    """approach 8 + FLOPs 5 + ms 2 + 95 % 4, two blanks between: ms would fit 19 columns, but not its interval."""
-    sheet = Sheet("title", ["approach", "FLOPs", "ms", "95 %", "paper"], "lrrrr", [["a", "1", "2", "3", "4"]])
-    assert _blocks(sheet, 25) == [[0, 1, 2, 3], [0, 4]]
-    assert _blocks(sheet, 24) == [[0, 1], [0, 2, 3], [0, 4]]
-    assert _blocks(sheet, 15) == [[0, 1], [0, 2], [0, 3], [0, 4]]  # 8 + 2 + 4 and their blanks are 18
+def test_the_least_important_columns_go_first() -> None:
+    """module 6, class 6, MACs 4, launches 8, ms 2 and two blanks between: 34 columns; without launches 24."""
+    names = ["module", "class", "MACs", "launches", "ms"]
+    sheet = Sheet("title", names, "llrrr", [["stem.0", "Conv2d", "1", "2", "3"]], spare=["launches", "class"])
+    assert _fitting(sheet, 34) == [0, 1, 2, 3, 4]
+    assert _fitting(sheet, 33) == _fitting(sheet, 24) == [0, 1, 2, 4]
+    assert _fitting(sheet, 23) == [0, 2, 4]
+    assert _fitting(sheet, 15) == [0, 2]  # then from right to left
+    assert _fitting(sheet, 1) == [0, 2]
+
+
+def test_a_wide_column_makes_room_for_narrow_ones_but_an_interval_needs_its_value() -> None:
+    """name 4, a 1, ms 2, 95 % 4, wide 20 and two blanks between: 39 columns."""
+    sheet = Sheet("title", ["name", "a", "ms", "95 %", "wide"], "lrrrr", [["n", "1", "2", "3", "4" * 20]])
+    assert _fitting(replace(sheet, spare=["95 %", "ms", "wide"]), 28) == [0, 1, 2, 3]
+    assert _fitting(replace(sheet, spare=["95 %", "ms", "a"]), 26) == [0, 4]
+
+
+ROWS = [[f"block.{n}", "x" * 60, "7"] for n in range(190)]
+WIDE = Sheet("title", ["module", "words", "number"], "llr", ROWS, ["a note"], spare=["words"])
+
+
+def test_a_row_is_a_line_and_the_columns_that_are_left_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    lines = render([WIDE], "text").splitlines()
+    assert len(lines) == 2 + 2 + 190 + 1 + 3  # title, head, rows, notes; blank lines
+    assert lines[4] == "block.0         7"
+    said = " ".join(" ".join(lines[-3:]).split())
+    assert said == "Left out for want of room: words; a pipe or --format csv has all columns. a note"
+
+
+def test_a_pipe_gets_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = render([WIDE], "text").splitlines()
+    assert len(lines) == 2 + 2 + 190 + 1 + 1
+    assert lines[4] == f"block.0    {'x' * 60}       7"
+    assert max(map(len, lines)) == 9 + 2 + 60 + 2 + 6
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_note_of_several_tables_appears_once(form: str) -> None:
+    first, last = (Sheet(f"table {n}", ["x"], "l", [["y"]], [f"of {n}", "ms: wall clock"]) for n in range(2))
+    text = render([first, last], form)
+    assert text.count("ms: wall clock") == 1
+    assert text.index("of 0") < text.index("table 1") < text.index("ms: wall clock")
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])

@@ -105,12 +105,16 @@ def sheet(profiles: "Mapping[str, Profile]", about: "Collection[Subject]") -> Sh
     ]
     if not judged:
         return None
+    common = set.intersection(*(set(settings.split(", ")) for _, settings, _ in judged))
     rows = []
     for machine, settings, verdict in sorted(judged, key=lambda each: published.CLAIMS.index(each[2].claim)):
         claim, ratio = verdict.claim, verdict.ratio
         printed = f"{claim.printed:.2f}" if claim.printed else ""
-        rows.append([claim.text, machine, settings, printed, *percentage(ratio), verdict.word])
+        differing = ", ".join(word for word in settings.split(", ") if word not in common)
+        rows.append([claim.text, machine, differing, printed, *percentage(ratio), verdict.word])
+    shared = [word for word in judged[0][1].split(", ") if word in common]
     notes = [
+        *([f"every run: {', '.join(shared)}."] if shared else []),
         "%: time in per cent of the standard cell in the same network; paper: as printed in Table IV; 95 %: bootstrap "
         "interval over processes.",
         "holds, does not hold: the whole interval agrees; undecided: a part agrees, or there are too few processes.",

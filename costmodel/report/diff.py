@@ -47,6 +47,7 @@ def document(
         *(f"slower by more than {100 * limit:g} %: {title}" for title in slower if limit is not None),
         *(f"not judged: {title}" for title in undecided),
     ]
+    spare = ["ms before", "ms after", "95 %"]
     settings = list(dict.fromkeys(change.run.how for change in shared))
     sheets = []
     for how in settings:
@@ -63,7 +64,7 @@ def document(
             if change.run.how == how
             for ratio in [judged(change)]
         ]
-        sheets.append(Sheet(how.title, columns, "lrrrrl", rows, lines if how == settings[-1] else ()))
+        sheets.append(Sheet(how.title, columns, "lrrrrl", rows, lines if how == settings[-1] else (), spare=spare))
     whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in shared], "slower": slower}
     whole |= {"undecided": undecided}
     flat = [_unnested(change.record()) for change in shared]

@@ -16,7 +16,14 @@ def document(paths: Mapping[str, Path]) -> Document:
     rows = [[str(r[key] or "") for key in ("name", "machine", "runs", "date", "torch")] for r in records]
     problems = [str(r["problem"]) for r in records if r["problem"]]
     problems += [f"{r['name']}: {r['source']}" for r in records if r["source"]]
-    sheet = Sheet("Profiles", ["name", "machine", "runs", "date", "torch"], "llrll", rows, problems)
+    sheet = Sheet(
+        "Profiles",
+        ["name", "machine", "runs", "date", "torch"],
+        "llrll",
+        rows,
+        problems,
+        spare=["torch", "runs", "date"],
+    )
     return Document(lambda: records, lambda: records, lambda: [sheet])
 
 

@@ -99,7 +99,7 @@ def _costs(rows: Sequence[Row], notes: Sequence[str]) -> Sheet:
         *(line for row in rows for line in _warnings(row)),
     ]
     title = f"Key-frame schedules: {_stages(rows[0].schedule.stages)}"
-    return Sheet(title, columns, "l" + "r" * 9, body, lines, keys=2, labels=labels).without(["U"])
+    return Sheet(title, columns, "l" + "r" * 9, body, lines, keys=2, labels=labels, spare=["T ms"]).without(["U"])
 
 
 def _stages(stages: Stages) -> str:

@@ -1,6 +1,6 @@
 """A sweep as a table: the cost of each cell, also relative to the standard cell, and the paper's approximation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.cells import CONV_LSTM
@@ -129,13 +129,14 @@ def _grid(
     body: list[list[str]],
     notes: list[str],
     labels: list[str] | None = None,
+    spare: Sequence[str] = (),
 ) -> Sheet:
     points = [point(sweep, row) for row in rows]
     names = list(points[0])
     align = "r" * (len(names) - 1) + "l" + "r" * len(columns)
     whole = [[*point.values(), *line] for point, line in zip(points, body, strict=True)]
     alone = [*names, *(labels or columns)]
-    return Sheet(title, [*names, *columns], align, whole, notes, keys=len(names), labels=alone)
+    return Sheet(title, [*names, *columns], align, whole, notes, keys=len(names), labels=alone, spare=spare)
 
 
 def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
@@ -167,7 +168,15 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
     sizes = " on a " + "x".join(map(str, sweep.sizes[0])) + " feature map" if len(sweep.sizes) == 1 else ""
     kinds = {cell.recurrence.title for cell in sweep.cells}
     title = kinds.pop() if len(kinds) == 1 else "recurrent"
-    return _grid(f"{title[0].upper()}{title[1:]} cells, one step{sizes}", sweep, rows, columns, body, lines)
+    return _grid(
+        f"{title[0].upper()}{title[1:]} cells, one step{sizes}",
+        sweep,
+        rows,
+        columns,
+        body,
+        lines,
+        spare=["saves %", "params", "error", "approx. %"],
+    )
 
 
 def _time_sheets(
@@ -189,9 +198,9 @@ def _time_sheets(
             lines = [*notes(shown, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how, about))]
             lines.append(f"cost %: convention {sweep.convention.name}, of the standard cell.")
             if lacking := len(rows) - len(timed):
-                lines.append(f"The profile has no times of {lacking} more rows with these settings.")
+                lines.append(f"The profile has no times of {lacking} more rows with {how.title}.")
             title = f"Time per {how.unit_of('step')} on {machine} (profile {name}): {how.title}"
             columns = ["cost %", "ms", "95 %", "%", "95 %"]
             labels = ["cost %", "ms", "ms 95 %", "time %", "time % 95 %"]
-            sheets[name, how] = _grid(title, sweep, timed, columns, body, lines, labels).without(["95 %"])
+            sheets[name, how] = _grid(title, sweep, timed, columns, body, lines, labels, ["cost %"]).without(["95 %"])
     return sheets

@@ -241,6 +241,7 @@ class Table(Counted):
         share = f"{self.convention.unit}s %"
         head = ["approach", share, "ms", "95 %", "%", "95 %", *["paper", "%"][: 2 * printed]]
         labels = ["approach", share, "ms", "ms 95 %", "time %", "time % 95 %", "paper ms", "paper %"][: len(head)]
+        spare = ["paper %", "paper ms", share, "ms 95 %", "time % 95 %"]
         lines = notes(times, self.base)
         lines.append(f"{share}: convention {self.convention.name}, with the same base.")
         if self.otherwise:
@@ -253,12 +254,14 @@ class Table(Counted):
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
             lines.append(f"paper: ms as printed in Table IV, {machines[how.device]}.")
         if lacking := len(self.rows) - len(rows):
-            lines.append(f"The profile has no times of {lacking} more networks with these settings.")
+            lines.append(f"The profile has no times of {lacking} more networks with {how.title}.")
         about = [self.subject(row) for row in self.rows]
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
         what = how.unit_of(self.unit_of_work)
         title = f"Time per {what} on {machine} (profile {profile}): {how.title}"
-        return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines, labels=labels).without(["95 %"])
+        return Sheet(title, head, "l" + "r" * (len(head) - 1), rows, lines, labels=labels, spare=spare).without(
+            ["95 %"]
+        )
 
 
 def _params(row: TableRow) -> str:

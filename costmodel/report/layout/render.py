@@ -15,6 +15,7 @@ from costmodel.report.layout.sheet import Sheet
 
 FORMATS = ("text", "markdown", "latex", "html", "csv", "json")
 WIDEST_NOTE = 100  # columns; longer lines are hard to read
+USUAL_WIDTH = 80  # columns of notes where there is no terminal
 WIDEST_FLOAT = 110  # characters of a table over both columns of a paper
 NARROWEST = 30  # columns of a folded column
 ROWS_A_PAGE = 45  # of a paper
@@ -23,15 +24,29 @@ ATTACHED = ("%", "95 %", "dev.", "error")
 
 
 def render(sheets: Iterable[Sheet], form: str) -> str:
-    """Sheets as ``text`` (as wide as the terminal, 80 columns elsewhere), ``markdown``, ``latex`` or ``html``."""
+    """Sheets as ``text`` (no wider than the terminal or COLUMNS; in a pipe or a file as wide as needed), ``markdown``,
+    ``latex`` or ``html``."""
     sheets = list(sheets)
-    if form == "html":
-        from importlib.metadata import version
+    match form:
+        case "html":
+            from importlib.metadata import version
 
-        from costmodel.report.layout.page import Section, page
+            from costmodel.report.layout.page import Section, page
 
-        return page(sheets[0].title, [Section(sheets=sheets)], footer=[f"costmodel {version('costmodel')}"])
-    return "\n\n".join({"text": _text, "markdown": _markdown, "latex": _latex}[form](sheet) for sheet in sheets)
+            return page(sheets[0].title, [Section(sheets=sheets)], footer=[f"costmodel {version('costmodel')}"])
+        case "latex":
+            parts = map(_latex, sheets)
+        case _:
+            parts = map({"text": _text, "markdown": _markdown}[form], _explained_once(sheets))
+    return "\n\n".join(parts)
+
+
+def _explained_once(sheets: list[Sheet]) -> list[Sheet]:
+    """The sheets, each without the notes that a later sheet has as well."""
+    return [
+        replace(sheet, notes=[note for note in sheet.notes if not any(note in later.notes for later in sheets[n:])])
+        for n, sheet in enumerate(sheets, 1)
+    ]
 
 
 def _aligned(sheet: Sheet, columns: Sequence[int]) -> str:
@@ -66,16 +81,24 @@ def _tabulate(sheet: Sheet, form: str) -> str:
 
 
 def _text(sheet: Sheet) -> str:
-    width = shutil.get_terminal_size().columns
-    notes = [_wrap(note, width, indent="  ") for note in sheet.notes]
-    sheet = _folded(sheet, width)
-    bodies = [_aligned(sheet, columns) for columns in _blocks(sheet, width)]
-    return "\n".join([_wrap(sheet.title, width), "", "\n\n".join(bodies), *([""] if notes else []), *notes])
+    width = shutil.get_terminal_size((0, 0)).columns  # 0: a pipe or a file
+    sheet = _folded(sheet, width) if width else sheet
+    columns = _fitting(sheet, width) if width else list(range(len(sheet.columns)))
+    names = [name for n, name in enumerate(sheet.labels or sheet.columns) if n not in columns]
+    left_out = (
+        [f"Left out for want of room: {', '.join(names)}; a pipe or --format csv has all columns."] if names else []
+    )
+    notes = [_wrap(note, width, indent="  ") for note in [*left_out, *sheet.notes]]
+    return "\n".join([_wrap(sheet.title, width), "", _aligned(sheet, columns), *([""] if notes else []), *notes])
+
+
+def _sizes(sheet: Sheet) -> list[int]:
+    return [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
 
 
 def _folded(sheet: Sheet, width: int) -> Sheet:
     """The sheet whose last column, where it holds words or formulas, is folded into lines that fit the width."""
-    *sizes, last = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
+    *sizes, last = _sizes(sheet)
     room = width - sum(sizes) - 2 * len(sizes)
     if sheet.align[-1] != "l" or not NARROWEST <= room < last:
         return sheet
@@ -87,7 +110,7 @@ def _folded(sheet: Sheet, width: int) -> Sheet:
 
 
 def _wrap(text: str, width: int, indent: str = "") -> str:
-    return textwrap.fill(text, min(width, WIDEST_NOTE), subsequent_indent=indent, break_long_words=False)
+    return textwrap.fill(text, min(width or USUAL_WIDTH, WIDEST_NOTE), subsequent_indent=indent, break_long_words=False)
 
 
 def wrapped(note: str, indent: str = "") -> str:
@@ -96,26 +119,25 @@ def wrapped(note: str, indent: str = "") -> str:
     return textwrap.fill(note, width, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False)
 
 
-def _blocks(sheet: Sheet, width: int) -> list[list[int]]:
-    """The columns, in blocks that fit the width; each block begins with the keys."""
-    sizes = [max(map(len, column)) for column in zip(sheet.columns, *sheet.rows, strict=True)]
+def _fitting(sheet: Sheet, width: int) -> list[int]:
+    """The columns that fit the width: those that name a row, and the most important of the others, at least one."""
+    sizes = _sizes(sheet)
+    kept = list(range(len(sizes)))
 
     def fits(columns: list[int]) -> bool:
         return sum(sizes[n] + 2 for n in columns) - 2 <= width
 
-    keys = list(range(sheet.keys))
-    groups: list[list[int]] = []
-    for n in range(sheet.keys, len(sizes)):
-        if groups and sheet.columns[n] in ATTACHED and fits([*keys, *groups[-1], n]):
-            groups[-1].append(n)
-        else:
-            groups.append([n])
-    blocks = [keys]
-    for group in groups:
-        if blocks[-1] != keys and not fits([*blocks[-1], *group]):
-            blocks.append(keys)
-        blocks[-1] = [*blocks[-1], *group]
-    return blocks
+    left_out: list[int] = []
+    for n in sheet.by_importance()[:-1]:
+        if fits(kept):
+            break
+        kept.remove(n)
+        left_out.append(n)
+    for n in reversed(left_out):  # a wide column that went may have made room for narrow ones
+        belongs = sheet.columns[n] not in ATTACHED or n - 1 in kept
+        if belongs and fits([*kept, n]):
+            kept.append(n)
+    return sorted(kept)
 
 
 def _markdown(sheet: Sheet) -> str:
