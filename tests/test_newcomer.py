@@ -52,8 +52,8 @@ def test_long_formulas_are_folded_in_latex() -> None:
         ("--input 1x3x8x8 --attention half", "--attention 'half': one of full, masked"),
         ("--input 1x3x8x8 --dtype int8", "--dtype 'int8': one of float32, bfloat16, float16, float64"),
         ("--input 1x3x8x8 --machine 0,20", "--machine '0,20': the peak of a machine must be positive"),
-        ("--input 1x3xHxW --depth 1", "so do depth and sort: give sizes instead of letters"),
-        ("--input 1x3xHxW --sort flops", "so do depth and sort: give sizes instead of letters"),
+        ("--input 1x3xHxW --depth 1", "so do depth, sort and top: give sizes instead of letters"),
+        ("--input 1x3xHxW --sort flops", "so do depth, sort and top: give sizes instead of letters"),
     ],
 )
 def test_errors_name_the_option(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:

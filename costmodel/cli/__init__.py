@@ -70,7 +70,7 @@ def with_options(message: str) -> str:
     """A message of the library, which names Python arguments, with the options of the command line."""
     message = re.sub(r"\b(real|backward|compare|force|resume|replace)=True\b", r"--\1", message)
     message = re.sub(r"\barguments=(\{.*\})", r"--make '\1'", message)
-    return re.sub(r"^(input|memory) (?=['\"])", r"--\1 ", message)
+    return re.sub(r"^(input|memory|sort) (?=['\"])", r"--\1 ", message)
 
 
 def add_commands(arguments: list[str]) -> None:

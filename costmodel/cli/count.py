@@ -130,7 +130,7 @@ def input_sets(
     epilog=examples(
         'count torch.nn:LSTM --make \'{"input_size": 8, "hidden_size": 16}\' --input 5x2x8 --convention paper',
         'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
-        "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops",
+        "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops --top 10",
         "count mymodel:build --input 1x3x512x1024 --machine 120,20",
         "count mymodel:build --input 8x3x224x224 --train --backward --optimizer adam",
         "count mymodel:build --input Nx3xHxW --format json",
@@ -147,7 +147,19 @@ def count(
     make: Making = None,
     convention: ConventionName = "torch",
     depth: Annotated[int | None, number("N", "Sum up parts that are deeper.  [default: all]")] = None,
-    sort: Annotated[str, choice(SORTS, "Order of the rows.")] = "order",
+    sort: Annotated[
+        str | None,
+        choice(
+            SORTS,
+            "Order of the rows, in every format: of execution, or the largest first; ms needs --machine.  [default: "
+            "order; with --top: ms, without --machine flops]",
+            default=False,
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        number("N", "The first N rows; the others are summed in one row, 'M others', in every format.  [default: all]"),
+    ] = None,
     train: Annotated[bool, typer.Option("--train", help="In training mode.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
     dtype: Dtype = None,
@@ -196,7 +208,8 @@ def count(
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
         counts = [counting(net, *args, **how, **options) for args, options in sets]
     documents = [
-        (", ".join(each.inputs), report.document(each, convention, depth, sort, machine, attention)) for each in counts
+        (", ".join(each.inputs), report.document(each, convention, depth, sort, machine, attention, top))
+        for each in counts
     ]
     print(together(documents).text(form))
     uncounted = sum((each.uncounted for each in counts), Counter[str]())

@@ -120,6 +120,21 @@ Format = Annotated[
     typer.Option("--format", parser=at_door(parsers.one_of(*FORMATS)), metavar=listed(FORMATS), help="Output format."),
 ]
 Recurrence = Annotated[str, choice(RECURRENCES, "The recurrence around the cells' convolutions.")]
+
+
+def sort(*keys: str) -> Any:
+    """An option of the order of rows that are alternatives."""
+    allowed = ("order", *keys, "ms")
+    return typer.Option(
+        "--sort",
+        parser=at_door(parsers.one_of(*allowed)),
+        metavar=listed(allowed),
+        help="The largest rows first, in every format; ms needs times of a single kind of run.  [default: order]",
+        show_default=False,
+    )
+
+
+Top = Annotated[int | None, number("N", "At most N rows, in every format.  [default: all]")]
 Plot = Annotated[
     str | None, typer.Option("--plot", metavar="FILE", help="Draw it as well, into a file: .svg, .png or .pdf.")
 ]

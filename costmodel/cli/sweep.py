@@ -17,8 +17,10 @@ from costmodel.cli.options import (
     MapSize,
     Plot,
     Recurrence,
+    Top,
     plotted,
     several_sides,
+    sort,
 )
 from costmodel.cli.parsers import Sides
 from costmodel.cli.timing import Choices, Effort, Measuring, Profiles, Times
@@ -50,6 +52,8 @@ def sweep(
     convention: ConventionName = "paper",
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
+    order: Annotated[str | None, sort("flops", "params", "cost")] = None,
+    top: Top = None,
     plot: Plot = None,
     profile: Profiles = None,
     measuring: Measuring,
@@ -90,7 +94,7 @@ def sweep(
 
         times.gather(jobs)
         times.miss([report.subject(result, row) for row in result.rows()])
-    print(report.document(result, times.found, times.keep).text(form))
+    print(report.document(result, times.found, times.keep, order, top).text(form))
     if picture:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing

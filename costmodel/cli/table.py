@@ -21,7 +21,9 @@ from costmodel.cli.options import (
     Plot,
     Recurrence,
     Sites,
+    Top,
     plotted,
+    sort,
 )
 from costmodel.cli.timing import Choices, Effort, Measuring, Profiles, Times
 from costmodel.describe.catalogue import NETWORKS
@@ -65,6 +67,8 @@ def table(
     ] = None,
     decoder_blocks: DecoderBlocks = None,
     form: Format = "text",
+    order: Annotated[str | None, sort("flops", "params")] = None,
+    top: Top = None,
     plot: Plot = None,
     profile: Profiles = None,
     measuring: Measuring,
@@ -126,7 +130,7 @@ def table(
         for name, found in times.found.items():
             result = result.timed(name, found, times.keep)
         times.miss([result.subject(row) for row in result.rows])
-    print(result.text(form))
+    print(result.arranged(order, top).text(form))
     if picture:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing

@@ -15,31 +15,37 @@ if TYPE_CHECKING:
     from costmodel.counting.count import Count
     from costmodel.work.cost import Operation
 
-SORTS = ("order", "flops", "params", "bytes")
+SORTS = ("order", "flops", "params", "bytes", "launches", "ms")
+Part = tuple[str, str, int, "Sequence[Operation]"]  # path, class, parameters of its own, operations
 
 
 def document(
     count: "Count",
     convention: str = "torch",
     depth: int | None = None,
-    sort: str = "order",
+    sort: str | None = None,
     machine: Machine | None = None,
     attention: str = "full",
+    top: int | None = None,
 ) -> Document:
     """The modules of a count, ``depth`` names deep (by default all); ``sort``: in the order of execution, or the
-    largest first; ``machine`` adds the roofline time of each module, in ms, and its bound; ``attention``: "full", or
-    "masked" for the pairs alone that masks keep."""
+    largest first; ``top``: that many modules, by default the slowest with a machine, else those of most FLOPs, and the
+    sum of the others as one more; ``machine`` adds the roofline time of each module, in ms, and its bound;
+    ``attention``: "full", or "masked" for the pairs alone that masks keep."""
     count = count.seen(attention)
-    if sort not in SORTS:
+    if sort not in (None, *SORTS):
         raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
+    if top is not None and top < 1:
+        raise InvalidInput(f"top {top}: expected a whole number from 1")
     price = find_convention(convention)
     if count.letters:
-        if machine is not None or depth is not None or sort != "order":
-            raise InvalidInput("machine needs numbers, and so do depth and sort: give sizes instead of letters")
+        if machine is not None or depth is not None or top is not None or sort not in (None, "order"):
+            raise InvalidInput("machine needs numbers, and so do depth, sort and top: give sizes instead of letters")
         return _formulas(count, price, attention)
-    rows = _rows(count, price, depth, machine)
-    if sort != "order":
-        rows.sort(key=lambda row: -row[sort])
+    if sort == "ms" and machine is None:
+        raise InvalidInput(f"sort 'ms': needs a machine; without one {', '.join(SORTS[:-1])}")
+    key = sort or ("order" if top is None else "flops" if machine is None else "ms")
+    rows = _rows(_parts(count, depth), price, machine, key, top)
     return Document(
         json=lambda: _record(count, price, attention) | _bound(count.operations, machine) | {"modules": rows},
         csv=lambda: [row | {"convention": price.name, "unit": price.unit} for row in rows],
@@ -47,7 +53,7 @@ def document(
     )
 
 
-def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine | None) -> list[dict[str, Any]]:
+def _parts(count: "Count", depth: int | None) -> list[Part]:
     parts = count.cut(depth)
     params: dict[str, int] = {}
     for path, number in count.own_parameters.items():
@@ -55,13 +61,34 @@ def _rows(count: "Count", price: Convention, depth: int | None, machine: Machine
         params[short] = params.get(short, 0) + number
     # A module without operations of its own has a row only where the module has parameters of its own.
     idle = {path: () for path, number in params.items() if number and path not in parts}
-    rows = []
-    for path, operations in {**parts, **idle}.items():
-        cost = sum((each.cost for each in operations), NOTHING)
-        row = {"module": path, "class": count.modules.get(path, count.name if not path else "")}
-        row |= _numbers(cost, price, params.get(path, 0)) | _passes(operations, price) | _bound(operations, machine)
-        rows.append(row | {"uncounted": _uncounted(operations)})
+    return [
+        (path, count.modules.get(path, count.name if not path else ""), params.get(path, 0), operations)
+        for path, operations in {**parts, **idle}.items()
+    ]
+
+
+def _rows(
+    parts: list[Part], price: Convention, machine: Machine | None, key: str, top: int | None
+) -> list[dict[str, Any]]:
+    """A row for each part, the largest by ``key`` first; parts after the first ``top`` are summed in one row."""
+    column = "roofline_ms" if key == "ms" else key
+    pairs = [(part, _row(part, price, machine)) for part in parts]
+    if key != "order":
+        pairs.sort(key=lambda pair: -pair[1][column])
+    rest = [part for part, _ in pairs[top:]] if top else []
+    rows = [row for _, row in pairs[: len(pairs) - len(rest)]]
+    if rest:
+        name = f"{len(rest)} other{'s' if rest[1:] else ''}"
+        operations = [each for part in rest for each in part[3]]
+        rows.append(_row((name, "", sum(part[2] for part in rest), operations), price, machine))
     return rows
+
+
+def _row(part: Part, price: Convention, machine: Machine | None) -> dict[str, Any]:
+    path, name, params, operations = part
+    cost = sum((each.cost for each in operations), NOTHING)
+    row = {"module": path, "class": name} | _numbers(cost, price, params) | _passes(operations, price)
+    return row | _bound(operations, machine) | {"uncounted": _uncounted(operations)}
 
 
 def _passes(operations: "Sequence[Operation]", price: Convention) -> dict[str, Any]:
@@ -174,7 +201,17 @@ def _sheet(
     title = _title(count)
     columns = ["module", "class", "params", *passes.values(), "%", f"{prefix}B", f"{price.unit}/byte", "launches"]
     columns += ["ms", "bound"] if machine else []
-    return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes)
+    spare = [
+        "launches",
+        f"{price.unit}/byte",
+        "class",
+        "%",
+        f"{prefix}B",
+        "params",
+        *reversed(passes.values()),
+        "bound",
+    ]
+    return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes, spare=spare)
 
 
 def _pairs(count: "Count", price: Convention, attention: str) -> list[str]:
@@ -214,7 +251,8 @@ def _roof(machine: Machine) -> str:
     return (
         f"ms: roofline, each operation at the slower of {machine.peak / 1e9:g} GFLOP/s (two per multiply-accumulate) "
         f"and {machine.bandwidth / 1e9:g} GB/s, as if nothing stayed in a cache: not a prediction. "
-        f"bound: the limit of most of that time; at {machine.ridge:.3g} FLOP/byte both limits are equal."
+        f"bound: the limit of most of that time. An operation below {machine.ridge:.3g} FLOP/byte is bound by memory; "
+        "FLOP/byte of a row is that of its operations together."
     )
 
 
@@ -242,10 +280,8 @@ def _title(count: "Count") -> str:
 
 
 def _a_frame(count: "Count", price: Convention) -> str:
-    return (
-        f"a frame of the clip, on average: {count.flops(price) / count.frames:,.1f} {price.unit}s, "
-        f"{count.macs / count.frames:,.1f} multiply-accumulates."
-    )
+    flops, macs = (f"{total / count.frames:,.1f}".removesuffix(".0") for total in (count.flops(price), count.macs))
+    return f"a frame of the clip, on average: {flops} {price.unit}s, {macs} multiply-accumulates."
 
 
 def counted(work: Work, price: Convention) -> list[str]:

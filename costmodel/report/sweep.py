@@ -10,7 +10,7 @@ from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import notes, time_cells
+from costmodel.report.times import left_out, notes, ranked, time_cells
 
 if TYPE_CHECKING:
     from costmodel.profiles.records import Profile, Settings, Subject
@@ -30,15 +30,23 @@ def document(
     sweep: Sweep,
     profiles: "Mapping[str, Profile] | None" = None,
     keep: "Callable[[Settings], bool]" = lambda how: True,
+    sort: str | None = None,
+    top: int | None = None,
 ) -> Document:
-    """The sweep, with times of its points from profiles, for settings that ``keep`` accepts. `InvalidInput` above
-    `MOST_ROWS` rows."""
+    """The sweep, with times of its points from profiles, for settings that ``keep`` accepts; ``sort``: the largest rows
+    first, by ``flops``, ``params``, ``cost`` (%) or ``ms`` (which needs times of a single kind of run); ``top``: at
+    most that many rows. `InvalidInput` above `MOST_ROWS` rows."""
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
             f"the grid has {len(sweep):,} rows; at most {MOST_ROWS:,} can be printed (the Python API takes more)"
         )
     rows = list(sweep.rows())
     times = [_timings(sweep, row, profiles or {}, keep) for row in rows]
+    columns = {"flops": "flops", "params": "params", "cost": "cost_ratio"}
+    keys = {name: [getattr(row, column) for row in rows] for name, column in columns.items()}
+    places = ranked(times, keys, sort, top)
+    lacking = len(rows) - len(places)
+    rows, times = [rows[n] for n in places], [times[n] for n in places]
 
     def json() -> dict[str, Any]:
         size = {"size": list(sweep.sizes[0])} if len(sweep.sizes) == 1 else {}
@@ -50,7 +58,7 @@ def document(
     return Document(
         json=json,
         csv=lambda: [_flat(sweep, row) | columns for row, columns in zip(rows, flat(times), strict=True)],
-        sheets=lambda: [_sheet(sweep, rows), *_time_sheets(sweep, rows, times, profiles or {}).values()],
+        sheets=lambda: [_sheet(sweep, rows, lacking), *_time_sheets(sweep, rows, times, profiles or {}).values()],
     )
 
 
@@ -139,7 +147,7 @@ def _grid(
     return Sheet(title, [*names, *columns], align, whole, notes, keys=len(names), labels=alone, spare=spare)
 
 
-def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
+def _sheet(sweep: Sweep, rows: list[Row], lacking: int = 0) -> Sheet:
     unit = f"G{sweep.convention.unit}s"
     columns = [unit, "params", "cost %", "saves %", "approx. %", "error"]
     body = []
@@ -165,6 +173,7 @@ def _sheet(sweep: Sweep, rows: list[Row]) -> Sheet:
     if others := _recurrences(sweep):
         named = ", ".join(f"{cell} {recurrence}" for cell, recurrence in others.items())
         lines.append(f"recurrence: {named}; cost %: of a standard cell with that recurrence.")
+    lines += left_out(lacking, "rows")
     sizes = " on a " + "x".join(map(str, sweep.sizes[0])) + " feature map" if len(sweep.sizes) == 1 else ""
     kinds = {cell.recurrence.title for cell in sweep.cells}
     title = kinds.pop() if len(kinds) == 1 else "recurrent"

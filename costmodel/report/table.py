@@ -16,7 +16,7 @@ from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
 from costmodel.report.layout.render import find_format, render, render_csv, render_json
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import milliseconds, notes, time_cells
+from costmodel.report.times import left_out, milliseconds, notes, ranked, time_cells
 from costmodel.work.size import Size
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Table(Counted):
 
     rows: tuple[TableRow, ...]
     profiles: "Mapping[str, Profile]" = field(default_factory=dict)
+    left_out: int = 0  # rows that `arranged` cut
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -129,6 +130,14 @@ class Table(Counted):
         rows = tuple(replace(row, timings=merged(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
+    def arranged(self, sort: str | None = None, top: int | None = None) -> "Table":
+        """The table with the largest rows first, by ``flops``, ``params`` or ``ms`` (which needs times of a single
+        kind of run), and at most ``top`` rows."""
+        keys = {name: [getattr(row, name) for row in self.rows] for name in ("flops", "params")}
+        places = ranked([row.timings for row in self.rows], keys, sort, top)
+        rows = tuple(self.rows[n] for n in places)
+        return replace(self, rows=rows, left_out=len(self.rows) - len(rows))
+
     def text(self, form: str = "text") -> str:
         """The table as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
         find_format(form)
@@ -172,7 +181,7 @@ class Table(Counted):
                 f"comparable with {self.convention.name}, so no deviation is given."
             )
             rows, columns = [row[:7] for row in rows], columns[:7]
-        notes += errata
+        notes += [*errata, *left_out(self.left_out, "networks")]
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, notes, labels=labels[: len(columns)])
 
     def _calls(self) -> list[str]:

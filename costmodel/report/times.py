@@ -1,8 +1,9 @@
 """Times as cells and notes of tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from costmodel.errors import InvalidInput
 from costmodel.profiles.timing import CLOCKS, Timing
 
 if TYPE_CHECKING:
@@ -101,3 +102,35 @@ def number(value: float, digits: int = 4) -> str:
     """A number without trailing zeros; significant digits where decimals would show 0."""
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return f"{value:.{digits}g}" if value and float(text) == 0 else text
+
+
+def ranked(
+    timings: "Sequence[Sequence[Timing]]", keys: "Mapping[str, Sequence[float]]", sort: str | None, top: int | None
+) -> list[int]:
+    """The places of the ``top`` largest rows (None: of all), by a column of ``keys`` or by the times of the rows,
+    ``ms``; rows without a time are last. `InvalidInput` for another ``sort``, without times, or with times of several
+    settings."""
+    allowed = ", ".join(["order", *keys])
+    settings = dict.fromkeys((t.profile, t.how) for row in timings for t in row if t.how)
+    if top is not None and top < 1:
+        raise InvalidInput(f"top {top}: expected a whole number from 1")
+    if sort == "ms" and not settings:
+        raise InvalidInput(f"sort 'ms': there are no times; without times: {allowed}")
+    if sort == "ms" and len(settings) > 1:
+        found = "; ".join(f"{profile}: {how.title}" for profile, how in settings if how)
+        raise InvalidInput(f"sort 'ms': times of {len(settings)} kinds of run ({found}): choose one, or {allowed}")
+    if sort not in (None, "order", "ms", *keys):
+        raise InvalidInput(f"sort {sort!r}: one of {allowed}, ms")
+    places = list(range(len(timings)))
+    if sort == "ms":
+        seconds = [next((t.median_s for t in row if (t.profile, t.how) in settings), -1.0) for row in timings]
+        places.sort(key=lambda n: -seconds[n])
+    elif sort and sort in keys:
+        column = keys[sort]
+        places.sort(key=lambda n: -column[n])
+    return places[:top]
+
+
+def left_out(number: int, what: str) -> list[str]:
+    """A note on rows that ``top`` left out."""
+    return [f"{number} more {what} are left out: top."] if number else []
