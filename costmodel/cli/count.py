@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from traceback import print_exception
 from typing import Annotated, Any
 
@@ -134,6 +135,8 @@ def input_sets(
         "count mymodel:build --input 1x3x512x1024 --machine 120,20",
         "count mymodel:build --input 8x3x224x224 --train --backward --optimizer adam",
         "count mymodel:build --input Nx3xHxW --format json",
+        "count mymodel:build --input 1x3x224x224 --save cost.json",
+        "count mymodel:build --input 1x3x224x224 --baseline cost.json --fail-over 2%",
         "count mymodel:build --input 1x3x224x224,8x3x224x224 --dtype bfloat16",
         "count mymodel.py:Cell --input 1x3x16x12 --input '(1x8x16x12, 1x8x16x12)' --frames 4",
         "count mymodel.py:build --input 1x16:int64 --input attention_mask=1x16:int64",
@@ -188,6 +191,22 @@ def count(
         str, choice(("full", "masked"), "Every pair of a query and a key, or those that a mask keeps.")
     ] = "full",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where an operation has no rule.")] = False,
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="FILE", help="Keep the count in a file, for --baseline.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="FILE", help="What rose and fell since --save, and in which module."),
+    ] = None,
+    fail_over: Annotated[
+        float | None,
+        typer.Option(
+            parser=parsers.at_door(parsers.percentage),
+            metavar="PERCENT",
+            help="With --baseline: exit with 1 where parameters, FLOPs, bytes, peak memory or launches rose by more "
+            "than that, with 3 where that cannot be judged.",
+        ),
+    ] = None,
     traceback: Traceback = False,
     form: Format = "text",
 ) -> None:
@@ -196,6 +215,11 @@ def count(
     Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
     """
     sets = input_sets(inputs, kwargs, dtype)
+    before = _baseline(save, baseline, fail_over, len(sets))
+    if before and (depth is not None or sort != "order" or machine):
+        raise InvalidInput("--baseline compares whole counts: without --depth, --sort and --machine")
+    from costmodel.counting.baseline import record as kept
+    from costmodel.counting.baseline import save as keep
     from costmodel.counting.count import count as counting
     from costmodel.counting.load import load, prepared
     from costmodel.report import count as report
@@ -207,6 +231,11 @@ def count(
     with user_code(traceback):
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
         counts = [counting(net, *args, **how, **options) for args, options in sets]
+    if save:
+        keep(kept(counts[0], convention, attention), save)
+    if baseline and before:
+        code = _compared(before, kept(counts[0], convention, attention), baseline, fail_over, form)
+        raise typer.Exit(1 if strict and counts[0].uncounted else code)
     documents = [
         (", ".join(each.inputs), report.document(each, convention, depth, sort, machine, attention, top))
         for each in counts
@@ -217,3 +246,29 @@ def count(
         print(f"costmodel: not counted, no rule: {times} x {operation}", file=sys.stderr)
     if strict and uncounted:
         raise typer.Exit(1)
+
+
+def _baseline(save: str | None, baseline: str | None, fail_over: float | None, sets: int) -> dict[str, Any] | None:
+    """The saved count of --baseline, read before anything is counted; None without this option."""
+    from costmodel.counting.baseline import read
+
+    if fail_over is not None and baseline is None:
+        raise InvalidInput("--fail-over needs --baseline, the file of a count that --save has kept")
+    if (save or baseline) and sets > 1:
+        raise InvalidInput("--save and --baseline keep one count a file: give --input without alternatives")
+    if save and baseline and Path(save).resolve() == Path(baseline).resolve():
+        raise InvalidInput("--save and --baseline name the same file: renew a baseline with --save alone")
+    return read(baseline) if baseline else None
+
+
+def _compared(before: dict[str, Any], after: dict[str, Any], file: str, limit: float | None, form: str) -> int:
+    """Print a count beside a saved one; the exit code."""
+    from costmodel.counting.baseline import compare
+    from costmodel.report.baseline import document
+
+    comparison = compare(before, after)
+    print(document(comparison, file, limit).text(form))
+    reasons = (*comparison.other_settings, *(comparison.unknown if limit is not None else ()))
+    for reason in reasons:
+        print(f"costmodel: not judged: {reason}", file=sys.stderr)
+    return {"passed": 0, "failed": 1, "undecided": 3}[comparison.verdict(limit)]

@@ -5,6 +5,7 @@ in the place of sizes give closed forms, found from such runs at several sizes.
 """
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.counting import baseline
 from costmodel.counting.call import Call, ReadsValues
 from costmodel.counting.memory import notes as memory_notes
 from costmodel.counting.modules import name_of, owner, packed_weights
@@ -242,6 +244,18 @@ class Count:
             saved={path: value(size) for path, size in self.saved.items()},
             peaks=value(self.peaks) if letters else (),
         )
+
+    def save(
+        self, path: "str | os.PathLike[str]", convention: "str | Convention" = "torch", attention: str = "full"
+    ) -> None:
+        """Keep this count in a file of JSON, for `compare`: the whole and every module. `InvalidInput` with letters."""
+        baseline.save(baseline.record(self, convention, attention), path)
+
+    def compare(
+        self, path: "str | os.PathLike[str]", convention: "str | Convention" = "torch", attention: str = "full"
+    ) -> "baseline.Comparison":
+        """This count beside one that `save` has kept: what rose and what fell, and in which module."""
+        return baseline.compare(baseline.read(path), baseline.record(self, convention, attention))
 
     def of(self, path: str) -> tuple[Operation, ...]:
         """The operations of a module and of those in it; all for ""."""

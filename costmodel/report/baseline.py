@@ -1,0 +1,77 @@
+"""A count beside a saved one, as a table."""
+
+from typing import TYPE_CHECKING
+
+from costmodel.report.layout.document import Document
+from costmodel.report.layout.sheet import Sheet
+
+if TYPE_CHECKING:
+    from costmodel.counting.baseline import Change, Comparison
+
+MOST_MODULES = 10  # of a quantity, in tables; JSON and CSV have all
+
+
+def document(comparison: "Comparison", file: str, limit: float | None = None) -> Document:
+    """What rose and fell, and in which modules; ``limit``: the part by which a quantity may rise (0.02: 2 %)."""
+    after = comparison.after
+    about = {key: after[key] for key in ("name", "inputs", "frames", "convention", "unit", "attention")}
+    record = about | {
+        "baseline": file,
+        "fail_over": limit,
+        "verdict": comparison.verdict(limit),
+        "rose": [each.quantity for each in (comparison.over(limit) if limit is not None else ())],
+        "other_settings": list(comparison.other_settings),
+        "unknown": list(comparison.unknown),
+        "structure": list(comparison.structure),
+        "notes": list(comparison.notes),
+        "changes": [each.record() for each in comparison.changes],
+        "modules": [each.record() for each in comparison.modules],
+    }
+    rows = [each.record() for each in (*comparison.changes, *comparison.modules)]
+    return Document(
+        json=lambda: record,
+        csv=lambda: [row | {"convention": after["convention"], "unit": after["unit"]} for row in rows],
+        sheets=lambda: [_sheet(comparison, file, limit)],
+    )
+
+
+def _sheet(comparison: "Comparison", file: str, limit: float | None) -> Sheet:
+    after, rows, hidden = comparison.after, [], 0
+    for whole in comparison.changes:
+        rows.append([whole.quantity, "(whole)", *_cells(whole)])
+        inside = [each for each in comparison.modules if each.quantity == whole.quantity]
+        rows += [["", each.module or "(itself)", *_cells(each)] for each in inside[:MOST_MODULES]]
+        hidden += len(inside[MOST_MODULES:])
+    moved = [
+        each.quantity
+        for each in comparison.changes
+        if each.verdict == "same" and any(part.quantity == each.quantity for part in comparison.modules)
+    ]
+    notes = [
+        f"FLOPs: in {after['unit']}s, convention {after['convention']}. Modules: their own operations, without those "
+        "of modules inside; of peak memory, the module that runs at the fullest moment now.",
+        *([f"{hidden} more changes of modules: in JSON and CSV."] if hidden else []),
+        *([f"moved between modules, the same in sum: {', '.join(moved)}."] if moved else []),
+        *(f"{each}." for each in (*comparison.structure, *comparison.notes)),
+        *(f"NOT JUDGED: {each}." for each in (*comparison.other_settings, *comparison.unknown)),
+        *([_outcome(comparison, limit)] if limit is not None else []),
+    ]
+    columns = ["quantity", "module", "before", "now", "%", "verdict"]
+    return Sheet(f"{after['name']} with {', '.join(after['inputs'])}, beside {file}", columns, "llrrrl", rows, notes, 2)
+
+
+def _cells(change: "Change") -> list[str]:
+    numbers = ["-" if each is None else f"{each:,}" for each in (change.before, change.after)]
+    if change.pct is None or None in (change.before, change.after):
+        return [*numbers, "", change.verdict]
+    precision = ".2f" if abs(change.pct) >= 0.005 else ".1g"
+    return [*numbers, f"{change.pct:+{precision}}" if change.pct else "0", change.verdict]
+
+
+def _outcome(comparison: "Comparison", limit: float) -> str:
+    words = f"by more than {100 * limit:g} %"
+    return {
+        "failed": f"rose {words}: {', '.join(each.quantity for each in comparison.over(limit))}.",
+        "undecided": f"nobody can tell that nothing rose {words}.",
+        "passed": f"nothing rose {words}.",
+    }[comparison.verdict(limit)]

@@ -1,0 +1,334 @@
+"""The gates: a count beside a saved one, and two profiles beside each other. Neither passes what it cannot judge."""
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_cli import process, run
+
+import costmodel
+from costmodel.counting import baseline
+from costmodel.errors import InvalidInput
+
+MODULE = """
+import torch
+from collections import OrderedDict
+
+def build(width=8, extra=False):
+    parts = [("stem", torch.nn.Conv2d(3, width, 3, padding=1)), ("act", torch.nn.ReLU())]
+    parts += [("head", torch.nn.Conv2d(width, 4, 1))]
+    parts += [("refine", torch.nn.Sequential(torch.nn.Conv2d(4, 4, 1), torch.nn.ReLU()))] if extra else []
+    return torch.nn.Sequential(OrderedDict(parts))
+"""
+
+
+def net(width: int = 8, **more: torch.nn.Module) -> torch.nn.Module:
+    """Convolutions of 3 x width x 3 x 3 and width x 4 weights; ``more`` comes after them, or in their place."""
+    parts = {
+        "stem": torch.nn.Conv2d(3, width, 3, padding=1),
+        "act": torch.nn.ReLU(),
+        "head": torch.nn.Conv2d(width, 4, 1),
+    }
+    return torch.nn.Sequential(OrderedDict(parts | more)).eval()
+
+
+def saved(path: Path, module: torch.nn.Module, *inputs: str, **how: Any) -> str:
+    costmodel.count(module, *(inputs or ["1x3x16x16"]), **how).save(path)
+    return str(path)
+
+
+def changed(path: Path, **entries: Any) -> str:
+    """The file with other entries."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    return str(path)
+
+
+def compared(path: Path, before: torch.nn.Module, after: torch.nn.Module) -> baseline.Comparison:
+    return costmodel.count(after, "1x3x16x16").compare(saved(path, before))
+
+
+def told(changes: "tuple[baseline.Change, ...]") -> list[tuple[str, str | None, Any, Any, str]]:
+    return [(each.quantity, each.module, each.before, each.after, each.verdict) for each in changes]
+
+
+def test_a_module_that_grew(tmp_path: Path) -> None:
+    """width 8 -> 12. Parameters: stem (27 + 1) * width, head (width + 1) * 4. FLOPs: 2 * 256 places * weights."""
+    found = compared(tmp_path / "cost.json", net(8), net(12))
+    assert told(found.changes)[:2] == [
+        ("parameters", None, 28 * 8 + 9 * 4, 28 * 12 + 13 * 4, "rose"),
+        ("FLOPs", None, 512 * (27 * 8 + 8 * 4), 512 * (27 * 12 + 12 * 4), "rose"),
+    ]
+    assert told(found.modules)[:4] == [
+        ("parameters", "stem", 28 * 8, 28 * 12, "rose"),
+        ("parameters", "head", 9 * 4, 13 * 4, "rose"),
+        ("FLOPs", "stem", 512 * 27 * 8, 512 * 27 * 12, "rose"),
+        ("FLOPs", "head", 512 * 8 * 4, 512 * 12 * 4, "rose"),
+    ]
+    # The fullest moment: the ReLU reads and writes 256 * width floats beside 3 * 256 of the input and the parameters.
+    peaks = [4 * (28 * width + (width + 1) * 4 + 3 * 256 + 2 * 256 * width) for width in (8, 12)]
+    assert [each for each in told(found.modules) if each[0] == "peak memory"] == [
+        ("peak memory", "act", *peaks, "rose")
+    ]
+    assert found.changes[1].pct == pytest.approx(50)  # all weights of convolutions grow by half
+    assert [each.quantity for each in found.over(0.49)] == ["parameters", "FLOPs"]
+    assert found.over(0.5) == [], "50 % is not more than 50 %; parameters rose by 128 of 260"
+    assert (found.verdict(), found.verdict(0.02), found.verdict(0.5)) == ("passed", "failed", "passed")
+
+
+def test_a_module_that_shrank_passes(tmp_path: Path) -> None:
+    found = compared(tmp_path / "cost.json", net(8), net(4))
+    assert {each.verdict for each in found.changes} == {"fell", "same"}
+    assert found.verdict(0) == "passed"
+
+
+@pytest.mark.parametrize("grown", [1, 3])
+def test_limits_are_decimals(grown: int) -> None:
+    """29 of 100 is not more than 29 %, though 0.29 * 100 is 28.999999999999996 in floating point."""
+    change = baseline.Change("launches", 100, 129)
+    assert (change.over(0.29), change.over(0.28), baseline.Change("launches", 100, 129 + grown).over(0.29)) == (
+        *(False, True),
+        True,
+    )
+    from_zero = baseline.Change("launches", 0, grown)
+    assert (from_zero.pct, from_zero.over(9e9), baseline.Change("launches", 0, 0).pct) == (None, True, 0.0)
+
+
+def test_modules_that_vanish_appear_and_change(tmp_path: Path) -> None:
+    """A branch with two modules counts as one; classes are compared; what moved is told although the sums agree."""
+    branch = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 1), torch.nn.ReLU()).eval()
+    before, after = net(8, last=branch), net(8, other=branch, act=torch.nn.SiLU())
+    found = compared(tmp_path / "cost.json", before, after)
+    assert found.structure == (
+        "vanished: last (Sequential)",
+        "appeared: other (Sequential)",
+        "another class: act (ReLU before, SiLU now)",
+    )
+    assert {each.verdict for each in found.changes} == {"same"}
+    assert [each for each in told(found.modules) if each[0] == "FLOPs"] == [
+        ("FLOPs", "last", 512 * 16, None, "vanished"),
+        ("FLOPs", "other", None, 512 * 16, "appeared"),
+    ]
+    assert found.verdict(0) == "passed"
+
+
+def test_a_shared_layer_and_frames_add_up(tmp_path: Path) -> None:
+    """Modules add up to the whole also where a module has two paths; a file with other sums is refused."""
+    layer = torch.nn.Conv2d(4, 4, 1)
+    path = tmp_path / "cost.json"
+    kept = baseline.read(saved(path, net(8, one=layer, two=layer)))
+    for key in baseline.SUMS:
+        assert sum(each[key] for each in kept["modules"]) == kept[key], key
+    with pytest.raises(InvalidInput, match="damaged: the FLOPs of the modules add up to"):
+        baseline.read(changed(path, flops=kept["flops"] + 1))
+
+
+def test_the_file_has_what_json_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What both name is equal; of a training step, too. Nothing in the file is about this machine."""
+    arguments = ["count", "torch.nn:Linear", "--make", '{"in_features": 8, "out_features": 4}', "--input", "2x8"]
+    arguments += ["--train", "--backward", "--optimizer", "adam", "--convention", "paper"]
+    file = tmp_path / "cost.json"
+    code, out, err = run(capsys, *arguments, "--format", "json", "--save", str(file))
+    assert (code, err) == (0, "")
+    shown, kept = json.loads(out), baseline.read(file)
+    shared = {key: shown[key] for key in kept if key in shown and key != "modules"}
+    assert shared == {key: kept[key] for key in shared}
+    assert {"params", "flops", "macs", "bytes", "launches", "peak_memory_bytes", "events", "convention"} <= set(shared)
+    (row,) = shown["modules"]
+    (own,) = kept["modules"]
+    assert {key: row[key] for key in own if key in row} == {key: own[key] for key in own if key in row}
+    assert (kept["training"], kept["backward"], kept["optimizer"]) == (True, True, "adam")
+    assert str(Path.cwd()) not in file.read_text()
+    assert str(tmp_path) not in file.read_text()
+    assert run(capsys, *arguments, "--baseline", str(file), "--fail-over", "0")[0] == 0
+
+
+SETTINGS: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
+    ({}, ("1x3x8x8",), "inputs: 1x3x16x16 in the baseline, 1x3x8x8 now"),
+    ({}, ("2x3x16x16",), "inputs: 1x3x16x16 in the baseline, 2x3x16x16 now"),
+    ({"backward": True}, ("1x3x16x16",), "backward: no in the baseline, yes now"),
+    ({"backward": True, "optimizer": "sgd"}, ("1x3x16x16",), "optimizer: none in the baseline, sgd now"),
+    ({"frames": 2}, ("1x3x16x16",), "frames: 1 in the baseline, 2 now"),
+]
+
+
+@pytest.mark.parametrize(("how", "inputs", "reason"), SETTINGS, ids=[reason for *_, reason in SETTINGS])
+def test_other_settings_are_not_judged(
+    how: dict[str, Any], inputs: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    class Cell(torch.nn.Module):
+        def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> Any:
+            x = x * self.weight
+            return x, x if state is None else x + state
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+    path = saved(tmp_path / "cost.json", Cell())
+    found = costmodel.count(Cell(), *inputs, **how).compare(path)
+    assert any(each.startswith(reason) for each in found.other_settings)
+    assert all("save a new one" in each for each in found.other_settings)
+    assert {each.verdict for each in found.changes} == {"not judged"}
+    assert (found.verdict(), found.verdict(9e9), found.modules) == ("undecided", "undecided", ())
+
+
+def test_another_convention_mode_or_attention(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    counted = costmodel.count(net(), "1x3x16x16")
+    counted.save(path, convention="fvcore")
+    assert counted.compare(path, convention="fvcore").verdict(0) == "passed"
+    assert counted.compare(path).other_settings[0].startswith("convention: fvcore in the baseline, torch now")
+    masked = counted.compare(path, "fvcore", attention="masked")
+    assert masked.other_settings[0].startswith("attention: full in the baseline, masked now")
+    trained = costmodel.count(net().train(), "1x3x16x16").compare(path, "fvcore")
+    assert trained.other_settings[0].startswith("training: no in the baseline, yes now")
+
+
+def test_what_is_not_known_is_not_judged(tmp_path: Path) -> None:
+    """FLOPs with an operation that has no rule, now or then; a peak of memory that a file lacks."""
+
+    class Singular(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.svdvals(x)
+
+    path = tmp_path / "cost.json"
+    known, unknown = torch.nn.ReLU().eval(), Singular().eval()
+    for before, after, when in ((known, unknown, "now"), (unknown, known, "then"), (unknown, unknown, "then and now")):
+        found = compared(path, before, after)
+        (reason,) = found.unknown
+        assert reason.startswith(f"FLOPs are not known {when}, no rule: aten._linalg_svd")
+        assert [each.verdict for each in found.changes if each.quantity == "FLOPs"] == ["not judged"]
+        assert (found.verdict(), found.verdict(9e9)) == ("passed", "undecided")
+    saved(path, known)
+    kept = json.loads(path.read_text())
+    rows = [row | {"peak_memory_bytes": None} for row in kept["modules"]]
+    found = costmodel.count(known, "1x3x16x16").compare(changed(path, peak_memory_bytes=None, modules=rows))
+    assert (found.unknown[0].split(":")[0], found.verdict(1)) == (
+        "peak memory is not known in the baseline",
+        "undecided",
+    )
+
+
+def test_another_version_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    saved(path, net())
+    found = costmodel.count(net(), "1x3x16x16").compare(changed(path, torch="1.0", name="Old"))
+    assert found.notes[0].startswith("torch 1.0 counted the baseline, and 2.")
+    assert found.notes[1] == "the baseline is of Old, and this is Sequential"
+    assert found.verdict(0) == "passed"
+
+
+ROW = {"module": "", "class": "A", "params": 0, "flops": 0, "bytes": 0, "launches": 0, "peak_memory_bytes": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "damaged or cut short, not JSON"),
+        ("[" * 100_000, "damaged or cut short, not JSON"),
+        ("[]", "not a saved count; count with --save makes a new one"),
+        ("{}", "not a saved count"),
+        ('{"format": 1, "host": {"cpu": "c"}, "runs": []}', "a profile, not a saved count: costmodel diff"),
+        ('{"name": "a", "flops": 1, "modules": []}', "the output of count --format json, not a saved count"),
+        ("\udcff", "cannot be read: not text"),
+        ({"format": 2}, "format 2, but this version of costmodel reads format 1: update costmodel"),
+        ({"format": None}, "format None, but"),
+        ({"flops": float("nan")}, "damaged or cut short, not JSON: NaN is no number"),
+        ({"flops": float("inf")}, "damaged or cut short, not JSON: Infinity is no number"),
+        ({"flops": -1}, "flops cannot be -1"),
+        ({"flops": "1"}, "flops cannot be '1'"),
+        ({"flops": True}, "flops cannot be True"),
+        ({"params": 1.5}, "params cannot be 1.5"),
+        ({"launches": None}, "launches cannot be None"),
+        ({"inputs": "1x3"}, "inputs cannot be '1x3'"),
+        ({"name": "\x1b[31m"}, "name cannot be"),
+        ({"modules": {}}, "modules cannot be {}"),
+        ({"modules": [{}]}, "modules cannot be [{}]"),
+        ({"modules": []}, "damaged: the parameters of the modules add up to 0, not to 260"),
+        ({"modules": [ROW, ROW]}, "module '' is there twice"),
+        ({"peak_memory_bytes": 1}, "damaged: a module has a higher peak memory than the whole"),
+    ],
+)
+def test_broken_files_are_refused(text: str | dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    if isinstance(text, str):
+        path.write_bytes(text.encode(errors="surrogateescape"))
+    else:
+        saved(path, net())
+        changed(path, **text)
+    with pytest.raises(InvalidInput) as caught:
+        costmodel.count(net(), "1x3x16x16").compare(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    text = Path(saved(path, net())).read_text()
+    for end in range(0, len(text.rstrip()), 7):
+        path.write_text(text[:end])
+        with pytest.raises(InvalidInput, match="damaged or cut short"):
+            baseline.read(path)
+
+
+def test_letters_have_no_baseline(tmp_path: Path) -> None:
+    counted = costmodel.count(net(), "1x3xHxW")
+    with pytest.raises(InvalidInput, match="a baseline is in numbers: give sizes instead of H, W"):
+        counted.save(tmp_path / "cost.json")
+    counted.at(H=16, W=16).save(tmp_path / "cost.json")
+    assert costmodel.count(net(), "1x3x16x16").compare(tmp_path / "cost.json").verdict(0) == "passed"
+    with pytest.raises(InvalidInput, match="expected a number from 0"):
+        costmodel.count(net(), "1x3x16x16").compare(tmp_path / "cost.json").over(float("nan"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a module and its cost."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "mine.py").write_text(MODULE)
+    done = process("count", "mine:build", "--input", "1x3x16x16", "--save", "cost.json", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "shown", "error"),
+    [
+        ("", 0, "same", ""),
+        ("--fail-over 2%", 0, "nothing rose by more than 2 %.", ""),
+        ('--make {"width":12} --fail-over 50%', 0, "nothing rose by more than 50 %.", ""),
+        ('--make {"width":12} --fail-over 2%', 1, "rose by more than 2 %: parameters, FLOPs, bytes, peak memory.", ""),
+        ('--make {"width":12}', 0, "+50.00  rose", ""),
+        ('--make {"extra":true} --fail-over 5', 1, "appeared: refine (Sequential).", ""),
+        ('--make {"width":4} --fail-over 0', 0, "fell", ""),
+        ("--convention paper", 3, "NOT JUDGED: convention", "not judged: convention: torch in the baseline, paper now"),
+        (
+            "--dtype bfloat16 --fail-over 9%",
+            3,
+            "not judged",
+            "not judged: inputs: 1x3x16x16 in the baseline, 1x3x16x16:bf",
+        ),
+        ("--depth 1", 2, "", "without --depth, --sort and --machine"),
+        ("--save cost.json", 2, "", "name the same file"),
+        ("--fail-over 2x", 2, "", "expected a percentage"),
+        ("--input 2x3x16x16,1x3x16x16", 2, "", "give --input without alternatives"),
+    ],
+)
+def test_the_gate_of_count(
+    project: Path,
+    options: str,
+    code: int,
+    shown: str,
+    error: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    more = options.split()
+    inputs = [] if "--input" in more else ["--input", "1x3x16x16"]
+    seen, out, err = run(capsys, "count", "mine:build", *inputs, "--baseline", "cost.json", *more)
+    assert (seen, bool(err)) == (code, bool(error))
+    assert shown in " ".join(out.split("\n")) or shown in " ".join(out.split())
+    assert error in err
