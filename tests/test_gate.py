@@ -1,5 +1,7 @@
 """The gates: a count beside a saved one, and two profiles beside each other. Neither passes what it cannot judge."""
 
+import csv
+import io
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -8,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 from test_cli import process, run
+from test_profile_command import profiled
 
 import costmodel
 from costmodel.counting import baseline
 from costmodel.errors import InvalidInput
+from costmodel.profiles import compare
+from costmodel.profiles.estimate import Estimate
 
 MODULE = """
 import torch
@@ -332,3 +337,141 @@ def test_the_gate_of_count(
     assert (seen, bool(err)) == (code, bool(error))
     assert shown in " ".join(out.split("\n")) or shown in " ".join(out.split())
     assert error in err
+
+
+# ---- two profiles ----------------------------------------------------------------------------------------------------
+
+FLAT = [1.0] * 5
+
+
+def judged(low: float, value: float, high: float, processes: int = 5) -> Estimate:
+    return Estimate(value, (low, high), "stable", processes)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said", "smallest", "enough"),
+    [
+        (judged(1, 1, 1), "same", 0, 6),
+        (judged(0.95, 1, 1.05), "same", 1 / 0.95 - 1, 6),  # to the threshold, on both sides
+        (judged(0.96, 1.02, 1.04), "same", 1.02 / 0.96 - 1, 8),  # 5 * (ln 1.0625 / ln 1.05) ** 2 = 7.7
+        (judged(1.04, 1.06, 1.08), "slower", 1.06 / 1.04 - 1, 6),
+        (judged(1.01, 1.04, 1.07), "undecided", 1.04 / 1.01 - 1, 6),  # slower, but by how much?
+        (judged(0.99, 1.3, 2), "undecided", 2 / 1.3 - 1, 390),  # 5 * (ln 1.538 / ln 1.05) ** 2 = 389.8
+        (judged(0.8, 1, 1.25), "undecided", 0.25, 105),  # 5 * (ln 1.25 / ln 1.05) ** 2 = 104.6
+        (judged(0.93, 0.96, 0.99), "faster", 0.96 / 0.93 - 1, 6),
+        (judged(0.93, 0.97, 1.01), "undecided", 0.97 / 0.93 - 1, 6),
+        (judged(9, 9, 9, processes=4), "undecided", None, 5),
+        (Estimate(9, None, "unstable", 1), "undecided", None, 5),
+        (None, "undecided", None, 5),
+    ],
+)
+def test_verdicts_by_a_threshold_of_5(ratio: Estimate | None, said: str, smallest: float | None, enough: int) -> None:
+    assert compare.verdict(ratio, 0.05) == said
+    assert compare.smallest_change(ratio) == (smallest if smallest is None else pytest.approx(smallest))
+    assert compare.enough_processes(ratio, 0.05) == enough
+
+
+def test_a_change_that_is_larger_than_the_smallest_one_shows() -> None:
+    """The interval moves with the ratio: a change just above the smallest one leaves 1 outside, one below does not."""
+    low, value, high = 0.93, 1, 1.06
+    smallest = compare.smallest_change(judged(low, value, high))
+    assert smallest == pytest.approx(1 / 0.93 - 1)
+    for change, shows in ((smallest + 0.001, True), (smallest - 0.001, False)):
+        assert compare.significant(judged(*(each * (1 + change) for each in (low, value, high)))) is shows
+    assert compare.enough_processes(judged(0.9, 1, 1.1), 0) is None  # no number of processes shows any change
+
+
+GATES = {
+    "same": ({"sep": FLAT}, {"sep": FLAT}, "5%", 0, "same", ""),
+    "faster": ({"sep": FLAT}, {"sep": [0.5] * 5}, "5%", 0, "faster", ""),
+    "slower": ({"sep": FLAT}, {"sep": [1.2] * 5}, "5%", 1, "slower", ""),
+    "slower, but not by 30 %": ({"sep": FLAT}, {"sep": [1.2] * 5}, "30%", 0, "same", ""),
+    "twice as slow, perhaps": (
+        # Medians of five of these: any of them; 2.5 / 0.8 - 1 = 212 %. The bare ratio is 1.976.
+        {"sep": FLAT},
+        {"sep": [0.8, 0.9, 1.976, 2.4, 2.5]},
+        "2%",
+        3,
+        "undecided",
+        "these files can show changes above 14",
+    ),
+    "so few processes": ({"sep": FLAT}, {"sep": [2.0] * 4}, "5%", 3, "undecided", "fewer than 5 processes: sep cell"),
+    "a run that vanished": ({"sep": FLAT, "depth": FLAT}, {"sep": FLAT}, "5%", 3, "same", "only in a.json: depth cell"),
+    "a run that appeared": ({"sep": FLAT}, {"sep": FLAT, "depth": FLAT}, "5%", 0, "same", ""),
+    "slower and vanished": ({"sep": FLAT, "depth": FLAT}, {"sep": [1.2] * 5}, "5%", 1, "slower", "only in a.json"),
+    "no threshold": ({"sep": FLAT, "depth": FLAT}, {"sep": [2.0] * 4}, None, 0, "undecided", ""),
+    "no common run": ({"sep": FLAT}, {"depth": FLAT}, "5%", 2, "", "have no run in common"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "limit", "code", "said", "error"), GATES.values(), ids=GATES)
+def test_the_gate_of_diff(
+    before: dict[str, list[float]],
+    after: dict[str, list[float]],
+    limit: str | None,
+    code: int,
+    said: str,
+    error: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profiled(Path("a.json"), **before)
+    profiled(Path("b.json"), **after)
+    options = ["--fail-over", limit] if limit else []
+    seen, out, err = run(capsys, "diff", "a.json", "b.json", *options, "--format", "json")
+    assert (seen, bool(err), error in err) == (code, bool(error), True)
+    if code == 2:
+        return
+    record = json.loads(out)
+    assert record["rows"][0]["verdict"] == said
+    assert record["threshold"] == (float(limit[:-1]) / 100 if limit else 0.05)
+    assert [f"costmodel: not judged, {each}" for each in record["not_judged"]] == err.splitlines()
+    assert all("costmodel profile ... --processes" in each for each in record["not_judged"])
+    assert len(record["only_before"]) == len(before.keys() - after.keys())
+    (first, *_) = csv.DictReader(io.StringIO(run(capsys, "diff", "a.json", "b.json", "--format", "csv")[1]))
+    assert {"verdict", "smallest_change", "ratio_significant", "ratio_low"} <= set(first)
+
+
+def test_diff_tells_what_it_could_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst of the runs; the default threshold has a name."""
+    monkeypatch.chdir(tmp_path)
+    spread = [0.9, 0.95, 1.0, 1.05, 1.1]
+    profiled(Path("a.json"), sep=FLAT, depth=FLAT)
+    profiled(Path("b.json"), sep=spread, depth=FLAT)
+    out = " ".join(run(capsys, "diff", "a.json", "b.json")[1].split())
+    assert "by a threshold of 5 %, the default" in out
+    assert "these files can show changes above 11.1 %" in out  # 1 / 0.9 - 1: the interval of a median of five
+    record = json.loads(run(capsys, "diff", "a.json", "b.json", "--format", "json")[1])
+    assert [each["smallest_change"] for each in record["rows"]] == [pytest.approx(1 / 0.9 - 1), 0]
+    assert record["smallest_change"] == pytest.approx(1 / 0.9 - 1)
+
+
+def test_another_machine_is_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profiled(Path("a.json"), sep=FLAT)
+    profiled(Path("b.json"), sep=FLAT)
+    Path("b.json").write_text(Path("b.json").read_text().replace('"cpu":"c"', '"cpu":"d"'))
+    assert run(capsys, "diff", "a.json", "b.json")[0] == 0
+    code, _, err = run(capsys, "diff", "a.json", "b.json", "--fail-over", "5%")
+    assert (code, "other machines, c and d. Record both profiles on one machine" in err) == (3, True)
+
+
+def test_a_file_of_the_other_kind_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profiled(Path("a.json"), sep=FLAT)
+    saved(Path("cost.json"), net())
+    code, _, err = run(capsys, "diff", "a.json", "cost.json")
+    assert (code, err) == (
+        2,
+        "costmodel: cost.json: a saved count, not a profile: costmodel count --baseline compares counts\n",
+    )
+    with pytest.raises(InvalidInput, match="a profile, not a saved count"):
+        baseline.read("a.json")

@@ -19,7 +19,8 @@ def diff(
         typer.Option(
             parser=at_door(percentage),
             metavar="PERCENT",
-            help="Exit with 1 where B is significantly slower by more than that, with 3 where that cannot be judged.",
+            help="Exit with 1 where B is slower by more than that, with 3 where that cannot be judged: too few "
+            "processes, an interval that is too wide, a run that is missing.  [default: verdicts by 5 %, no failure]",
         ),
     ] = None,
     relative: Annotated[
@@ -27,7 +28,7 @@ def diff(
     ] = False,
     form: Format = "text",
 ) -> None:
-    """Compare two profiles run by run: ratio of the times, its interval, whether it is significant.
+    """Compare two profiles run by run: ratio of the times, its interval, a verdict, and the smallest change that shows.
 
     An interval says how far the processes of each profile spread, not how far the machine drifted in between: where
     that matters, --relative compares percentages of the standard cell.
@@ -36,9 +37,9 @@ def diff(
     from costmodel.report import diff as report
 
     first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
-    shown, slower, undecided = report.document(first, second, fail_over, relative)
+    shown, gate = report.document(first, second, fail_over, relative)
     print(shown.text(form))
-    if undecided:
-        print(f"costmodel: not judged, too few processes or no standard cell: {', '.join(undecided)}", file=sys.stderr)
-    if slower or undecided:
-        raise typer.Exit(1 if slower else 3)
+    for reason in gate.not_judged:
+        print(f"costmodel: not judged, {reason}", file=sys.stderr)
+    if gate.code:
+        raise typer.Exit(gate.code)

@@ -1,11 +1,14 @@
-"""Two profiles compared run by run."""
+"""Two profiles compared run by run: ratios, verdicts, and the smallest change that two files could show."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from costmodel.profiles import estimate
 from costmodel.profiles.estimate import FEWEST, Estimate
 from costmodel.profiles.records import Profile, Run
+
+THRESHOLD = 0.05  # of verdicts where nobody names another one
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,10 @@ class Change:
     after: Estimate
     ratio: Estimate
     relative: Estimate | None
+
+    def judged(self, relative: bool) -> Estimate | None:
+        """The ratio that a verdict is about; None of a standard cell relative to itself, or without a standard cell."""
+        return self.relative if relative else self.ratio
 
     def record(self) -> dict[str, Any]:
         return {
@@ -45,6 +52,41 @@ def significant(ratio: Estimate | None) -> bool | None:
     if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
         return None
     return not ratio.interval[0] <= 1 <= ratio.interval[1]
+
+
+def verdict(ratio: Estimate | None, threshold: float) -> str:
+    """``same``: the whole interval is within the threshold (0.05: 5 %) on both sides of 1. ``slower``: the interval
+    excludes 1, and the ratio is beyond the threshold. ``faster``: the interval excludes 1 on the other side.
+    ``undecided``: all else, also fewer than `FEWEST` processes."""
+    if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
+        return "undecided"
+    low, high = ratio.interval
+    if 1 - threshold <= low and high <= 1 + threshold:
+        return "same"
+    if low > 1 and ratio.value > 1 + threshold:
+        return "slower"
+    return "faster" if high < 1 else "undecided"
+
+
+def smallest_change(ratio: Estimate | None) -> float | None:
+    """The smallest change (0.05: 5 %) that samples with this spread show: with a larger one the interval excludes 1.
+    None with fewer than `FEWEST` processes."""
+    if ratio is None or ratio.interval is None or ratio.processes < FEWEST:
+        return None
+    low, high = ratio.interval
+    return max(ratio.value / low, high / ratio.value) - 1
+
+
+def enough_processes(ratio: Estimate | None, threshold: float) -> int | None:
+    """The processes of each profile with which a change of the threshold would show, if they spread as they do now:
+    an interval narrows with the root of their number. None for a threshold of 0, which no number shows."""
+    smallest = smallest_change(ratio)
+    if ratio is None or smallest is None:
+        return FEWEST
+    if not threshold:
+        return None
+    wider = math.log1p(smallest) / math.log1p(threshold)
+    return max(FEWEST, ratio.processes + 1, math.ceil(ratio.processes * wider**2))
 
 
 def changes(first: Profile, second: Profile) -> list[Change]:

@@ -1,6 +1,7 @@
 """Profile files: look-up by name, reading with validation, and a lock for writing."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ def _in_words(error: ValidationError, text: str) -> str:
     first = problems[0]
     if first["type"] == "json_invalid":
         return f"damaged or cut short, not JSON: {first['ctx']['error']}"
+    if re.search(r'^"kind": "costmodel count"', text, re.M):
+        return "a saved count, not a profile: costmodel count --baseline compares counts"
     place = ""
     for part in first["loc"]:
         place += f"[{part}]" if isinstance(part, int) else f".{part}"

@@ -1,74 +1,180 @@
-"""Two profiles compared run by run."""
+"""Two profiles compared run by run, with a verdict on each."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from costmodel.errors import InvalidInput
-from costmodel.profiles.compare import Change, changes, significant
+from costmodel.profiles.compare import THRESHOLD, Change, changes, enough_processes, smallest_change, verdict
 from costmodel.profiles.estimate import FEWEST, Estimate
-from costmodel.profiles.records import Profile
+from costmodel.profiles.records import Host, Profile
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.times import value
 
+Named = tuple[str, Profile]
+MOST_PROCESSES = 100  # beyond that, more processes are no remedy
 
-def document(
-    first: tuple[str, Profile], second: tuple[str, Profile], limit: float | None, relative: bool
-) -> tuple[Document, list[str], list[str]]:
-    """Two profiles compared run by run; the runs that are significantly slower by more than ``limit`` (0.05: 5 %), in
-    seconds or ``relative`` to the standard cell; and those that nobody can judge. `InvalidInput` without a common run.
+
+@dataclass(frozen=True)
+class Gate:
+    """What fails: runs that are slower, and sentences on what cannot be judged, with the remedy."""
+
+    slower: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> int:
+        """The exit code: 1 where a run is slower, 3 where that cannot be judged."""
+        return 1 if self.slower else 3 if self.not_judged else 0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A run that both profiles have. ``verdict``: None of a standard cell relative to itself."""
+
+    change: Change
+    ratio: Estimate | None
+    smallest: float | None
+    verdict: str | None
+
+    @property
+    def title(self) -> str:
+        return self.change.run.title
+
+
+def _row(change: Change, threshold: float, relative: bool) -> _Row:
+    ratio, subject = change.judged(relative), change.run.subject
+    base = relative and subject == subject.standard
+    return _Row(change, ratio, smallest_change(ratio), None if base else verdict(ratio, threshold))
+
+
+def document(first: Named, second: Named, limit: float | None, relative: bool) -> tuple[Document, Gate]:
+    """Two profiles compared run by run, in seconds or ``relative`` to the standard cell, and the gate: with a
+    ``limit`` (0.05: 5 %) it fails where a run is slower by more, or where nobody can tell. `InvalidInput` without a
+    common run.
     """
-    shared = changes(first[1], second[1])
-    if not shared:
+    threshold = THRESHOLD if limit is None else limit
+    rows = [_row(change, threshold, relative) for change in changes(first[1], second[1])]
+    if not rows:
         raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: same subject, same settings")
-
-    def judged(change: Change) -> Estimate | None:
-        return change.relative if relative else change.ratio
-
-    slower = [
-        change.run.title
-        for change in shared
-        if limit is not None and (ratio := judged(change)) and significant(ratio) and ratio.value > 1 + limit
-    ]
-    undecided = [
-        change.run.title
-        for change in shared
-        if limit is not None and significant(judged(change)) is None
-        if not (relative and change.run.subject == change.run.subject.standard)
-    ]
-    words = {True: "yes", False: "no", None: "unknown"}
-    columns = ["subject", "ms before", "ms after", "ratio", "95 %", "significant"]
-    single = [len(profile.runs) - len(shared) for _, profile in (first, second)]
+    only_before, only_after = _only(first[1], second[1]), _only(second[1], first[1])
+    slower, undecided = ([row for row in rows if row.verdict == each] for each in ("slower", "undecided"))
+    gate = Gate()
+    if limit is not None:
+        not_judged = [*_remedies(undecided, limit), *_missing(first, second, only_before)]
+        gate = Gate(tuple(row.title for row in slower), tuple(not_judged))
+    smallest = max((row.smallest for row in rows if row.smallest is not None), default=None)
     what = "time relative to the standard cell" if relative else "time"
     lines = [
-        f"before: {first[0]}, after: {second[0]}; {single[0]} runs only in the first, {single[1]} only in the second.",
-        f"ratio: {what} after / before; 95 %: its bootstrap interval over processes; significant: the interval "
-        f"excludes 1 (unknown: fewer than {FEWEST} processes{', or no standard cell' if relative else ''}).",
+        f"before: {first[0]}, after: {second[0]}, in ms; {len(only_before)} runs only in the first, "
+        f"{len(only_after)} only in the second.",
+        f"ratio: {what} after / before; 95 %: its bootstrap interval over processes; shows %: the smallest change "
+        "that samples with this spread show.",
+        f"verdict, by a threshold of {100 * threshold:g} %{', the default' if limit is None else ''}: same, the whole "
+        "interval is within the threshold; slower, beyond the threshold, and the interval excludes 1; faster, the "
+        f"interval excludes 1; undecided, all else (also fewer than {FEWEST} processes"
+        f"{', or no standard cell' if relative else ''}).",
+        f"these files can show {'no change' if smallest is None else f'changes above {_pct(smallest)}'}.",
         *(f"The machines differ: {each}." for each in first[1].host.differences(second[1].host)),
-        *(f"slower by more than {100 * limit:g} %: {title}" for title in slower if limit is not None),
-        *(f"not judged: {title}" for title in undecided),
     ]
-    spare = ["ms before", "ms after", "95 %"]
-    settings = list(dict.fromkeys(change.run.how for change in shared))
-    sheets = []
-    for how in settings:
-        rows = [
-            [
-                change.run.subject.title,
-                value(change.before),
-                value(change.after),
-                f"{ratio.value:.3f}" if ratio else "",
-                "{:.3f}-{:.3f}".format(*ratio.interval) if ratio and ratio.interval else "",
-                words[significant(ratio)],
-            ]
-            for change in shared
-            if change.run.how == how
-            for ratio in [judged(change)]
-        ]
-        sheets.append(Sheet(how.title, columns, "lrrrrl", rows, lines if how == settings[-1] else (), spare=spare))
-    whole = {"before": first[0], "after": second[0], "rows": [change.record() for change in shared], "slower": slower}
-    whole |= {"undecided": undecided}
-    flat = [_unnested(change.record()) for change in shared]
-    return Document(lambda: whole, lambda: flat, lambda: sheets), slower, undecided
+    if limit is not None:
+        lines += [f"slower by more than {100 * limit:g} %: {row.title}" for row in slower]
+        lines += [f"not judged: {row.title}" for row in undecided]
+        lines += [f"not judged, only in {first[0]}: {title}" for title in only_before]
+    records = [row.change.record() | {"verdict": row.verdict, "smallest_change": row.smallest} for row in rows]
+    whole = {
+        "before": first[0],
+        "after": second[0],
+        "rows": records,
+        "slower": list(gate.slower),
+        "undecided": [row.title for row in undecided if limit is not None],
+        "threshold": threshold,
+        "smallest_change": smallest,
+        "only_before": only_before,
+        "only_after": only_after,
+        "not_judged": list(gate.not_judged),
+    }
+    return Document(lambda: whole, lambda: list(map(_unnested, records)), lambda: _sheets(rows, lines)), gate
+
+
+def _only(one: Profile, other: Profile) -> list[str]:
+    return [run.title for run in one.runs if run.key not in other.by_key]
+
+
+def _sheets(rows: Sequence[_Row], lines: Sequence[str]) -> list[Sheet]:
+    """A table for each way to run; the last one has the notes."""
+    columns = ["subject", "before", "after", "verdict", "ratio", "95 %", "shows %"]
+    settings = list(dict.fromkeys(row.change.run.how for row in rows))
+    return [
+        Sheet(
+            how.title,
+            columns,
+            "lrrlrrr",
+            [_cells(row) for row in rows if row.change.run.how == how],
+            lines if how == settings[-1] else (),
+            spare=["before", "after", "95 %"],
+        )
+        for how in settings
+    ]
+
+
+def _cells(row: _Row) -> list[str]:
+    change, ratio = row.change, row.ratio
+    return [
+        change.run.subject.title,
+        value(change.before),
+        value(change.after),
+        row.verdict or "",
+        f"{ratio.value:.3f}" if ratio else "",
+        "{:.3f}-{:.3f}".format(*ratio.interval) if ratio and ratio.interval else "",
+        "" if row.smallest is None else _pct(row.smallest).removesuffix(" %"),
+    ]
+
+
+def _remedies(undecided: Sequence[_Row], limit: float) -> Iterator[str]:
+    """A sentence for each reason why runs are undecided, with what to record."""
+    alone = [row.title for row in undecided if row.ratio is None]
+    few = [row.title for row in undecided if row.ratio and row.smallest is None]
+    wide = [row for row in undecided if row.smallest is not None]
+    if alone:
+        yield (
+            f"no standard cell in both profiles: {'; '.join(alone)}. Record it in the same command: costmodel profile "
+            "--cells standard,..., or leave --relative out"
+        )
+    if few:
+        yield f"fewer than {FEWEST} processes: {'; '.join(few)}. Record more of both profiles: {_more(FEWEST)}"
+    if wide:
+        number = max(enough_processes(row.ratio, limit) or MOST_PROCESSES + 1 for row in wide)
+        hopeless = ", on a quieter machine, or take a larger threshold" if number > MOST_PROCESSES else ""
+        yield (
+            f"these files can show changes above {_pct(max(row.smallest or 0 for row in wide))}, the threshold is "
+            f"{100 * limit:g} %: {'; '.join(row.title for row in wide)}. Record more of both profiles: "
+            f"{_more(min(number, MOST_PROCESSES))}{hopeless}"
+        )
+
+
+def _missing(first: Named, second: Named, only_before: Sequence[str]) -> Iterator[str]:
+    """Sentences on runs that vanished, and on another machine."""
+    number = max(FEWEST, *(len(run.processes) for run in first[1].runs))
+    if only_before:
+        yield f"only in {first[0]}: {'; '.join(only_before)}. Record the same: {_more(number, second[0])}"
+    if other := _other_machine(first[1].host, second[1].host):
+        yield f"other machines, {other}. Record both profiles on one machine: {_more(number)}"
+
+
+def _more(processes: int, out: str = "NAME") -> str:
+    return f"costmodel profile ... --processes {processes} --resume --out {out}"
+
+
+def _other_machine(one: Host, other: Host) -> str:
+    """The parts of two machines that differ, in words; an open fact is no difference."""
+    facts = [(host.cpu, host.cores and f"{host.cores} cores", host.gpu and host.gpu.name) for host in (one, other)]
+    return ", ".join(f"{a} and {b}" for a, b in zip(*facts, strict=True) if None not in (a, b) and a != b)
+
+
+def _pct(part: float) -> str:
+    return f"{100 * part:.1f} %" if part >= 0.01 else f"{100 * part:.1g} %"
 
 
 def _unnested(record: dict[str, Any]) -> dict[str, Any]:
