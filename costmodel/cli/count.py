@@ -14,6 +14,7 @@ import typer
 from costmodel.cli import parsers
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import ConventionName, Format, choice, number
+from costmodel.cli.options import optimizer as one_optimizer
 from costmodel.errors import InvalidInput
 from costmodel.price.machine import Machine
 from costmodel.report.count import SORTS
@@ -168,10 +169,7 @@ def count(
     dtype: Dtype = None,
     optimizer: Annotated[
         str | None,
-        typer.Option(
-            metavar="sgd|momentum|adam|adamw|...",
-            help="With --backward: the memory of torch's optimizer, too, its states and its step.",
-        ),
+        one_optimizer("With --backward: the memory of torch's optimizer, too, its states and its step."),
     ] = None,
     frames: Annotated[
         int, number("T", "A clip: T calls of a recurrent module, the state carried along.  [default: 1]")

@@ -10,6 +10,7 @@ from costmodel.cli import parsers
 from costmodel.cli.app import app, examples
 from costmodel.cli.count import Dtype, Factory, Inputs, Keywords, Making, Traceback, input_sets, user_code
 from costmodel.cli.options import Format, number
+from costmodel.cli.options import optimizer as one_optimizer
 from costmodel.cli.parsers import Pair, at_door, each
 from costmodel.cli.timing import progress
 from costmodel.errors import InvalidInput
@@ -57,7 +58,7 @@ def fits(
     backward: Annotated[bool, typer.Option("--backward", help="With the backward pass.")] = False,
     optimizer: Annotated[
         str | None,
-        typer.Option(metavar="sgd|momentum|adam|adamw|...", help="With --backward: the optimizer's memory, too."),
+        one_optimizer("With --backward: the optimizer's memory, too."),
     ] = None,
     cpu: Annotated[
         bool, typer.Option("--cpu", help="With what kernels of a CPU need besides results, as its allocator sees it.")

@@ -96,6 +96,19 @@ FrameSize = Annotated[
 FRAME = "x".join(map(str, published.SIZE))
 
 
+OPTIMIZERS = (
+    *("sgd", "momentum", "adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "adafactor", "rmsprop"),
+    "rprop",
+)
+
+
+def optimizer(help: str) -> Any:
+    """An option of one of torch's optimizers."""
+    return typer.Option(
+        "--optimizer", parser=at_door(parsers.one_of(*OPTIMIZERS)), metavar="sgd|momentum|adam|adamw|...", help=help
+    )
+
+
 def number(metavar: str, help: str, least: int = 1) -> Any:
     """An option of a whole number."""
     return typer.Option(parser=at_door(parsers.whole_from(least)), metavar=metavar, help=help, show_default=False)

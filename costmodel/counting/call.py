@@ -23,10 +23,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from costmodel.counting.clip import Inputs, clip
 from costmodel.counting.higher_order import plain_control_flow, plain_flex_attention
 from costmodel.counting.modules import is_sharded, module_in_words, name_of, packed_weights, unsharded
-from costmodel.counting.observe import CountingMode
+from costmodel.counting.observe import PLAIN_TENSORS, CountingMode
 from costmodel.counting.outputs import tensors_in
 from costmodel.counting.reasons import place, reason, running_module
-from costmodel.counting.shadow import NeedsValues, Shadow, Shadows, worth_knowing
+from costmodel.counting.shadow import CPU, META, NeedsValues, Shadow, Shadows, meta_of, worth_knowing
 from costmodel.counting.shapes import shape_of
 from costmodel.counting.unchanged import unchanged
 from costmodel.errors import InvalidInput
@@ -108,10 +108,10 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
     state: dict[str, torch.Tensor] = {}
     saved: dict[str, int] = {}
 
+    copies = Copies()
+
     def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-        if real:
-            return _valued(tensor, device)
-        return _without_values(tensor)
+        return _valued(tensor, device, copies) if real else _without_values(tensor, copies)
 
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
@@ -252,31 +252,52 @@ def _substitute(name: str, tensor: torch.Tensor, stand_in: Callable[[torch.Tenso
     return made
 
 
-def _valued(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+class Copies:
+    """Copies of tensors: what shares a storage shares a copy of it."""
+
+    def __init__(self) -> None:
+        self._storages: dict[tuple[int, torch.device], torch.UntypedStorage] = {}
+
+    def of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """A copy with the layout of a tensor, on the meta device without values."""
+        plain = type(tensor) in PLAIN_TENSORS and tensor.layout is torch.strided and not tensor.is_quantized
+        if not plain or tensor.is_conj() or tensor.is_neg():
+            return meta_of(tensor) if device == META else tensor.detach().to(device, copy=True)
+        storage = tensor.untyped_storage()
+        key = storage._cdata, device
+        if key not in self._storages:
+            whole = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META)
+            if device != META:
+                whole = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage).to(device, copy=True)
+            self._storages[key] = whole.untyped_storage()
+        made = torch.empty(0, dtype=tensor.dtype, device=device)
+        return made.set_(self._storages[key], tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def _valued(tensor: torch.Tensor, device: torch.device, copies: Copies) -> torch.Tensor:
     """Random values in the place of none, where the module is."""
     if is_sharded(tensor):
         tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
     if tensor.device.type != "meta" and not isinstance(tensor, Shadow):
-        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        return copies.of(tensor, tensor.device).requires_grad_(tensor.requires_grad)
     if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
         return torch.randn(tensor.shape, dtype=tensor.dtype, device=device)
     return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
 
 
-def _without_values(tensor: torch.Tensor) -> torch.Tensor:
+def _without_values(tensor: torch.Tensor, copies: Copies) -> torch.Tensor:
     """A shadow of a tensor, or a copy where the values decide what runs: of integers and booleans. Those that are given
     without values are ones."""
     if is_traceable_wrapper_subclass(tensor) and not is_sharded(tensor):
         names, context = tensor.__tensor_flatten__()
-        inner = {name: _without_values(getattr(tensor, name)) for name in names}
+        inner = {name: _without_values(getattr(tensor, name), copies) for name in names}
         return type(tensor).__tensor_unflatten__(inner, context, tensor.shape, tensor.stride())
     exact = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
     if tensor.layout is not torch.strided:
         return tensor.detach().clone()
     if exact and worth_knowing(tensor):
-        return torch.ones(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor.detach().cpu().clone()
-    meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    return Shadow(meta).requires_grad_(tensor.requires_grad)  # type: ignore[no-any-return]
+        return torch.ones(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else copies.of(tensor, CPU)
+    return Shadow(copies.of(tensor, META)).requires_grad_(tensor.requires_grad)  # type: ignore[no-any-return]
 
 
 def _backward(out: list[Any], listener: CountingMode) -> None:

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from costmodel.counting import baseline
 from costmodel.counting.call import Call, ReadsValues
 from costmodel.counting.memory import notes as memory_notes
-from costmodel.counting.modules import name_of, owner, packed_weights
+from costmodel.counting.modules import name_of, owner, packed_weights, refuse_unknown
 from costmodel.counting.observe import in_short
 from costmodel.counting.optimizers import NO_MEMORY, Memory
 from costmodel.counting.optimizers import memory as optimizer_memory
@@ -343,7 +343,9 @@ def count(
     if any(each.is_nested and each.layout is torch.strided for each in tensors_in((inputs, kwargs))):
         raise InvalidInput("nested tensors of layout strided have no sizes: make them with layout=torch.jagged")
     function, net = _callable(module, inputs, kwargs)
+    refuse_unknown(function, kwargs)
     words = inputs_in_words(inputs, kwargs)
+    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
     letters = tuple(dict.fromkeys(side for each in shapes_in(inputs, kwargs) for side in letters_of(each)))
     if optimizer and not backward:
         raise InvalidInput("an optimizer takes its step after a backward pass: backward=True")
@@ -356,28 +358,42 @@ def count(
 
         def exact(sizes: Mapping[str, int]) -> Count:
             numbers, named = tree_map_only(Shape, lambda text: Shape(with_sizes(text, sizes)), (inputs, dict(kwargs)))
-            return count(module, *numbers, backward=backward, frames=frames, **named)
+            sized = replace(call, inputs=numbers, kwargs=named, words=inputs_in_words(numbers, named))
+            return _in_numbers(sized, with_values=False)
 
-        return replace(closed_forms(letters, exact), inputs=words)
-    call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
-    call = replace(call, inputs=without_letters(inputs), kwargs=without_letters(kwargs))
+        try:
+            return replace(closed_forms(letters, exact), inputs=words)
+        except ReadsValues as error:
+            raise InvalidInput(
+                f"{error.reason}, and data may decide what runs, so {' and '.join(letters)} give no closed form: give "
+                "whole numbers for them; real=True runs on the values of your inputs"
+            ) from error
+    return _in_numbers(call, optimizer)
+
+
+def _in_numbers(call: Call, optimizer: str | None = None, with_values: bool = True) -> Count:
+    """The count of a call without letters. ``with_values``: where values are read, run with some if that is cheap."""
+    words, net, function = call.words, call.net, call.function
+    call = replace(call, inputs=without_letters(call.inputs), kwargs=without_letters(call.kwargs))
     tensors = [each for each in tree_leaves((call.inputs, call.kwargs)) if isinstance(each, torch.Tensor)]
     if not tree_leaves((call.inputs, call.kwargs)):
         raise InvalidInput("no inputs: give tensors, or shapes such as 1x3x224x224")
-    if real and any(each.is_meta or isinstance(each, Shadow) for each in call.state.values()):
+    if call.real and any(each.is_meta or isinstance(each, Shadow) for each in call.state.values()):
         raise InvalidInput(f"real=True needs weights, but {type(net).__name__} is on the meta device")
     held = _stored([*call.state.values(), *call.packed, *tensors])
     notes: list[str] = []
     try:
         operations, saved = call.run()
     except ReadsValues as error:
-        if not _cheap(error.before, held):
+        if not (with_values and _cheap(error.before, held)):
             raise
         call = replace(call, real=True)
         operations, saved = call.run()
         notes.append(f"{error.reason}: it ran with values, random ones where only a shape is given")
-    if not real and not notes and any(_ones(each) for each in tree_leaves((call.inputs, call.kwargs))):
+    if not call.real and any(_ones(each) for each in tree_leaves((call.inputs, call.kwargs))):
         notes.append("integers and booleans that are given as shapes are ones")
+    if not call.real and any(each.op.startswith("aten.linalg_matrix_exp") for each in operations):
+        notes.append("linalg_matrix_exp of matrices without values has five products each: real=True reads their norms")
     return Count(
         name=name_of(function),
         inputs=words,

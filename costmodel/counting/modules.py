@@ -1,7 +1,9 @@
 """Modules of the user: the one that a function belongs to, its name, and weights that are no parameters."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import partial
 from textwrap import shorten
 from types import MethodType
@@ -10,6 +12,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
+
+from costmodel.errors import InvalidInput
 
 
 def owner(function: Any) -> torch.nn.Module | None:
@@ -27,6 +31,22 @@ def name_of(function: Any) -> str:
     method = getattr(getattr(function, "func", function), "__name__", "forward")
     whole = method in ("forward", "__call__", "_wrapped_call_impl")
     return type(net).__name__ if whole else f"{type(net).__name__}.{method}"
+
+
+def refuse_unknown(function: Any, keywords: Iterable[str]) -> None:
+    """Refuse keywords that a call does not take, before anything runs."""
+    try:
+        taken = inspect.signature(getattr(function, "forward", function)).parameters.values()
+    except (TypeError, ValueError):  # some of C have none
+        return
+    if any(each.kind is each.VAR_KEYWORD for each in taken) or getattr(function, "_forward_pre_hooks", None):
+        return
+    names = [each.name for each in taken if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    if unknown := [each for each in keywords if each not in names]:
+        close = get_close_matches(unknown[0], names)
+        meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        allowed = f"{', '.join(names)} by name" if names else "none by name"
+        raise InvalidInput(f"{name_of(function)} has no argument {unknown[0]!r}: it takes {allowed}{meant}")
 
 
 def packed_weights(module: torch.nn.Module) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """Results without values, of operations for which torch has no kernel of meta tensors, or one that refuses types."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,12 +39,42 @@ def _alignments(scores: Any, targets: Any, steps: Any, lengths: Any, *rest: Any)
     return scores.new_empty(samples), scores.new_empty(samples, scores.shape[0], 2 * longest + 1)
 
 
+def _bags(
+    weight: Any, indices: Any, offsets: Any, scaled: bool = False, mode: int = 0, sparse: bool = False,
+    factors: Any = None, last: bool = False, padding: int = -1, *, keeps: bool = True,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """The bags, the bag of each index, the size of each bag, and the places of largest elements (mode 2), with the
+    buffers of torch's CPU kernel (``EmbeddingBag.cpp``): fast sums need no bag of each index. ``keeps``: for
+    a backward pass."""
+    kind = torch.promote_types(indices.dtype, offsets.dtype)
+    bags, columns = offsets.shape[0] - last, weight.shape[1]
+    fast = padding < 0 and weight.dtype in _FAST_BAGS and weight.stride(1) == 1
+    fast = fast and (factors is None or (factors.dtype == weight.dtype and factors.stride(0) == 1))
+
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=kind, device="meta")
+
+    bag_of_each = numbers(0) if mode == 0 and fast else numbers(indices.shape[0] + 1).resize_(indices.shape[0])
+    sizes = numbers(offsets.shape[0])
+    if keeps or mode > 0:
+        sizes.resize_(bags)
+    largest = numbers(*sizes.shape)
+    if mode == 2:
+        largest = numbers(bags, columns)
+    return torch.empty(bags, columns, dtype=weight.dtype, device="meta"), bag_of_each, sizes, largest
+
+
+_FAST_BAGS = (torch.float32, torch.float16, torch.bfloat16)
+
+
 def _nothing(*args: Any, **options: Any) -> None:
     """Of an operation that only writes in place."""
 
 
 MADE: dict[str, Callable[..., Any]] = {
     "_grouped_mm": _grouped,
+    "_embedding_bag": _bags,
+    "_embedding_bag_forward_only": partial(_bags, keeps=False),
     "_ctc_loss": _alignments,
     **dict.fromkeys(
         ("_ctc_loss_backward", "multi_margin_loss_backward", "multilabel_margin_loss_backward",

@@ -470,6 +470,7 @@ FREE = frozenset(
         "lift_fresh",
         "_reshape_alias",
         "resize_",
+        "resize_as_",
         "sym_size",
         "sym_numel",
         "sym_stride",

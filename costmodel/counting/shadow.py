@@ -206,7 +206,7 @@ class Shadows:
         if make := _SIZED_BY_VALUES.get(name):
             return make(self, *args, **kwargs)
         if instead := MADE.get(name):
-            return instead(*args, **kwargs)
+            return wrapped(instead(*args, **kwargs))
         if name in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"):
             args = (args[0], self._places(args[1]), *args[2:])
         if any(each.layout is not torch.strided for each in tensors):

@@ -21,6 +21,11 @@ _TOKEN = re.compile(r"\"[^\"]*\"|'[^']*'|[()\[\]{},:]|[^()\[\]{},:\s]+")
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _CONSTANTS = {"None": None, "null": None, "True": True, "true": True, "False": False, "false": False}
 MOST_ELEMENTS = 1 << 60
+TYPES = (
+    *("float32", "float64", "float16", "bfloat16", "complex64", "complex128", "complex32", "bool"),
+    *("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64"),
+    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
+)
 
 
 class Shape(str):
@@ -127,8 +132,9 @@ def meta_tensor(text: str) -> torch.Tensor:
     if not SHAPE.fullmatch(text):
         raise InvalidInput(f"input {text!r}: expected a shape, such as 1x3x224x224 or 1x16:int64")
     dtype = getattr(torch, kind or "float32", None)
-    if not isinstance(dtype, torch.dtype):
-        raise InvalidInput(f"input {text!r}: {kind!r} is no type of torch, such as float32, bfloat16, int64 or bool")
+    if dtype not in [getattr(torch, each) for each in TYPES]:
+        known = "has no tensors for inputs" if isinstance(dtype, torch.dtype) else "is no type of torch"
+        raise InvalidInput(f"input {text!r}: {kind!r} {known}: one of {', '.join(TYPES)}")
     sides = [] if shape == "scalar" else shape.split("x")
     if math.prod(map(int, sides)) > MOST_ELEMENTS:
         raise InvalidInput(f"input {text!r}: more elements than a tensor can have")

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
+from costmodel.counting.call import ReadsValues
 from costmodel.errors import InvalidInput
 from costmodel.price.domain import Domain
 from costmodel.price.forms import ENOUGH_ALONE, Fit, Form, Values
@@ -160,6 +161,8 @@ class _Search:
         if key not in self.counts:
             try:
                 self.counts[key] = self.exact(whole)
+            except ReadsValues:  # at any size
+                raise
             except InvalidInput as error:
                 self.counts[key], self.refusals[key] = None, error
         return self.counts[key]
