@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from costmodel.describe.ops import Conv as Conv
     from costmodel.errors import InvalidInput as InvalidInput
     from costmodel.errors import MeasuringFailed as MeasuringFailed
+    from costmodel.measure.modules import module as module
     from costmodel.measure.profile import profile as profile
     from costmodel.price.conventions import Convention as Convention
     from costmodel.price.equation import equation as equation
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from costmodel.profiles.records import Profile as Profile
     from costmodel.profiles.timing import estimates as estimates
     from costmodel.report import figures as figures
+    from costmodel.report.compare import compare as compare
     from costmodel.report.table import table as table
     from costmodel.video.flicker import Flicker as Flicker
     from costmodel.video.flicker import mfip as mfip
@@ -57,12 +59,14 @@ _FACE = {
     "cells": ("price.names", "cells"),
     "check": ("building.check", "check"),
     "conventions": ("price.names", "conventions"),
+    "compare": ("report.compare", "compare"),
     "count": ("counting.count", "count"),
     "equation": ("price.equation", "equation"),
     "estimates": ("profiles.timing", "estimates"),
     "figures": ("report", "figures"),
     "mfip": ("video.flicker", "mfip"),
     "mfp": ("video.flicker", "mfp"),
+    "module": ("measure.modules", "module"),
     "network": ("describe.catalogue", "describe_network"),
     "networks": ("price.names", "networks"),
     "observe": ("counting.observe", "observe"),

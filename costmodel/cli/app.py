@@ -10,7 +10,7 @@ import typer.core
 
 # In the order of the help; the file of a command has its name.
 COMMANDS = (
-    *("table", "sweep", "promise", "equation", "errata", "gradual", "check"),
+    *("table", "compare", "sweep", "promise", "equation", "errata", "gradual", "check"),
     *("flicker", "count", "explain", "fits"),
     *("report", "plot", "schedule"),
     *("profile", "profiles", "diff"),

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli.count import Inputs, Keywords, Making, Traceback, input_sets, user_code
-from costmodel.cli.parsers import is_module, merged
+from costmodel.cli.parsers import Sides, is_module, merged
 from costmodel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from costmodel.cli.parsers import Sides
     from costmodel.measure.modules import Module
 
 
@@ -64,15 +63,16 @@ class Called:
         return sets[0]
 
     def frame(self, names: Iterable[str] | None) -> "Sides | None":
-        """The rows and columns of the first input that is a map: the frames of described networks beside modules."""
-        from costmodel.cli.parsers import Sides
+        """The rows and columns of `map`: the frames of described networks beside modules."""
+        found = self.map() if any(map(is_module, names or ())) else None
+        return Sides(found[1:]) if found else None
 
-        if not any(map(is_module, names or ())):
-            return None
+    def map(self) -> tuple[int, int, int] | None:
+        """Channels, rows and columns of the first input that is a map."""
         for text in self.inputs or ():
             sides = text.split("=")[-1].split(":")[0].split("x")
             if len(sides) >= 4 and all(side.isdecimal() for side in sides):
-                return Sides((int(sides[-2]), int(sides[-1])))
+                return int(sides[-3]), int(sides[-2]), int(sides[-1])
         return None
 
 

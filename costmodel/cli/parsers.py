@@ -23,7 +23,8 @@ class BadOption(typer.BadParameter):
     """The value of an option is wrong. The message lacks the option, which click adds to the error."""
 
     def format_message(self) -> str:
-        return f"{self.param.opts[0]} {self.message}" if self.param else self.message
+        option = self.param.opts[0] if self.param else ""
+        return f"{option} {self.message}" if option.startswith("-") else self.message
 
 
 class Sides(tuple[int, int]):
@@ -84,6 +85,17 @@ def model(text: str) -> str:
         raise InvalidInput(
             f"{text!r}: one of {network_names(text)}{meant(text, NETWORKS)}; or a module of your own, "
             "PACKAGE.MODULE:FACTORY or path/file.py:FACTORY"
+        )
+    return text
+
+
+def one_to_compare(text: str) -> str:
+    """A network, a cell, or a module of the user's by its name."""
+    if text not in NETWORKS and not is_cell(text) and not is_module(text):
+        known = [*NETWORKS, *cell_names()]
+        raise InvalidInput(
+            f"{text!r}: neither a module, PACKAGE.MODULE:FACTORY or path/file.py:FACTORY, nor one of "
+            f"{network_names()}, {', '.join(cell_names())}{meant(text, known)}"
         )
     return text
 

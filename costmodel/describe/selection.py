@@ -9,7 +9,7 @@ from costmodel.describe.catalogue import NETWORKS, describe_network, find_networ
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
 from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput, meant
-from costmodel.work.cost import Cost
+from costmodel.work.cost import NOTHING, Cost
 from costmodel.work.size import int_pair
 
 
@@ -64,6 +64,15 @@ class ModuleEntry:
     peak_memory: int  # bytes
     subject: Any
     cell: None = None
+
+    @classmethod
+    def of(cls, count: Any, name: str, subject: Any = None) -> "ModuleEntry":
+        """The row of a count by `costmodel.count`, in whole numbers."""
+        if count.letters:
+            raise InvalidInput(f"{name} is counted in letters, {', '.join(count.letters)}: give sizes, with .at()")
+        parts = count.cut().items()
+        layers = {path or "(itself)": sum((each.cost for each in operations), NOTHING) for path, operations in parts}
+        return cls(name, count.cost, layers, count.inputs, int(count.peak_memory), subject)
 
     @property
     def base(self) -> str:

@@ -33,12 +33,7 @@ class Module:
     @property
     def entry(self) -> ModuleEntry:
         """The row of a table that describes this module."""
-        layers = {
-            path or "(itself)": sum((each.cost for each in operations[1:]), operations[0].cost)
-            for path, operations in self.count.cut().items()
-        }
-        memory = self.count.peak_memory
-        return ModuleEntry(self.name, self.count.cost, layers, self.count.inputs, int(memory), self.subject)
+        return ModuleEntry.of(self.count, self.name, self.subject)
 
     def __repr__(self) -> str:
         return f"<Module {self.subject.title:.300}: {self.count!r:.400}>"

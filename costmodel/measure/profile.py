@@ -17,7 +17,7 @@ from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
 from costmodel.measure.worker import ChildWorker, Worker
 from costmodel.measure.workload import Described
-from costmodel.price.table import Module, apart
+from costmodel.price.table import Given, apart
 from costmodel.profiles.estimate import ratio
 from costmodel.profiles.files import destination, load, locked
 from costmodel.profiles.recording import earlier
@@ -78,7 +78,7 @@ def _several(given: Any) -> list[Any]:
 
 def choose(
     hows: Sequence[Settings],
-    models: "str | Module | Iterable[str | Module] | None" = None,
+    models: "Given | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     kernels: Sequence[Pair] = ((3, 3),),
@@ -114,6 +114,12 @@ def choose(
                 for how, entry in product(hows, networks)
                 if entry.model in wanted  # without the base networks, which tables show, too
             ]
+    for each in modules:
+        if each.workload is None:
+            raise InvalidInput(
+                f"{each.name} is a count, and no fresh process can make it: costmodel.module('package:factory', ...) can "
+                "be timed"
+            )
     jobs += [
         Job(each.entry.subject, how, each.workload, modules[0].entry.subject) for how, each in product(hows, modules)
     ]
@@ -217,7 +223,7 @@ def record(
 
 
 def profile(
-    models: "str | Module | Iterable[str | Module] | None" = None,
+    models: "Given | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     kernels: Sequence[Pair] = ((3, 3),),

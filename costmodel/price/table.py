@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from costmodel.describe.catalogue import NETWORKS, describe_network, find_networks
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
@@ -43,7 +43,22 @@ class Module(Protocol):
     def entry(self) -> ModuleEntry: ...
 
     @property
-    def workload(self) -> Any: ...  # what a child process is told to time
+    def workload(self) -> Any: ...  # what a child process is told to time; None: nothing can be timed
+
+
+Given: TypeAlias = "str | Module | Iterable[str | Module] | Mapping[str, Module]"
+
+
+@dataclass(frozen=True)
+class CountAlone:
+    """A count by `costmodel.count` as a row; a fresh process cannot make its module."""
+
+    entry: ModuleEntry
+    workload: Any = None
+
+    @property
+    def name(self) -> str:
+        return self.entry.approach
 
 
 @dataclass(frozen=True)
@@ -131,7 +146,7 @@ class Counted:
 
 
 def count_networks(
-    models: "str | Module | Iterable[str | Module] | None" = None,
+    models: "Given | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     size: "Pair | None" = None,
@@ -193,18 +208,27 @@ def count_networks(
     return replace(counted, rows=tuple(made))
 
 
-def apart(models: "str | Module | Iterable[str | Module] | None") -> "tuple[list[str] | None, list[Module]]":
+def apart(models: "Given | None") -> "tuple[list[str] | None, list[Module]]":
     """The names of described networks (None: no choice), and the modules of the user's."""
     if models is None:
         return None, []
+    if isinstance(models, Mapping):
+        return [], [_module(each, name) for name, each in models.items()]
     several: list[Any] = list(models) if isinstance(models, Iterable) and not isinstance(models, str) else [models]
-    for each in several:
-        if not isinstance(each, str) and not hasattr(each, "entry"):
-            raise InvalidInput(
-                f"{in_words(each)} is neither the name of a network nor a module by name: "
-                "costmodel.module('package.module:factory', '1x3x224x224')"
-            )
-    return [each for each in several if isinstance(each, str)], [each for each in several if not isinstance(each, str)]
+    names = [each for each in several if isinstance(each, str)]
+    return names, [_module(each) for each in several if not isinstance(each, str)]
+
+
+def _module(given: Any, name: str = "") -> Module:
+    """A module by name, or a count of one, perhaps under another name."""
+    if hasattr(given, "operations") and hasattr(given, "own_parameters"):
+        return CountAlone(ModuleEntry.of(given, name or given.name))
+    if not hasattr(given, "entry"):
+        raise InvalidInput(
+            f"{in_words(given)} is neither the name of a network nor a module: "
+            "costmodel.module('package.module:factory', '1x3x224x224') makes one, or costmodel.count(net, ...)"
+        )
+    return CountAlone(replace(given.entry, approach=name), given.workload) if name else given
 
 
 def find_base(base: str, rows: Sequence[Entry | ModuleEntry]) -> str:

@@ -9,7 +9,7 @@ from costmodel.describe.cells import Cell
 from costmodel.describe.ops import Pair
 from costmodel.describe.selection import ModuleEntry
 from costmodel.price.conventions import Convention
-from costmodel.price.table import PRINTED, Counted, CountedRow, Module, count_networks
+from costmodel.price.table import PRINTED, Counted, CountedRow, Given, count_networks
 from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
@@ -292,7 +292,7 @@ def _published_times(row: "published.Row | erfnet.Row | None") -> tuple[Timing, 
 
 
 def table(
-    models: "str | Module | Iterable[str | Module] | None" = None,
+    models: "Given | None" = None,
     cells: "str | Cell | Iterable[str | Cell] | None" = None,
     *,
     size: "Pair | None" = None,
