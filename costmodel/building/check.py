@@ -3,6 +3,7 @@ third-party counters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import torch
@@ -56,6 +57,16 @@ class Check:
         agree = len(self.findings) - len(wrong)
         differ = f"; {', '.join(wrong)} differ" if wrong else ""
         return f"<Check of {self.subject:.200}: {agree} of {len(self.findings)} comparisons agree{differ}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row for each comparison."""
+        rows = [
+            f"<tr><td>{escape(each.what)}</td><td>{escape(in_words(each.described))}</td>"
+            f"<td>{escape(each.difference) or 'agree'}</td></tr>"
+            for each in self.findings
+        ]
+        head = "<tr><th>comparison</th><th>described</th><th>result</th></tr>"
+        return f"<table>{head}{''.join(rows)}</table>"
 
     @property
     def fvcore_parts(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from html import escape
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,13 @@ class Count:
         number = f"{len(self.operations)} operation{'s' if len(self.operations) != 1 else ''}"
         return f"<Count of {self.name:.200}: {inputs}, {in_short(self.params)} parameters, {about}, {number}; .{more}>"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the operations, cut in the middle, or the closed forms."""
+        if self.letters:
+            rows = [f"<tr><td>{name}</td><td>{escape(form)}</td></tr>" for name, form in self.formula().items()]
+            return f"<table>{''.join(rows)}</table>"
+        return str(self.frame().to_html(max_rows=60))
+
     @cached_property
     def cost(self) -> Cost:
         """Events, parameters, bytes read and written, kernels started."""
@@ -174,7 +182,8 @@ class Count:
 
     def flops(self, convention: "str | Convention" = "torch", attention: str = "full") -> Size:
         """The price of the work under a convention; its `unit` may be MACs. ``attention``: "full" prices every pair of
-        a query and a key, as `FlopCounterMode` does, "masked" those that masks keep."""
+        a query and a key, as `FlopCounterMode` does, "masked" those that masks keep. With letters an expression of
+        sympy: ``flops().subs({"H": 256})``, or ``at(H=256).flops()``."""
         return find_convention(convention).flops(self.seen(attention).work)
 
     def seen(self, attention: str) -> "Count":

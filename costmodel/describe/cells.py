@@ -114,7 +114,7 @@ CELLS: dict[str, Star] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell:
     """A recurrent cell: a name, the convolutions that its ``*`` stands for, and the recurrence around them.
 
@@ -136,6 +136,9 @@ class Cell:
             raise InvalidInput(f'the recurrence of cell "{self.name}" must be a Recurrence, not {self.recurrence!r}')
         if self.rank is not None:
             as_size(f'the rank of cell "{self.name}"', self.rank)
+
+    def __repr__(self) -> str:
+        return f"<Cell {self.title}>"
 
     @property
     def title(self) -> str:

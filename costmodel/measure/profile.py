@@ -117,7 +117,7 @@ def choose(
     for each in modules:
         if each.workload is None:
             raise InvalidInput(
-                f"{each.name} is a count, and no fresh process can make it: give costmodel.module('package:factory', ...)"
+                f"{each.name} is a count, and no process can make it: give costmodel.module('package:factory', ...)"
             )
     jobs += [
         Job(each.entry.subject, how, each.workload, modules[0].entry.subject) for how, each in product(hows, modules)

@@ -1,5 +1,7 @@
 """The names that exist: of cells, networks and conventions, each with a line about it."""
 
+from html import escape
+
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import CELLS, FAMILIES, describe_cell
 from costmodel.describe.ops import Conv
@@ -19,6 +21,11 @@ _CELLS = {
 
 class Names(dict[str, str]):
     """Descriptions by name; it prints as a line for each."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [f"<tr><td>{escape(name)}</td><td>{escape(what)}</td></tr>" for name, what in self.items()]
+        return f"<table>{''.join(rows)}</table>"
 
     def __repr__(self) -> str:
         width = max(map(len, self), default=0)

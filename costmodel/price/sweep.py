@@ -85,6 +85,10 @@ class Sweep:
         shape = " x ".join(map(str, self.shape))
         return f"<Sweep of {len(self)} rows: {shape} points (kernels x channels x sizes) x {len(self.cells)} cells>"
 
+    def _repr_html_(self) -> str | None:
+        """For notebooks: the frame, cut in the middle; a grid of very many rows shows its repr."""
+        return str(self.frame().to_html(max_rows=60)) if len(self) <= 100_000 else None
+
     @property
     def shape(self) -> tuple[int, int, int]:
         return len(self.kernels), len(self.channels), len(self.sizes)

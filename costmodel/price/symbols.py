@@ -15,8 +15,18 @@ from costmodel.work.size import Size
 Expr = Any  # sympy has no types
 
 # Kernel sides are odd, as everywhere in the paper: an even side adds a copy, which no convention prices.
-Kx, Ky = sympy.symbols("Kx Ky", integer=True, positive=True, odd=True)
-I, O, Dx, Dy = sympy.symbols("I O Dx Dy", integer=True, positive=True)
+
+
+class Letter(sympy.Symbol):  # type: ignore[misc]  # sympy has no types
+    """A symbol for a size, for which ``subs`` also takes its name, as in ``subs({"H": 256})``: a plain symbol of that
+    name lacks the assumptions, so sympy would leave the formula as it is without a word."""
+
+    def _eval_subs(self, old: Expr, new: Expr) -> Expr | None:
+        return new if isinstance(old, sympy.Symbol) and old.name == self.name else None
+
+
+Kx, Ky = sympy.symbols("Kx Ky", cls=Letter, integer=True, positive=True, odd=True)
+I, O, Dx, Dy = sympy.symbols("I O Dx Dy", cls=Letter, integer=True, positive=True)
 LETTERS = (Kx, Ky, I, O, Dx, Dy)
 ROUNDING = (sympy.floor, sympy.ceiling)
 COLUMN = 48  # characters of a formula that fit into a column of two
@@ -156,7 +166,7 @@ def largest(sizes: Sequence[Size]) -> Size:
 
 def letter(name: str) -> sympy.Symbol:
     """The symbol of a size."""
-    return sympy.Symbol(name, integer=True, positive=True)
+    return Letter(name, integer=True, positive=True)
 
 
 def at(size: Size, sizes: Mapping[str, int]) -> Size:

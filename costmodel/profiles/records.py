@@ -34,6 +34,10 @@ Clock = Literal["wall", "cuda-events", "published"]
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __dir__(self) -> list[str]:
+        """The names that completion offers: without those of pydantic."""
+        return [name for name in super().__dir__() if name.startswith("_") or name not in dir(BaseModel)]
+
 
 class Subject(_Data):
     """The thing that was timed: one frame of a network without its training heads, one step of a single cell, or one
@@ -347,6 +351,12 @@ class Profile(_Data):
         return f"<Profile: {machine:.200}, {runs} of {subjects} subject{'s' if subjects != 1 else ''}{date}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row for each run."""
+        from costmodel.profiles.timing import estimates
+
+        return str(estimates(self).to_html(max_rows=60))
 
     @cached_property
     def by_key(self) -> dict[tuple[Subject, Settings, Clock], Run]:
