@@ -3,12 +3,16 @@
 import csv
 import io
 import json
+import re
+import shlex
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml  # which fvcore needs
 from test_cli import process, run
 from test_profile_command import profiled
 
@@ -475,3 +479,46 @@ def test_a_file_of_the_other_kind_is_named(
     )
     with pytest.raises(InvalidInput, match="a profile, not a saved count"):
         baseline.read("a.json")
+
+
+# ---- docs/ci.md ------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text()
+
+
+def test_the_commands_of_the_page_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's module and commands in an empty folder: save, pass, fail as shown."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mymodel", raising=False)
+    Path("mymodel.py").write_text(re.findall(r"```python\n(from.*?)```", PAGE, re.DOTALL)[0])
+    save, gate = re.findall(r"^    costmodel (count .*)$", PAGE, re.M)
+    assert run(capsys, *shlex.split(save))[0] == 0
+    assert run(capsys, *shlex.split(gate))[::2] == (0, "")
+    ((command, shown),) = re.findall(r"```console\n\$ costmodel (.*?)\n(.*?)```", PAGE, re.DOTALL)
+    assert run(capsys, *shlex.split(command)) == (1, shown, "")
+
+
+def test_the_workflow_of_the_page_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs whose steps are actions or commands; its gates are those of the page, with options that exist."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    workflow = yaml.safe_load(text)
+    assert workflow[True] == "pull_request"  # YAML reads "on" as True; GitHub does not
+    assert workflow["jobs"].keys() == {"count", "time"}
+    commands: list[str] = []
+    for job in workflow["jobs"].values():
+        assert job["runs-on"]
+        assert all(("uses" in step) != ("run" in step) for step in job["steps"])
+        commands += [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+    gates = [line for line in commands if line.startswith("costmodel") and "--fail-over" in line]
+    assert gates == re.findall(r"^    (costmodel .*--fail-over.*)$", PAGE, re.M)
+    assert [line.split()[1] for line in commands if line.startswith("costmodel")] == [
+        *("count", "count", "profile", "profile", "diff")
+    ]
+    monkeypatch.chdir(tmp_path)
+    for name in ("before.json", "after.json"):
+        profiled(Path(name), sep=FLAT)
+    assert run(capsys, *shlex.split(gates[1])[1:])[0] == 0

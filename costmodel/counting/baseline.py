@@ -21,6 +21,8 @@ from costmodel.work.cost import NOTHING
 from costmodel.work.events import Event
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from costmodel.counting.count import Count
 
 FORMAT = 1
@@ -285,6 +287,12 @@ class Comparison:
         if not (isinstance(limit, int | float) and 0 <= limit < math.inf):
             raise InvalidInput(f"fail_over {in_words(limit)}: expected a number from 0, such as 0.02 for 2 %")
         return [each for each in self.changes if each.over(limit)]
+
+    def frame(self) -> "pd.DataFrame":
+        """A pandas frame with a row for each quantity of the whole (module: None), then of the modules that changed."""
+        import pandas as pd
+
+        return pd.DataFrame([each.record() for each in (*self.changes, *self.modules)])
 
     def verdict(self, limit: float | None = None) -> str:
         """``passed``; ``failed``, where a quantity rose by more than ``limit``; ``undecided``, where nothing can be

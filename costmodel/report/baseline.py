@@ -47,8 +47,9 @@ def _sheet(comparison: "Comparison", file: str, limit: float | None) -> Sheet:
         for each in comparison.changes
         if each.verdict == "same" and any(part.quantity == each.quantity for part in comparison.modules)
     ]
+    unit = "" if after["unit"] == "FLOP" else f"in {after['unit']}s, "
     notes = [
-        f"FLOPs: in {after['unit']}s, convention {after['convention']}. Modules: their own operations, without those "
+        f"FLOPs: {unit}convention {after['convention']}. Modules: their own operations, without those "
         "of modules inside; of peak memory, the module that runs at the fullest moment now.",
         *([f"{hidden} more changes of modules: in JSON and CSV."] if hidden else []),
         *([f"moved between modules, the same in sum: {', '.join(moved)}."] if moved else []),
