@@ -322,6 +322,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--depth 1", 2, "", "without --depth, --sort and --machine"),
         ("--save cost.json", 2, "", "name the same file"),
         ("--fail-over 2x", 2, "", "expected a percentage"),
+        ("--baseline= --fail-over 2%", 2, "", "--save and --baseline need the name of a file"),  # of a variable not set
         ("--input 2x3x16x16,1x3x16x16", 2, "", "give --input without alternatives"),
     ],
 )

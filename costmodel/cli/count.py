@@ -229,9 +229,9 @@ def count(
     with user_code(traceback):
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
         counts = [counting(net, *args, **how, **options) for args, options in sets]
-    if save:
+    if save is not None:
         keep(kept(counts[0], convention, attention), save)
-    if baseline and before:
+    if baseline is not None and before:
         code = _compared(before, kept(counts[0], convention, attention), baseline, fail_over, form)
         raise typer.Exit(1 if strict and counts[0].uncounted else code)
     documents = [
@@ -252,6 +252,8 @@ def _baseline(save: str | None, baseline: str | None, fail_over: float | None, s
 
     if fail_over is not None and baseline is None:
         raise InvalidInput("--fail-over needs --baseline, the file of a count that --save has kept")
+    if "" in (save, baseline):
+        raise InvalidInput("--save and --baseline need the name of a file")
     if (save or baseline) and sets > 1:
         raise InvalidInput("--save and --baseline keep one count a file: give --input without alternatives")
     if save and baseline and Path(save).resolve() == Path(baseline).resolve():
