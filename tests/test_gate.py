@@ -117,13 +117,27 @@ def test_modules_that_vanish_appear_and_change(tmp_path: Path) -> None:
     )
     assert {each.verdict for each in found.changes} == {"same"}
     assert [each for each in told(found.modules) if each[0] == "FLOPs"] == [
-        ("FLOPs", "last", 512 * 16, None, "vanished"),
         ("FLOPs", "other", None, 512 * 16, "appeared"),
+        ("FLOPs", "last", 512 * 16, None, "vanished"),
     ]
     assert found.verdict(0) == "passed"
 
 
-def test_a_shared_layer_and_frames_add_up(tmp_path: Path) -> None:
+def test_a_layer_that_became_several_counts_as_one(tmp_path: Path) -> None:
+    """head: a convolution of 8 x 4 weights, then two of 8 x 2 and 2 x 4: 8 * 2 + 2 * 4 = 24 weights in its place."""
+    low_rank = torch.nn.Sequential(torch.nn.Conv2d(8, 2, 1, bias=False), torch.nn.Conv2d(2, 4, 1))
+    found = compared(tmp_path / "cost.json", net(8), net(8, head=low_rank))
+    assert [each for each in told(found.modules) if each[0] in ("FLOPs", "launches")] == [
+        ("FLOPs", "head", 512 * 32, 512 * 24, "fell"),
+        ("launches", "head", 1, 2, "rose"),
+    ]
+    assert found.structure == ("another class: head (Conv2d before, Sequential now)",)
+    assert [each.quantity for each in found.over(0.02)] == ["bytes", "launches"]
+    rows = found.frame()
+    assert list(rows.quantity[rows.module.isna()]) == ["parameters", "FLOPs", "bytes", "peak memory", "launches"]
+
+
+def test_a_shared_layer_adds_up(tmp_path: Path) -> None:
     """Modules add up to the whole also where a module has two paths; a file with other sums is refused."""
     layer = torch.nn.Conv2d(4, 4, 1)
     path = tmp_path / "cost.json"
@@ -309,9 +323,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--fail-over 2%", 0, "nothing rose by more than 2 %.", ""),
         ('--make {"width":12} --fail-over 50%', 0, "nothing rose by more than 50 %.", ""),
         ('--make {"width":12} --fail-over 2%', 1, "rose by more than 2 %: parameters, FLOPs, bytes, peak memory.", ""),
-        ('--make {"width":12}', 0, "+50.00  rose", ""),
+        ('--make {"width":12}', 0, "+50.00 %", ""),
         ('--make {"extra":true} --fail-over 5', 1, "appeared: refine (Sequential).", ""),
-        ('--make {"width":4} --fail-over 0', 0, "fell", ""),
+        ('--make {"width":4} --fail-over 0', 0, "-50.00 %", ""),
         ("--convention paper", 3, "NOT JUDGED: convention", "not judged: convention: torch in the baseline, paper now"),
         (
             "--dtype bfloat16 --fail-over 9%",

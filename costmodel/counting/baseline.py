@@ -7,7 +7,7 @@ The file is JSON with one module a line, so that a change of one module is a one
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
@@ -263,10 +263,10 @@ class Change:
 class Comparison:
     """A count beside a saved one.
 
-    ``changes``: every quantity of the whole. ``modules``: the deepest modules whose own operations explain the
-    differences, by quantity, the largest first; of peak memory the module that runs at the fullest moment now.
-    ``structure``: modules that vanished, appeared, or are of another class, in words. ``other_settings`` and
-    ``unknown`` tell why nothing, or a quantity, can be judged. ``notes``: other causes of a difference.
+    ``changes``: every quantity of the whole. ``modules``: the deepest modules that explain the differences, by
+    quantity, the largest first; of peak memory the module that runs at the fullest moment now. ``structure``: modules
+    that vanished, appeared, or are of another class, in words. ``other_settings`` and ``unknown`` tell why nothing, or
+    a quantity, can be judged. ``notes``: other causes of a difference.
     """
 
     before: Record
@@ -347,58 +347,52 @@ def _setting(value: Any) -> str:
 
 
 def _by_module(before: Record, after: Record) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes of modules, and of the structure. What vanished or appeared with all that is in it counts as one."""
+    """The changes of modules, and of the structure. A module that vanished or appeared, or that has parts on one side
+    alone, counts with all that is in it."""
     then, now = ({each["module"]: each for each in kept["modules"]} for kept in (before, after))
-    vanished, appeared = _tops(then, now), _tops(now, then)
+    paths = dict.fromkeys([*now, *then])
+    with_parts = [{above for path in side for above in [*_above(path)][:-1]} for side in (then, now)]
+    whole = (then.keys() ^ now.keys()) | (with_parts[0] ^ with_parts[1])
+    inside: dict[str, list[str]] = {}
+    for path in paths:
+        inside.setdefault(next((each for each in _above(path) if each in whole), path), []).append(path)
     found: list[Change] = []
     for key, words in QUANTITIES.items():
         if key == PEAK:
             found += _fullest(before, after, then, now)
             continue
         rows = [
-            *(Change(words, then[path][key], now[path][key], path, now[path]["class"]) for path in now if path in then),
-            *(
-                Change(words, _total(then, inside, key), None, top, then[top]["class"])
-                for top, inside in vanished.items()
-            ),
-            *(
-                Change(words, None, _total(now, inside, key), top, now[top]["class"])
-                for top, inside in appeared.items()
-            ),
+            Change(words, _total(then, path, parts, key), _total(now, path, parts, key), path, _class(path, now, then))
+            for path, parts in inside.items()
         ]
         found += sorted((each for each in rows if each.difference), key=lambda each: -abs(each.difference))
-    structure = [f"vanished: {top} ({then[top]['class']})" for top in vanished]
-    structure += [f"appeared: {top} ({now[top]['class']})" for top in appeared]
+    structure = [f"vanished: {path} ({then[path]['class']})" for path in inside if path not in now]
+    structure += [f"appeared: {path} ({now[path]['class']})" for path in inside if path not in then]
     structure += [
-        f"another class: {path or '(itself)'} ({then[path]['class']} before, {each['class']} now)"
-        for path, each in now.items()
-        if path in then and then[path]["class"] != each["class"]
+        f"another class: {path or '(itself)'} ({then[path]['class']} before, {now[path]['class']} now)"
+        for path in inside
+        if path in then and path in now and then[path]["class"] != now[path]["class"]
     ]
     return tuple(found), tuple(structure)
 
 
-def _tops(there: Mapping[str, Record], elsewhere: Mapping[str, Record]) -> dict[str, list[str]]:
-    """The modules that are not elsewhere: the outermost ones, with all paths in each."""
-    found: dict[str, list[str]] = {}
-    for path in there:
-        if path not in elsewhere:
-            above = accumulate(path.split("."), lambda one, other: f"{one}.{other}")
-            top = next(each for each in above if each in there and each not in elsewhere)
-            found.setdefault(top, []).append(path)
-    return found
+def _above(path: str) -> Iterator[str]:
+    """The modules that a module is in, the outermost first, and the module."""
+    return accumulate(path.split("."), lambda one, other: f"{one}.{other}")
 
 
-def _total(modules: Mapping[str, Record], paths: list[str], key: str) -> Number:
-    total: Number = sum(modules[path][key] for path in paths)
-    return total
+def _total(modules: Mapping[str, Record], path: str, parts: list[str], key: str) -> Number | None:
+    return sum(modules[part][key] for part in parts if part in modules) if path in modules else None
+
+
+def _class(path: str, *sides: Mapping[str, Record]) -> str:
+    return next(str(modules[path]["class"]) for modules in sides if path in modules)
 
 
 def _fullest(before: Record, after: Record, then: Mapping[str, Record], now: Mapping[str, Record]) -> list[Change]:
-    """The module that runs at the fullest moment, where the peak of memory has changed."""
-    if before[PEAK] == after[PEAK] or None in (before[PEAK], after[PEAK]):
+    """The module that runs at the fullest moment now, where the peak of memory has changed."""
+    path = next((path for path, each in now.items() if each[PEAK] == after[PEAK]), None)
+    if path is None or before[PEAK] is None or before[PEAK] == after[PEAK]:
         return []
-    there = [path for path, each in now.items() if each[PEAK] == after[PEAK]]
-    return [
-        Change(QUANTITIES[PEAK], then.get(path, {PEAK: None})[PEAK], now[path][PEAK], path, now[path]["class"])
-        for path in there[:1]
-    ]
+    earlier = (then[path][PEAK] or 0) if path in then else None
+    return [Change(QUANTITIES[PEAK], earlier, now[path][PEAK], path, now[path]["class"])]

@@ -8,7 +8,7 @@ from costmodel.report.layout.sheet import Sheet
 if TYPE_CHECKING:
     from costmodel.counting.baseline import Change, Comparison
 
-MOST_MODULES = 10  # of a quantity, in tables; JSON and CSV have all
+MOST_MODULES = 10  # of a quantity, in tables; JSON has all
 
 
 def document(comparison: "Comparison", file: str, limit: float | None = None) -> Document:
@@ -36,7 +36,7 @@ def document(comparison: "Comparison", file: str, limit: float | None = None) ->
 
 
 def _sheet(comparison: "Comparison", file: str, limit: float | None) -> Sheet:
-    after, rows, hidden = comparison.after, [], 0
+    after, rows, hidden = comparison.after, [], len(comparison.structure[MOST_MODULES:])
     for whole in comparison.changes:
         rows.append([whole.quantity, "(whole)", *_cells(whole)])
         inside = [each for each in comparison.modules if each.quantity == whole.quantity]
@@ -49,24 +49,24 @@ def _sheet(comparison: "Comparison", file: str, limit: float | None) -> Sheet:
     ]
     unit = "" if after["unit"] == "FLOP" else f"in {after['unit']}s, "
     notes = [
-        f"FLOPs: {unit}convention {after['convention']}. Modules: their own operations, without those "
-        "of modules inside; of peak memory, the module that runs at the fullest moment now.",
-        *([f"{hidden} more changes of modules: in JSON and CSV."] if hidden else []),
+        f"FLOPs: {unit}convention {after['convention']}. Modules: their own operations, and of those that appeared, "
+        "vanished, or became several, all that is in them; of peak memory, the module that runs at the fullest moment.",
+        *([f"{hidden} more rows and notes on modules: --format json."] if hidden else []),
         *([f"moved between modules, the same in sum: {', '.join(moved)}."] if moved else []),
-        *(f"{each}." for each in (*comparison.structure, *comparison.notes)),
+        *(f"{each}." for each in (*comparison.structure[:MOST_MODULES], *comparison.notes)),
         *(f"NOT JUDGED: {each}." for each in (*comparison.other_settings, *comparison.unknown)),
         *([_outcome(comparison, limit)] if limit is not None else []),
     ]
-    columns = ["quantity", "module", "before", "now", "%", "verdict"]
-    return Sheet(f"{after['name']} with {', '.join(after['inputs'])}, beside {file}", columns, "llrrrl", rows, notes, 2)
+    columns = ["quantity", "module", "before", "now", "change"]
+    return Sheet(f"{after['name']} with {', '.join(after['inputs'])}, beside {file}", columns, "llrrr", rows, notes, 2)
 
 
 def _cells(change: "Change") -> list[str]:
     numbers = ["-" if each is None else f"{each:,}" for each in (change.before, change.after)]
-    if change.pct is None or None in (change.before, change.after):
-        return [*numbers, "", change.verdict]
-    precision = ".2f" if abs(change.pct) >= 0.005 else ".1g"
-    return [*numbers, f"{change.pct:+{precision}}" if change.pct else "0", change.verdict]
+    pct = change.pct
+    if not pct or change.verdict in ("appeared", "vanished"):
+        return [*numbers, change.verdict if change.verdict != "rose" else "from 0"]
+    return [*numbers, f"{pct:+,.{0 if abs(pct) >= 1000 else 2}f} %" if abs(pct) >= 0.005 else f"{pct:+.1g} %"]
 
 
 def _outcome(comparison: "Comparison", limit: float) -> str:
