@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensor, is_fake
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_map_only
 
+from costmodel.counting import compiler
 from costmodel.counting.attention import kept, name_of
 from costmodel.counting.higher_order import handle
 from costmodel.counting.memory import reserve, workspace
@@ -190,7 +191,7 @@ def _of_its_parts(func: Any, args: Any, kwargs: Any) -> Work | None:
         return None
     given, named = tree_map_only(torch.Tensor, lambda t: t if is_fake(t) else meta_of(t), (args, kwargs))
     try:
-        with CountingMode() as listener:
+        with compiler.not_imported(), CountingMode() as listener:
             decomposition_table[func](*given, **named)
     except (RuntimeError, TypeError):  # some want values, or do not know every use: then nothing is known
         return None

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
+from costmodel.counting import compiler
 from costmodel.counting.observe import CountingMode
 from costmodel.errors import InvalidInput
 
@@ -46,10 +47,10 @@ def memory(name: str, parameters: Iterable[torch.Tensor]) -> Memory:
     trained = [_like(each) for each in parameters if each.requires_grad]
     if not trained:
         raise InvalidInput(f"optimizer {name}: no parameter wants a gradient")
-    optimizer = OPTIMIZERS[name](trained)
     listener = CountingMode(run=_with_some_value, follow=True)
     listener.hold([*trained, *(each.grad for each in trained if each.grad is not None)])
-    with listener:
+    with compiler.not_imported(), listener:
+        optimizer = OPTIMIZERS[name](trained)
         optimizer.step()
         first = len(listener.operations)
         optimizer.step()

@@ -16,6 +16,7 @@ from torch.nn import init
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.counting import compiler
 from costmodel.counting.attention import name_of
 from costmodel.counting.memory import channels_last
 from costmodel.counting.results import MADE
@@ -89,7 +90,7 @@ class Shadow(torch.Tensor):
 def in_kernel(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call an operation's kernel for meta tensors; shadows count as meta tensors there."""
     before = _here.inside
-    with torch._C._DisableTorchDispatch(), torch._C._PreserveDispatchKeyGuard():
+    with compiler.not_imported(), torch._C._DisableTorchDispatch(), torch._C._PreserveDispatchKeyGuard():
         torch._C._set_meta_in_tls_dispatch_include(True)
         _here.inside = True
         try:
