@@ -76,11 +76,15 @@ class _Convolution:
     wide: _Map
     narrow: _Map
     kernel: tuple[int, ...]
-    strided: bool
+    strides: tuple[int, ...]
     dilated: bool
     groups: int
     dtype: torch.dtype
     transposed: bool
+
+    @property
+    def strided(self) -> bool:
+        return max(self.strides) > 1
 
     @property
     def given(self) -> _Map:
@@ -153,6 +157,19 @@ class _Convolution:
         """What oneDNN unfolds at once, a thread: a map, of a volume the part for one depth."""
         return self._unfolded // (self.narrow.sides[0] if len(self.kernel) == 3 else 1)
 
+    @property
+    def _padded(self) -> int:
+        """What oneDNN needs on the way from the narrow map to the wide one with strides (``jit_brgemm_conv_bwd``): a
+        padded image a thread, and where the strides do not divide the kernel, the wide map and rows of it. Found by
+        allocations, as multiples of four pages, of which fixed buffers need two, or 14 kB."""
+        pads = [-(-size // step) - 1 for size, step in zip(self.kernel, self.strides, strict=True)]
+        sides = [side + 2 * pad for side, pad in zip(self.narrow.sides, pads, strict=True)]
+        image = -(-self.narrow.channels * math.prod(sides) // PAGE)
+        if not any(size % step for size, step in zip(self.kernel, self.strides, strict=True)):
+            return THREADS * (image * 4 * PAGE + 14 * 1024)
+        rows = self.wide.channels * self.narrow.sides[-1] // 1024
+        return self.wide.bytes + THREADS * (image + 2 + rows) * 4 * PAGE
+
     def down(self) -> int:
         """The most that oneDNN holds on the way from the wide map to the narrow one, the result included."""
         wide, narrow = self.wide, self.narrow
@@ -175,7 +192,8 @@ class _Convolution:
             return max(min(THREADS, wide.batch) * self._slice + (1 + biased) * wide.bytes, 2 * wide.bytes)
         thin = self.groups > 1 and max(wide.channels, narrow.channels) // self.groups <= BLOCK // 2
         if self.strided and not thin:
-            return max(narrow.bytes + self.blocked_weights() + wide.bytes, 3 * wide.bytes)
+            scratch = self._padded if self.dtype == torch.float32 else 0
+            return max(scratch + narrow.bytes + self.blocked_weights() + wide.bytes, 3 * wide.bytes)
         whole = self.blocks(wide)
         return max(self.blocks(narrow) + self.blocked_weights() + (1 + biased) * whole, whole + wide.bytes)
 
@@ -220,11 +238,12 @@ def described(x: Any, weight: Any, y: Any, stride: Any, dilation: Any, transpose
     dims = weight.dim() - 2
     given, result = _map(x, dims), _map(y, dims)
     kernel = tuple(weight.shape[2:])
+    steps = tuple(_several(stride)) * (dims if len(_several(stride)) == 1 else 1)
     return _Convolution(
         wide=result if transposed else given,
         narrow=given if transposed else result,
         kernel=(1, *kernel) if dims == 1 else kernel,
-        strided=max(_several(stride)) > 1,
+        strides=(1, *steps) if dims == 1 else steps,
         dilated=max(_several(dilation)) > 1,
         groups=groups,
         dtype=x.dtype,
