@@ -1,8 +1,10 @@
 """Reports that a newcomer reads at 80 columns, and errors in the words of the command line."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import test_render
 import torch
 from test_cli import run
 from torch import nn
@@ -34,12 +36,15 @@ def test_long_formulas_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert formula in report.document(counted).text("csv")
 
 
-def test_long_formulas_are_folded_in_latex() -> None:
+def test_formulas_are_mathematics_in_latex_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = nn.Sequential(*(nn.Conv2d(2, 2, 3, stride=2) for _ in range(4)))
     text = report.document(count(net, "1x2xHxW")).text("latex")
-    rows = text.split(r"\midrule")[1].split(r"\bottomrule")[0].splitlines()
-    assert max(len(row.strip()) for row in rows) <= 120
+    assert r"\lfloor" in text
+    assert "floor(" not in text
     assert r"holds for H $\geq$ " in text
+    (tmp_path / "formulas.tex").write_text(text)
+    monkeypatch.setattr(test_render, "PAPER", test_render.PAPER.replace("{booktabs}", "{booktabs,amsmath}"))
+    assert "Overfull" not in test_render.compiled(tmp_path, "formulas.tex")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ for shown in ("profiles", "video", "report"):
     ALLOWED[shown] -= TORCH_ROOMS
 THIRD_PARTY = {
     "price": {"numpy", "sympy", "pandas"},
-    "profiles": {"pydantic", "filelock", "numpy", "pandas"},
+    "profiles": {"pydantic", "numpy", "pandas"},
     "counting": {"torch", "numpy", "pandas", "onnx", "onnx2pytorch"},
     "building": {"torch", "fvcore"},
     "measure": {"torch", "pynvml"},
@@ -49,7 +49,6 @@ DOORS = {
     "sympy": ["price/equation.py", "price/symbols.py"],
     "jinja2": ["report/layout/page.py"],
     "tabulate": ["report/layout/render.py"],
-    "filelock": ["profiles/files.py"],
     "tqdm": ["cli/timing.py"],
 }
 

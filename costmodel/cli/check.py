@@ -1,5 +1,6 @@
 """The command ``check``: descriptions against running modules."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,10 +106,17 @@ def check(
     from costmodel.report import check as report
 
     checks = []
-    with progress(len(programs), "checking") as bar:
-        for name, program in programs.items():
-            checks.append(compare(program, name))
-            bar.update()
+    try:
+        with progress(len(programs), "checking") as bar:
+            for name, program in programs.items():
+                checks.append(compare(program, name))
+                bar.update()
+    except KeyboardInterrupt:
+        if not checks:
+            raise
+        print(report.document(checks, list(programs)[len(checks) :]).text(form))
+        print(f"costmodel: interrupted; {len(checks)} of {len(programs)} were checked", file=sys.stderr)
+        raise typer.Exit(130) from None
     print(report.document(checks).text(form))
     if not all(c.ok for c in checks):
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """Profile files: look-up by name, reading with validation, and a lock for writing."""
 
+import fcntl
 import os
 import re
 import tempfile
@@ -103,14 +104,16 @@ def destination(name: str) -> Path:
     if not name or name.endswith(("/", os.sep)) or Path(name).is_dir():
         raise InvalidInput(f"{name!r} is not a valid profile name: expected NAME or a path such as profiles/NAME.json")
     path = Path(name) if name.endswith(".json") or os.sep in name else Path("profiles") / f"{name}.json"
+    if not path.exists() and path.resolve() == folders()[0] / path.name and path.stem in available():
+        raise InvalidInput(
+            f"{name!r} is the name of a profile that comes with costmodel, which it would hide: give another"
+        )
     return path.resolve() if path.is_symlink() else path  # the file is replaced, not the link
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Lock a profile for writing; `InvalidInput` where another process writes, or where nobody may write."""
-    from filelock import FileLock, Timeout
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):  # can a new file be put there?
@@ -119,14 +122,28 @@ def locked(path: Path) -> Iterator[None]:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}") from None
     if path.exists() and not os.access(path, os.W_OK):
         raise InvalidInput(f"{path} cannot be written: it is read-only")
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InvalidInput(f"{path}: another process is writing to it") from None
+    lock = path.with_name(f".{path.name}.lock")
+    held = _hold(lock)
+    if held is None:
+        raise InvalidInput(f"{path}: another process is writing to it")
     try:
         for left in path.parent.glob(f".{path.name}.*.tmp"):  # left by a writer that was killed
             left.unlink(missing_ok=True)
         yield
     finally:
-        lock.release()
+        lock.unlink(missing_ok=True)  # while it is held: who waits sees that the file is gone, see `_hold`
+        os.close(held)
+
+
+def _hold(lock: Path) -> int | None:
+    """The descriptor of a lock file that this process now holds; None where another process does."""
+    while True:
+        held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            return None
+        if os.fstat(held).st_nlink:
+            return held
+        os.close(held)  # its holder removed the file after it was opened here: a lock on it would hold off nobody

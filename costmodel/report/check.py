@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 COLUMNS = ("events", "unknown ops", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
 
 
-def document(checks: "Sequence[Check]") -> Document:
-    """The checks, with every difference in words."""
+def document(checks: "Sequence[Check]", unchecked: Sequence[str] = ()) -> Document:
+    """The checks, with every difference in words; ``unchecked``: subjects that an interrupted command did not reach."""
     flat = [{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]]
     return Document(
-        json=lambda: {"ok": all(c.ok for c in checks), "checks": [_record(c) for c in checks]},
+        json=lambda: {
+            "ok": all(c.ok for c in checks) and not unchecked,
+            "checks": [_record(c) for c in checks],
+            "unchecked": list(unchecked),
+        },
         csv=lambda: [f | {key: json.dumps(f[key]) for key in ("described", "seen")} for f in flat],
-        sheets=lambda: [_comparisons(checks), _parts(checks)],
+        sheets=lambda: [_comparisons(checks, unchecked), _parts(checks)],
     )
 
 
-def _comparisons(checks: "Sequence[Check]") -> Sheet:
+def _comparisons(checks: "Sequence[Check]", unchecked: Sequence[str]) -> Sheet:
     rows, differences = [], []
     for c in checks:
         findings = {finding.what: finding for finding in c.findings}
@@ -39,6 +43,7 @@ def _comparisons(checks: "Sequence[Check]") -> Sheet:
         "Training-graph events (tf-profiler only) are left out: a running module has none of them.",
         *differences,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
+        *([f"not checked, interrupted: {', '.join(unchecked)}"] if unchecked else []),
     ]
     return Sheet(
         "Description against running torch modules and third-party counters",

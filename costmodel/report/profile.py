@@ -92,23 +92,25 @@ def _sheet(
     for run in runs:
         timing, work = timed(run), _work(run)
         times.append(timing)
-        memory = work["peak_memory_bytes" if how.device == "cpu" else "peak_gpu_memory_bytes"]
+        peak = work["peak_memory_bytes" if how.device == "cpu" else "peak_gpu_memory_bytes"]
         faults = work["minor_faults_per_call"]
         rows.append(
             [
                 run.subject.title,
                 *time_cells(timing),
-                "" if memory is None else f"{memory / 1e6:.0f}",
+                "" if peak is None else f"{peak / 1e6:.0f}",
                 "" if faults is None else f"{faults:.0f}",
             ]
         )
     units = {"call" if run.subject.module else "frame" if run.subject.network else "step" for run in runs}
     one = units.pop() if len(units) == 1 else "call"
     title = f"Time per {how.unit_of(one)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
+    published = all(timing.clock == "published" for timing in times)
+    memory = f"peak memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}"
     lines = [
         *notes(times, _base(runs, bases)),
-        f"MB: peak memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}; "
-        "faults: minor page faults per call.",
+        *(["%: computed from these times; printed percentages may differ in the last digit."] if published else []),
+        *([f"MB: {memory}; faults: minor page faults per call."] if any(row[-2] or row[-1] for row in rows) else []),
         *(verdict.text for verdict in claims.judge(profile, how)),
     ]
     columns = ["subject", "ms", "95 %", "%", "95 %", "MB", "faults"]

@@ -149,12 +149,14 @@ def label(
     """Write texts beside their points, each at the nearest place where the text hides no other text, point or line
     (``lines``: corners of one line). A thin line joins distant texts and points. ``outside``: to the right of the axes,
     which a grid of curves fills."""
+    import numpy as np
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
     if ax.figure is not None:
         ax.figure.get_figure(root=True).draw_without_rendering()  # only the layout says where points are
     points = [ax.transData.transform(point) for _, point in labels]
+    scale = ax.figure.get_figure(root=True).dpi / 72 if ax.figure is not None else 1.0  # pixels of a point in print
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
     taken += [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in _along([ax.transData.transform(p) for p in lines])]
     where: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
@@ -163,19 +165,28 @@ def label(
         note = ax.annotate(text, point, xytext=(5, 0), va="center", **where)
         note.set_path_effects([withStroke(linewidth=1.5, foreground=PAPER)])  # readable on a line, too
 
-        def hidden(place: tuple[float, float, str], note: "Annotation" = note) -> float:
-            """The area of other things that the text covers at this place, and the area of the text that is cut off."""
+        start = ax.transData.transform(point)
+
+        def hidden(place: tuple[float, float, str], note: "Annotation" = note, start: Any = start) -> float:
+            """The area of other things that the text covers at this place, the area of the text that is cut off, and
+            the other points that its line crosses."""
             note.set(position=place[:2], ha=place[2])
             box = note.get_window_extent()
             covered = sum(_area(Bbox.intersection(box, other)) for other in taken if box.overlaps(other))
-            inside = Bbox.intersection(box, ax.bbox.padded(8))
-            return covered if outside else covered + 10 * (_area(box) - _area(inside))
+            if outside:
+                return covered
+            left, low, right, high = ax.bbox.extents  # the axis on the left is a line that no text crosses
+            inside = Bbox.intersection(box, Bbox.from_extents(left, low, right + 8, high + 8))
+            crossed = sum(_near(each, start, start + np.multiply(place[:2], scale)) for each in points)
+            return covered + 10 * (_area(box) - _area(inside)) + 40 * max(0, crossed - 1)  # its own point is near
 
         best = min(_ABOVE if outside else _AROUND, key=hidden)  # the first of the best
         note.set(position=best[:2], ha=best[2])
         taken.append(note.get_window_extent())
         if best not in (_ABOVE[0], *_AROUND[:2]):
             ax.annotate("", point, xytext=best[:2], arrowprops=leader, **where)
+            ends = [start, start + np.multiply(best[:2], scale)]
+            taken.extend(Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in _along(ends))
 
 
 _ABOVE = [(8.0, float(up), "left") for up in range(0, 120, 4)]
@@ -193,6 +204,13 @@ def _along(corners: Sequence[Any]) -> Iterable[tuple[float, float]]:
     for (x0, y0), (x1, y1) in pairwise(corners):
         steps = max(1, int(max(abs(x1 - x0), abs(y1 - y0)) / 3))
         yield from ((x0 + (x1 - x0) * n / steps, y0 + (y1 - y0) * n / steps) for n in range(steps + 1))
+
+
+def _near(point: Any, start: Any, end: Any) -> bool:
+    """True of a marker at ``point`` that the line from ``start`` to ``end`` touches."""
+    (x, y), (dx, dy) = point - start, end - start
+    along = max(0.0, min(1.0, (x * dx + y * dy) / ((dx * dx + dy * dy) or 1.0)))
+    return bool((x - along * dx) ** 2 + (y - along * dy) ** 2 < 5**2)
 
 
 def _area(box: "Bbox | None") -> float:
