@@ -556,12 +556,12 @@ class _Table:
         sides = fit.sides(self.sides())
         kinds = dict.fromkeys(kind for _, shapes, _ in self._operations() for shape in shapes for kind in shape)
         found |= {kind: sides.get(self.values[kind]) for kind in kinds}
-        parts = dict.fromkeys(Form.product(sides) for shapes in self._known() for sides in shapes)
+        parts = self._products(fit)
         for kind in [kind for kind in kinds if found[kind] is None]:
             found[kind] = fit.sum(self.values[kind], parts)
             if found[kind] is None:
                 return "the sides of tensors"
-        parts = dict.fromkeys(Form.product(sides) for shapes in self._known() for sides in shapes)
+        parts = self._products(fit)
         changes: dict[Values, Form | None] = {}
         live: Form | None = Form.number(0)
         before: Values = (0,) * len(fit.points)
@@ -579,8 +579,9 @@ class _Table:
                 change = tuple(now - then for now, then in zip(self.values[alive], before, strict=True))
                 if changes.get(change) is None:
                     near = [*before_that, *shapes]
+                    nearby = list(map(fit.elements, near))
                     changes[change] = fit.quantity(change, near) or next(
-                        (form for each in parts if (form := fit.sum(change, [*map(Form.product, near), each]))), None
+                        (form for each in parts if (form := fit.sum(change, [*nearby, each]))), None
                     )
                 step = changes[change]
                 found[alive] = live + step if live and step else fit.sum(self.values[alive], parts)
@@ -588,6 +589,10 @@ class _Table:
         for kind in self._last():
             found[kind] = fit.whatever(self.values[kind], parts)
         return ""
+
+    def _products(self, fit: Fit) -> list[Form]:
+        """What numbers of elements are multiples of."""
+        return list(dict.fromkeys(fit.elements(sides) for shapes in self._known() for sides in shapes))
 
     def _known(self) -> Iterator[list[list[Form]]]:
         """The shapes of each operation of which all sides have forms."""

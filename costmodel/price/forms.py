@@ -7,9 +7,12 @@ of those (`Form`). So a few values tell which form it is; where they leave a cho
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations, product
-from math import ceil, floor, gcd, lcm, prod
+from math import gcd, lcm, prod
+from typing import TypeAlias
 
+Rational: TypeAlias = Fraction | int
 Values = tuple[int, ...]  # at each of the points of a fit
 LARGEST_DIVISOR = 1024
 MOST_CHOICES = 12  # of divisors of one rounding
@@ -40,29 +43,33 @@ Product = tuple[Rounded, ...]  # sorted; () is 1
 
 @dataclass(frozen=True)
 class Form:
-    """A sum of products with rational factors."""
+    """A sum of products with rational factors, whole ones as ints, with which Python computes faster."""
 
-    terms: Mapping[Product, Fraction]
+    terms: Mapping[Product, Rational]
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash(frozenset(self.terms.items()))
 
     def __add__(self, other: "Form") -> "Form":
         return Form.sum([self, other])
 
     def __mul__(self, other: "Form") -> "Form":
-        found: dict[Product, Fraction] = {}
+        found: dict[Product, Rational] = {}
         for one, factor in self.terms.items():
             for two, times in other.terms.items():
                 key = tuple(sorted(one + two)) if one and two else one or two
-                found[key] = found.get(key, Fraction(0)) + factor * times
-        return Form({key: factor for key, factor in found.items() if factor})
+                found[key] = found.get(key, 0) + factor * times
+        return Form({key: _short(factor) for key, factor in found.items() if factor})
 
-    def times(self, number: Fraction | int) -> "Form":
-        return Form({key: factor * number for key, factor in self.terms.items()} if number else {})
+    def times(self, number: Rational) -> "Form":
+        return Form({key: _short(factor * number) for key, factor in self.terms.items()} if number else {})
 
-    def at(self, sizes: Mapping[str, int]) -> Fraction:
-        return sum((f * prod(part.at(sizes) for part in key) for key, f in self.terms.items()), Fraction(0))
+    def at(self, sizes: Mapping[str, int]) -> Rational:
+        return sum((f * prod(part.at(sizes) for part in key) for key, f in self.terms.items()), 0)
 
     def exceeds(self, other: "Form") -> bool:
         """True where this form is provably at least the other one: what it lacks is covered by what it has more."""
@@ -71,7 +78,7 @@ class Form:
         for key, lacking in sorted((key, -factor) for key, factor in changes.items() if factor < 0):
             for more in sorted(spare, key=len):
                 if share := _at_least(more, key):
-                    used = min(spare[more], lacking / share)
+                    used = min(spare[more], Fraction(lacking) / share)
                     spare[more] -= used
                     lacking -= used * share
             if lacking > 0:
@@ -79,20 +86,20 @@ class Form:
         return True
 
     @staticmethod
-    def number(value: Fraction | int) -> "Form":
-        return Form({(): Fraction(value)} if value else {})
+    def number(value: Rational) -> "Form":
+        return Form({(): _short(value)} if value else {})
 
     @staticmethod
     def letter(name: str) -> "Form":
-        return Form({(Rounded(name),): Fraction(1)})
+        return Form({(Rounded(name),): 1})
 
     @staticmethod
     def sum(forms: "Iterable[Form]") -> "Form":
-        found: dict[Product, Fraction] = {}
+        found: dict[Product, Rational] = {}
         for form in forms:
             for key, factor in form.terms.items():
-                found[key] = found.get(key, Fraction(0)) + factor
-        return Form({key: factor for key, factor in found.items() if factor})
+                found[key] = found.get(key, 0) + factor
+        return Form({key: _short(factor) for key, factor in found.items() if factor})
 
     @staticmethod
     def product(forms: "Iterable[Form]") -> "Form":
@@ -100,6 +107,11 @@ class Form:
         for form in forms:
             whole = whole * form
         return whole
+
+
+def _short(number: Rational) -> Rational:
+    """A whole number as an int."""
+    return number if type(number) is int or number.denominator != 1 else number.numerator
 
 
 def _at_least(one: Product, other: Product) -> Fraction:
@@ -161,6 +173,8 @@ class Fit:
         # What depends on one letter: values and form, the letter itself first.
         self._known = {name: {sizes: Form.letter(name)} for name, sizes in self._sizes.items()}
         self._products: dict[Product, Values] = {}
+        self._shapes: dict[tuple[Form, ...], Form] = {}
+        self._values: dict[Form, tuple[Values, int]] = {}
         self._sums: dict[tuple[Product, ...], _Sums] = {}
 
     def sides(self, wanted: Iterable[Values]) -> dict[Values, Form]:
@@ -183,9 +197,9 @@ class Fit:
             form = self._rounded(name, tuple(values[place] for place in places), places)
             for key in form.terms if form else ():
                 if form and key:
-                    number = form.terms.get((), Fraction(0)) / form.terms[key]
+                    number = Fraction(form.terms.get((), 0)) / form.terms[key]
                     linear = key == (Rounded(name),) and number.denominator == 1
-                    part = Form({key: Fraction(1)}) + Form.number(number if linear else 0)
+                    part = Form({key: 1}) + Form.number(number if linear else 0)
                     if (at := self.values(part)[0]) not in self._known[name]:
                         self._known[name][at] = part
                         fresh = True
@@ -203,12 +217,19 @@ class Fit:
         and a side, or a sum of such numbers."""
         if len(set(values)) == 1:
             return Form.number(values[0])
-        elements = list(dict.fromkeys(_plain(Form.product(sides)) for sides in shapes))
+        elements = list(dict.fromkeys(map(self.elements, shapes)))
         sides = dict.fromkeys(form for shape in shapes for form in shape if any(form.terms))
-        singles = [*elements, *(_plain(a * b) for a in elements for b in sides)]
+        singles = [*elements, *(self.elements((a, b)) for a in elements for b in sides)]
         if form := next((found for each in singles if (found := self._multiple(values, each))), None):
             return form
         return self.sum(values, elements) or self.sum(values, singles) or self._of_one(values)
+
+    def elements(self, sides: Sequence[Form]) -> Form:
+        """The product of sides, without a number that is in all its factors."""
+        key = tuple(sides)
+        if key not in self._shapes:
+            self._shapes[key] = _plain(Form.product(key))
+        return self._shapes[key]
 
     def whatever(self, values: Values, parts: Iterable[Form]) -> Form | None:
         """The form of values of which it is not known what they depend on."""
@@ -221,9 +242,12 @@ class Fit:
 
     def values(self, form: Form) -> tuple[Values, int]:
         """The values of a form, times a number that makes them whole, and this number."""
-        whole = lcm(*(factor.denominator for factor in form.terms.values()))
-        columns = [[int(factor * whole) * n for n in self._at(key)] for key, factor in form.terms.items()]
-        return tuple(map(sum, zip(*columns, strict=True))), whole
+        if form not in self._values:
+            whole = lcm(*(factor.denominator for factor in form.terms.values()))
+            scaled = [(int(factor * whole), self._at(key)) for key, factor in form.terms.items()]
+            columns = [[factor * n for n in column] for factor, column in scaled]
+            self._values[form] = tuple(map(sum, zip(*columns, strict=True))), whole
+        return self._values[form]
 
     # ---- one letter ----
 
@@ -254,7 +278,7 @@ class Fit:
         scale = gcd(*(value - low for _, value in pairs))
         rest = low % scale
         found = self._steps(name, [(size, (value - rest) // scale) for size, value in pairs], places is not None)
-        return Form({(found,): Fraction(scale)}) + Form.number(rest) if found else None
+        return Form({(found,): scale}) + Form.number(rest) if found else None
 
     def _steps(self, name: str, pairs: list[tuple[int, int]], alone: bool) -> Rounded | None:
         two = list(combinations(pairs, 2))
@@ -265,11 +289,19 @@ class Fit:
             return None
         choices: list[tuple[int, int, int, int]] = []
         for divisor in range(1, LARGEST_DIVISOR):
-            for slope in range(floor(least * divisor) + 1, ceil(most * divisor)):
-                low = max(divisor * value - slope * size for size, value in pairs)
-                high = min(divisor * value - slope * size for size, value in pairs) + divisor - 1
-                if low <= high and gcd(slope, divisor) == 1 and (not choices or slope == choices[0][0]):
+            slopes = range(
+                least.numerator * divisor // least.denominator + 1, -(-most.numerator * divisor // most.denominator)
+            )
+            if choices:  # of all slopes the first one that is found
+                slopes = range(choices[0][0], choices[0][0] + (choices[0][0] in slopes))
+            for slope in slopes:
+                if gcd(slope, divisor) != 1:
+                    continue
+                offsets = [divisor * value - slope * size for size, value in pairs]
+                low, high = max(offsets), min(offsets) + divisor - 1
+                if low <= high:
                     choices.append((slope, divisor, low, high))
+                    break
         if not choices:
             return None
         slope, divisor, low, high = choice = min(choices, key=lambda each: (_primes(each[1])[-1:], each[1]))
@@ -326,7 +358,7 @@ class _Sums:
 
     def __init__(self, columns: Mapping[Product, Values]) -> None:
         rows = [list(map(Fraction, row)) for row in zip(*columns.values(), strict=True)]
-        size, self._columns, self._inverse = len(columns), list[tuple[Product, Values]](), list[list[Fraction]]()
+        size, self._columns, self._inverse = len(columns), list[tuple[Product, Values]](), list[list[int]]()
         if len(rows) < size + SPARE:
             return
         # Gauss and Jordan on the rows beside what makes them of the given ones.
@@ -343,17 +375,21 @@ class _Sums:
                 if place != rank and (factor := row[column]):
                     work[place] = [a - factor * b if b else a for a, b in zip(row, work[rank], strict=True)]
             self._columns.append(item)
-        self._inverse = [row[size:] for row in work[: len(self._columns)]]
+        # In integers: as multiples of one part of 1.
+        exact = [row[size:] for row in work[: len(self._columns)]]
+        self._whole = lcm(*(each.denominator for row in exact for each in row))
+        self._inverse = [[int(each * self._whole) for each in row] for row in exact]
 
     def solve(self, values: Values) -> Form | None:
         if not self._inverse:
             return None
-        factors = [sum((a * b for a, b in zip(row, values, strict=True) if a), Fraction(0)) for row in self._inverse]
-        parts = zip(factors, self._columns, strict=True)
-        made = zip(*([factor * each for each in column] for factor, (_, column) in parts), strict=True)
-        if any(sum(row) != value for row, value in zip(made, values, strict=True)):
+        sums = [sum(a * b for a, b in zip(row, values, strict=True) if a) for row in self._inverse]
+        parts = zip(sums, self._columns, strict=True)
+        made = zip(*([number * each for each in column] for number, (_, column) in parts), strict=True)
+        if any(sum(row) != value * self._whole for row, value in zip(made, values, strict=True)):
             return None
-        return Form({key: factor for factor, (key, _) in zip(factors, self._columns, strict=True) if factor})
+        factors = zip(sums, self._columns, strict=True)
+        return Form({key: _short(Fraction(number, self._whole)) for number, (key, _) in factors if number})
 
 
 def _plain(form: Form) -> Form:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from math import lcm
 from typing import Any
 
 import sympy
 
 from costmodel.errors import InvalidInput
-from costmodel.price.forms import Form, Rounded
+from costmodel.price.forms import Form, Rational, Rounded
 from costmodel.work.size import Size
 
 Expr = Any  # sympy has no types
@@ -144,7 +143,7 @@ def expression(form: Form) -> Size:
     return int(whole) if whole.is_Integer else whole
 
 
-def _rational(number: Fraction) -> Expr:
+def _rational(number: Rational) -> Expr:
     return sympy.Rational(number.numerator, number.denominator)
 
 
