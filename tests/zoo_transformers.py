@@ -1,12 +1,13 @@
 """Small networks of every architecture of transformers, and calls that they take.
 
 A network has the configuration of its architecture with smaller settings (`SHRINKS`), and with those that `TOLD` names.
+Its call is the first of `_calls` that runs, or the one that `CALLS` makes; `CANNOT` says why there is none.
 """
 
 import inspect
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -58,11 +59,15 @@ TOLD: dict[str, dict[str, Any]] = {
     "informer": {"prediction_length": 8},
     "time_series_transformer": {"prediction_length": 8},
 }
+# Inputs of a kind of network that takes none of `_calls`.
+CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {}
+# Reasons why a kind of network cannot run here.
+CANNOT: dict[str, str] = {}
 
 
 def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool, **told: Any) -> Any:
     """A configuration like this one with smaller settings; those in it as well."""
-    given: dict[str, Any] = dict(told)
+    given: dict[str, Any] = {}
     settings = {name: value for name, value in vars(base).items() if not name.startswith("_")}
     for name, value in settings.items():
         if isinstance(value, int) and not isinstance(value, bool):
@@ -84,7 +89,8 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
                 given[name] = 3 + place % 30
     for name, part in settings.items():
         if hasattr(part, "model_type") and hasattr(part, "to_dict"):
-            given[name] = _smaller(part, sizes, few_words, few_layers)
+            given[name] = _smaller(part, sizes, few_words, few_layers, **told.get(name, {}))
+    given |= {name: value for name, value in told.items() if not hasattr(given.get(name), "to_dict")}
     if not given:
         return base
     own = getattr(type(base)(), "__dict__", {})
@@ -241,6 +247,8 @@ def small(name: str) -> Call:
     import transformers
 
     transformers.logging.set_verbosity_error()
+    if name in CANNOT:
+        raise NotBuilt(CANNOT[name])
     base = transformers.CONFIG_MAPPING[name](**TOLD.get(name, {}))
     told, built, start = "no configuration", 0, time.perf_counter()
     for sizes, few_words, few_layers in SHRINKS:
@@ -261,7 +269,7 @@ def small(name: str) -> Call:
             told = said(error)
             continue
         built += 1
-        for given in _calls(config, net):
+        for given in [CALLS[name](config)] if name in CALLS else _calls(config, net):
             if time.perf_counter() - start > SEARCH:
                 raise NotBuilt(told)
             try:
