@@ -23,14 +23,27 @@ class NotBuilt(Exception):
     """No network of this name, or no inputs that it takes."""
 
 
-WIDE = dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size", "dim", "d_latents", "projection_dim"), 32)
+WIDE = dict.fromkeys(
+    (
+        "hidden_size",
+        "d_model",
+        "n_embd",
+        "embedding_size",
+        "dim",
+        "d_latents",
+        "projection_dim",
+        "hidden_size_per_layer_input",
+        "out_hidden_size",
+    ),
+    32,
+)
 WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
 WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
 HEADS = dict.fromkeys(
     ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
 )
 HEADS["rotary_dim"] = 8
-FEW_KEYS = {"num_key_value_heads": 2, "head_dim": 8, "d_kv": 8}
+FEW_KEYS = {"num_key_value_heads": 2, "head_dim": 8, "d_kv": 8, "global_head_dim": 16, "num_global_key_value_heads": 1}
 LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
 LATENT |= {"num_key_value_heads": 4, "head_dim": 8, "index_head_dim": 16, "index_n_heads": 4}
 SCANS = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_num_heads": 4, "mamba_head_dim": 16}
@@ -55,6 +68,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
     "autoformer": {"prediction_length": 8},
     "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "informer": {"prediction_length": 8},
     "time_series_transformer": {"prediction_length": 8},
@@ -73,7 +87,7 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
         if isinstance(value, int) and not isinstance(value, bool):
             if name in sizes and value > sizes[name]:
                 given[name] = sizes[name]
-            elif few_words and name == "vocab_size" and value > WORDS:
+            elif few_words and name in ("vocab_size", "vocab_size_per_layer_input") and value > WORDS:
                 given[name] = WORDS
     if few_layers:
         given |= _few_layers(settings)
@@ -97,7 +111,10 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
     other = {
         name: value
         for name, value in settings.items()
-        if name in own and value != own[name] and name not in ("transformers_version", "dtype", "architectures")
+        if name in own
+        and not hasattr(value, "to_dict")
+        and value != own[name]
+        and name not in ("transformers_version", "dtype", "architectures")
     }
     try:
         return type(base)(**{**other, **given})
@@ -135,16 +152,24 @@ def _side(config: Any, *names: str, otherwise: Any) -> Any:
 def _calls(config: Any, net: Any) -> Iterator[dict[str, Any]]:
     """Inputs that such a network may take, the fullest first."""
     takes = inspect.signature(net.forward).parameters
+    needed = {each.name for each in takes.values() if each.default is each.empty and "VAR" not in each.kind.name}
+    for given in _fuller_and_plainer(config, takes):
+        if needed <= given.keys():
+            yield given
+
+
+def _fuller_and_plainer(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
 
     def known(given: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in given.items() if name in takes or (open_ended and name == "input_ids")}
 
-    words = torch.arange(24).reshape(2, 12) * 7 % 80 + 35
+    known_words = min(_side(config, "vocab_size", otherwise=WORDS), WORDS)
+    words = torch.arange(24).reshape(2, 12) * 7 % (known_words * 2 // 3) + known_words // 3 - 5
     mask = torch.ones(2, 12, dtype=torch.long)
     mask[1, 9:] = 0
     text: dict[str, Any] = {"input_ids": words, "attention_mask": mask, "decoder_input_ids": words[:, :6]}
-    text = known(text | {"bbox": torch.ones(2, 12, 4, dtype=torch.long)})
+    text = known(text | {"bbox": torch.ones(2, 12, 4, dtype=torch.long), "qformer_input_ids": words % 30})
     decoder = known({"decoder_input_ids": words[:, :6]})
     wide = _side(config, "hidden_size", "d_model", otherwise=32)
     for place, each in enumerate(chain(_pictures(config, takes), _sounds(config, takes))):
@@ -179,10 +204,13 @@ def _pictures(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     channels = channels if isinstance(channels, int) else 3
     if "grid_thw" in takes or "image_grid_thw" in takes:
         patch = _side(config, "patch_size", otherwise=14)
+        patch = patch if isinstance(patch, int) else patch[-1]
         numbers = channels * _side(config, "temporal_patch_size", otherwise=1) * patch * patch
+        grid = "grid_thw" if "grid_thw" in takes else "image_grid_thw"
         for name in ("pixel_values", "hidden_states"):
-            if name in takes and "grid_thw" in takes:
-                yield {name: torch.randn(32, numbers), "grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}
+            for shape in ((32, numbers), (32, channels, patch, patch)):
+                if name in takes:
+                    yield {name: torch.randn(shape), grid: torch.tensor([[1, 4, 4], [1, 4, 4]])}
     if "pixel_values" not in takes and "pixel_values_videos" not in takes:
         return
     side = _side(config, "image_size", "img_size", "input_size", otherwise=64)
@@ -210,7 +238,8 @@ def _sounds(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     shapes: dict[str, list[tuple[int, ...]]] = {
         "input_values": [(2, 8000), (2, 1, 8000), (2, longest, mels), (2, 200, mels), (2, 1, 256, mels)],
         "input_features": [
-            (2, mels, 3000), (2, mels, 200), (2, 200, mels), (2, 200, 2 * mels), (2, 1, 1001, 64), (2, 1, 256, 256)
+            (2, mels, 3000), (2, mels, 200), (2, 200, mels), *((2, 200, each) for each in (2 * mels, 4 * mels, 7 * mels, 128)), (2, 1, 1001, 64),
+            (2, 1, 256, 256)
         ],
         "audio_values": [(2, 1, 1024, 128)],
     }  # fmt: skip
@@ -243,19 +272,43 @@ def _series(config: Any) -> Iterator[dict[str, Any]]:
         yield values
 
 
+def _with_places(config: Any, net: Any, given: dict[str, Any], told: str) -> Iterator[dict[str, Any]]:
+    """The same inputs with as many places in the text as the network says that a picture or a sound has features."""
+    found = re.search(r"(image|video|audio)? *(?:tokens|placeholders).*tokens: 0\D+(\d+)", told)
+    if not found or "input_ids" not in given:
+        return
+    words, numbers = given["input_ids"], int(found[2])
+    names = [
+        f"{each}_token_{end}" for each in ([found[1]] if found[1] else ["image", "audio"]) for end in ("id", "index")
+    ]
+    place = _side(config, *names, otherwise=0)
+    wide = _side(config, "hidden_size", "d_model", otherwise=32)
+    for features in (numbers // wide, numbers):  # some say how many numbers these features have
+        places = words.new_full((len(words), features // len(words)), place)
+        texts = {"input_ids": torch.cat([words[:, :1], places, words[:, 1:]], dim=1)}
+        if (mask := given.get("attention_mask")) is not None:
+            texts["attention_mask"] = torch.cat([torch.ones_like(places), mask], dim=1)
+        if "mm_token_type_ids" in inspect.signature(net.forward).parameters:
+            texts["mm_token_type_ids"] = (texts["input_ids"] == place).long()
+        if features >= len(words):
+            yield given | texts
+
+
 def small(name: str) -> Call:
     import transformers
 
     transformers.logging.set_verbosity_error()
     if name in CANNOT:
         raise NotBuilt(CANNOT[name])
+    kinds = transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES[name]
+    kind = getattr(transformers, kinds if isinstance(kinds, str) else kinds[0])
     base = transformers.CONFIG_MAPPING[name](**TOLD.get(name, {}))
     told, built, start = "no configuration", 0, time.perf_counter()
     for sizes, few_words, few_layers in SHRINKS:
         try:
             config = _smaller(base, sizes, few_words, few_layers, **TOLD.get(name, {}))
             with torch.device("meta"):
-                net = transformers.AutoModel.from_config(config)
+                net = kind._from_config(config)
         except Exception as error:
             told = said(error)
             continue
@@ -264,12 +317,13 @@ def small(name: str) -> Call:
             continue
         try:
             torch.manual_seed(0)
-            net = transformers.AutoModel.from_config(config).eval()
+            net = kind._from_config(config).eval()
         except Exception as error:
             told = said(error)
             continue
         built += 1
-        for given in [CALLS[name](config)] if name in CALLS else _calls(config, net):
+        calls = iter([CALLS[name](config)] if name in CALLS else _calls(config, net))
+        while (given := next(calls, None)) is not None:
             if time.perf_counter() - start > SEARCH:
                 raise NotBuilt(told)
             try:
@@ -277,6 +331,7 @@ def small(name: str) -> Call:
                     net(**given)
             except Exception as error:
                 told = f"{'+'.join(given)}: {said(error)}"
+                calls = chain(_with_places(config, net, given, told), calls)
                 continue
             return net, (), given
         if built > 3:
