@@ -48,7 +48,9 @@ LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope
 LATENT |= {"num_key_value_heads": 4, "head_dim": 8, "index_head_dim": 16, "index_n_heads": 4}
 SCANS = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_num_heads": 4, "mamba_head_dim": 16}
 EXPERTS = dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4)
-EXPERTS |= dict.fromkeys(("num_experts_per_tok", "moe_topk"), 2) | dict.fromkeys(("n_group", "topk_group"), 1)
+EXPERTS |= dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"), 2) | dict.fromkeys(
+    ("n_group", "topk_group"), 1
+)
 LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
           "num_encoder_layers", "num_decoder_layers", "depth")  # fmt: skip
 WORDS = 120
@@ -63,16 +65,45 @@ SHRINKS: tuple[tuple[dict[str, int], bool, bool], ...] = (
     (NO_SIZES, False, True),
     (NO_SIZES, False, False),
 )
+ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
 # What a kind of network needs to be told.
 TOLD: dict[str, dict[str, Any]] = {
-    "bamba": {"attn_layer_indices": [1]},
     "autoformer": {"prediction_length": 8},
+    "bamba": {"attn_layer_indices": [1]},
+    "blip-2": {"image_token_index": 5},
+    "chameleon": {"vocabulary_map": {"<image>": 5}},
+    "clvp": {
+        "decoder_config": {"decoder_fixing_codes": [3, 4, 4, 5]},
+        "speech_config": {"num_attention_heads": 1},
+        "text_config": {"num_attention_heads": 1},
+    },
+    "cohere_compass": {"text_config": {"rope_parameters": {"full_attention": ROTARY | {"mrope_section": [2, 1, 1]}}}},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": ROTARY | {"mrope_section": [2, 1, 1]}}},
+    "csm": {"codec_config": {"num_filters": 4, "upsample_groups": 32, "codebook_dim": 16}},
+    "dbrx": {"attn_config": {"clip_qkv": 8.0, "rope_theta": 10000.0}},
+    "deepseek_ocr2": {
+        "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
+        "vision_config": {"sam_config": {"downsample_channels": [32, 32]}},
+    },
     "deepseek_v2": {"num_experts_per_tok": 2},
+    "dia": {
+        "decoder_config": {
+            "cross_num_attention_heads": 4, "cross_num_key_value_heads": 4, "cross_head_dim": 8, "cross_hidden_size": 32
+        }
+    },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "emu3": {"vocabulary_map": {"<|extra_200|>": 4, "<image>": 5}},
+    "ernie4_5_vl_moe": {"text_config": {"rope_parameters": ROTARY | {"mrope_section": [1, 1, 2]}}},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "granite4_vision": {
+        "deepstack_layer_map": [[0, 0], [1, 1]], "downsample_rate": "1/2", "spatial_target_layers": [0, 1],
+        "vision_config": {"hidden_size": 64, "num_attention_heads": 4},
+    },
     "informer": {"prediction_length": 8},
+    "instructblip": {"image_token_index": 5},
+    "instructblipvideo": {"video_token_index": 5},
     "time_series_transformer": {"prediction_length": 8},
-}
+}  # fmt: skip
 # Inputs of a kind of network that takes none of `_calls`.
 CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {}
 # Reasons why a kind of network cannot run here.
@@ -227,7 +258,7 @@ def _pictures(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     for name in ("pixel_values", "pixel_values_videos"):
         for frames in dict.fromkeys((_side(config, "num_frames", "frames_per_clip", otherwise=8), 16)):
             if name in takes:
-                clip = torch.randn(1, frames, channels, *sides)
+                clip = torch.randn(2 if "input_ids" in takes else 1, frames, channels, *sides)
                 yield {name: clip}
                 yield {name: clip.transpose(1, 2)}
 
@@ -238,8 +269,8 @@ def _sounds(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     shapes: dict[str, list[tuple[int, ...]]] = {
         "input_values": [(2, 8000), (2, 1, 8000), (2, longest, mels), (2, 200, mels), (2, 1, 256, mels)],
         "input_features": [
-            (2, mels, 3000), (2, mels, 200), (2, 200, mels), *((2, 200, each) for each in (2 * mels, 4 * mels, 7 * mels, 128)), (2, 1, 1001, 64),
-            (2, 1, 256, 256)
+            (2, mels, 3000), (2, mels, 200), *((2, 200, each * mels) for each in (1, 2, 4, 7)), (2, 200, 128),
+            (2, 1, 1001, 64), (2, 1, 256, 256)
         ],
         "audio_values": [(2, 1, 1024, 128)],
     }  # fmt: skip
