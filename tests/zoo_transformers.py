@@ -24,19 +24,9 @@ class NotBuilt(Exception):
 
 
 WIDE = dict.fromkeys(
-    (
-        "hidden_size",
-        "d_model",
-        "n_embd",
-        "embedding_size",
-        "dim",
-        "d_latents",
-        "projection_dim",
-        "hidden_size_per_layer_input",
-        "out_hidden_size",
-    ),
-    32,
-)
+    ("hidden_size", "d_model", "n_embd", "embedding_size", "dim", "d_latents", "projection_dim", "hidden_size_global",
+     "hidden_size_per_layer_input", "out_hidden_size", "text_hidden_size"), 32,
+)  # fmt: skip
 WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
 WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
 HEADS = dict.fromkeys(
@@ -66,12 +56,15 @@ SHRINKS: tuple[tuple[dict[str, int], bool, bool], ...] = (
     (NO_SIZES, False, False),
 )
 ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
+SMALL_DINO = {"image_size": 32, "patch_size": 16, "hidden_size": 32, "num_hidden_layers": 2}
 # What a kind of network needs to be told.
 TOLD: dict[str, dict[str, Any]] = {
-    "autoformer": {"prediction_length": 8},
+    "autoformer": {"label_length": 4, "prediction_length": 8},
     "bamba": {"attn_layer_indices": [1]},
     "blip-2": {"image_token_index": 5},
+    "blt": {"encoder_hash_byte_group_vocab": 1000},
     "chameleon": {"vocabulary_map": {"<image>": 5}},
+    "clap": {"audio_config": {"hidden_size": 256, "patch_embeds_hidden_size": 32}},
     "clvp": {
         "decoder_config": {"decoder_fixing_codes": [3, 4, 4, 5]},
         "speech_config": {"num_attention_heads": 1},
@@ -86,28 +79,86 @@ TOLD: dict[str, dict[str, Any]] = {
         "vision_config": {"sam_config": {"downsample_channels": [32, 32]}},
     },
     "deepseek_v2": {"num_experts_per_tok": 2},
+    "deimv2": {"backbone_config": {"out_indices": [2, 3, 4]}},
+    "depth_pro": {
+        "image_model_config": SMALL_DINO, "patch_model_config": SMALL_DINO, "fov_model_config": SMALL_DINO,
+        "patch_size": 32, "fusion_hidden_size": 16, "intermediate_hook_ids": [1, 0],
+        "intermediate_feature_dims": [16, 8], "scaled_images_ratios": [0.5, 1.0],
+        "scaled_images_overlap_ratios": [0.0, 0.2], "scaled_images_feature_dims": [16, 16],
+    },
     "dia": {
         "decoder_config": {
             "cross_num_attention_heads": 4, "cross_num_key_value_heads": 4, "cross_head_dim": 8, "cross_hidden_size": 32
         }
     },
+    "diffusion_gemma": {"text_config": {"moe_intermediate_size": 32, "num_experts": 4, "top_k_experts": 2}},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "emu3": {"vocabulary_map": {"<|extra_200|>": 4, "<image>": 5}},
+    "dots3_note": {
+        "audio_config": {"adapter_input_size": 32, "adapter_out_dim": 32}, "text_config": {"num_key_value_heads": 4},
+        "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32},
+    },
+    "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}, "fpn_hidden_size": 32}},
+    "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
+    "emu3": {
+        "vocabulary_map": {"<|extra_200|>": 4, "<image>": 5},
+        "vq_config": {"base_channels": 32, "codebook_size": 64, "hidden_size": 128},
+    },
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": ROTARY | {"mrope_section": [1, 1, 2]}}},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "fast_vlm": {"vision_config": {"architecture": "fastvit_t8", "hidden_size": 768}},
+    "gemma3n": {
+        "text_config": {"num_kv_shared_layers": 0},
+        "vision_config": {"hidden_size": 2048, "model_args": {"channel_multiplier": 0.25}},
+    },
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gemma3n_vision": {"model_args": {"channel_multiplier": 0.25}},
     "granite4_vision": {
         "deepstack_layer_map": [[0, 0], [1, 1]], "downsample_rate": "1/2", "spatial_target_layers": [0, 1],
         "vision_config": {"hidden_size": 64, "num_attention_heads": 4},
     },
+    "granite_docling": {"vision_config": {"deepstack_visual_indexes": [0, 1, 1]}},
+    "granite_speech5_ctc": {"encoder_config": {"num_key_value_heads": 4}},
+    "granite_speech5_encoder": {"num_key_value_heads": 4},
+    "grounding-dino": {"num_queries": 20},
     "informer": {"prediction_length": 8},
+    "inkling_mm_model": {"vision_config": {"num_hidden_layers": 16}},
     "instructblip": {"image_token_index": 5},
     "instructblipvideo": {"video_token_index": 5},
+    "kimi_linear": {"num_key_value_heads": 4},
+    "kosmos-2": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
     "time_series_transformer": {"prediction_length": 8},
 }  # fmt: skip
+WORD = torch.arange(24).reshape(2, 12) + 7
 # Inputs of a kind of network that takes none of `_calls`.
-CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {}
+CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "dia": lambda config: {"input_ids": WORD, "decoder_input_ids": torch.arange(108).reshape(2, 6, 9) % 99},
+    "efficientloftr": lambda config: {"pixel_values": torch.randn(1, 2, 3, 64, 64)},
+    "gemma3n_audio": lambda config: {
+        "audio_mel": torch.randn(2, 64, 128), "audio_mel_mask": torch.zeros(2, 64, dtype=torch.bool)
+    },
+    "gemma4_vision": lambda config: {
+        "pixel_values": torch.rand(2, 36, 3 * config.patch_size**2),
+        "pixel_position_ids": torch.stack([torch.arange(36) % 6, torch.arange(36) // 6], -1).expand(2, 36, 2),
+    },
+    "idefics": lambda config: {
+        "input_ids": WORD, "attention_mask": torch.ones_like(WORD), "pixel_values": torch.randn(2, 1, 3, 224, 224),
+        "image_attention_mask": torch.ones(2, 12, 1, dtype=torch.long),
+    },
+    "inkling2_vision": lambda config: {
+        "pixel_values": torch.randn(32, config.patch_size, config.patch_size, 3),
+        "image_grid_thw": torch.tensor([[1, 2, 2], [1, 2, 2]]),
+    },
+    "kosmos-2": lambda config: {
+        "input_ids": torch.full((2, 80), 7), "pixel_values": torch.randn(2, 3, 224, 224),
+        "image_embeds_position_mask": (torch.arange(80) // config.latent_query_num == 0).expand(2, 80),
+    },
+}  # fmt: skip
 # Reasons why a kind of network cannot run here.
-CANNOT: dict[str, str] = {}
+CANNOT: dict[str, str] = {
+    "bark": "has no forward: the parts of the network run in generate",
+    "dinat": "needs natten",
+    "higgs_audio_v2_tokenizer": "needs torchaudio",
+}
 
 
 def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool, **told: Any) -> Any:
@@ -277,11 +328,12 @@ def _sounds(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     for name in shapes:
         for shape in shapes[name] if name in takes else ():
             sound = {name: torch.randn(shape)}
-            mask = torch.ones(2, max(shape[1:]), dtype=torch.long)
-            mask[1, max(shape[1:]) * 3 // 4 :] = 0
-            for masked in ("attention_mask", "padding_mask", "input_features_mask", "feature_attention_mask"):
-                if masked in takes:
-                    yield sound | {masked: mask}
+            for length in dict.fromkeys((max(shape[1:]), shape[1])):
+                mask = torch.ones(2, length, dtype=torch.long)
+                mask[1, length * 3 // 4 :] = 0
+                for masked in ("attention_mask", "padding_mask", "input_features_mask", "feature_attention_mask"):
+                    if masked in takes:
+                        yield sound | {masked: mask}
             yield sound
             if len(shape) == 4:
                 yield sound | {"is_longer": torch.tensor([[True], [False]])}
@@ -333,7 +385,7 @@ def small(name: str) -> Call:
         raise NotBuilt(CANNOT[name])
     kinds = transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES[name]
     kind = getattr(transformers, kinds if isinstance(kinds, str) else kinds[0])
-    base = transformers.CONFIG_MAPPING[name](**TOLD.get(name, {}))
+    base = transformers.CONFIG_MAPPING[name]()
     told, built, start = "no configuration", 0, time.perf_counter()
     for sizes, few_words, few_layers in SHRINKS:
         try:
