@@ -98,6 +98,7 @@ TOLD: dict[str, dict[str, Any]] = {
         "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32},
     },
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}, "fpn_hidden_size": 32}},
+    "edgetam_video": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}, "fpn_hidden_size": 32}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
     "emu3": {
         "vocabulary_map": {"<|extra_200|>": 4, "<image>": 5},
@@ -106,6 +107,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": ROTARY | {"mrope_section": [1, 1, 2]}}},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "fast_vlm": {"vision_config": {"architecture": "fastvit_t8", "hidden_size": 768}},
+    "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
     "gemma3n": {
         "text_config": {"num_kv_shared_layers": 0},
         "vision_config": {"hidden_size": 2048, "model_args": {"channel_multiplier": 0.25}},
@@ -121,7 +123,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "granite_speech5_encoder": {"num_key_value_heads": 4},
     "grounding-dino": {"num_queries": 20},
     "informer": {"prediction_length": 8},
-    "inkling_mm_model": {"vision_config": {"num_hidden_layers": 16}},
+    "inkling_mm_model": {"vision_config": {"n_layers": 4, "patch_size": 4}},
     "instructblip": {"image_token_index": 5},
     "instructblipvideo": {"video_token_index": 5},
     "kimi_linear": {"num_key_value_heads": 4},
@@ -131,7 +133,9 @@ TOLD: dict[str, dict[str, Any]] = {
 WORD = torch.arange(24).reshape(2, 12) + 7
 # Inputs of a kind of network that takes none of `_calls`.
 CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "bark": lambda config: {"input_ids": WORD},
     "dia": lambda config: {"input_ids": WORD, "decoder_input_ids": torch.arange(108).reshape(2, 6, 9) % 99},
+    "edgetam_video": lambda config: {"clip": torch.randn(3, 3, config.image_size, config.image_size)},
     "efficientloftr": lambda config: {"pixel_values": torch.randn(1, 2, 3, 64, 64)},
     "gemma3n_audio": lambda config: {
         "audio_mel": torch.randn(2, 64, 128), "audio_mel_mask": torch.zeros(2, 64, dtype=torch.bool)
@@ -140,12 +144,13 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "pixel_values": torch.rand(2, 36, 3 * config.patch_size**2),
         "pixel_position_ids": torch.stack([torch.arange(36) % 6, torch.arange(36) // 6], -1).expand(2, 36, 2),
     },
+    "glm_image_vqmodel": lambda config: {"hidden_states": torch.randn(2, config.latent_channels, 8, 8)},
     "idefics": lambda config: {
         "input_ids": WORD, "attention_mask": torch.ones_like(WORD), "pixel_values": torch.randn(2, 1, 3, 224, 224),
         "image_attention_mask": torch.ones(2, 12, 1, dtype=torch.long),
     },
     "inkling2_vision": lambda config: {
-        "pixel_values": torch.randn(32, config.patch_size, config.patch_size, 3),
+        "pixel_values": torch.randn(8, 2 * config.patch_size, 2 * config.patch_size, 3),
         "image_grid_thw": torch.tensor([[1, 2, 2], [1, 2, 2]]),
     },
     "kosmos-2": lambda config: {
@@ -153,9 +158,48 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "image_embeds_position_mask": (torch.arange(80) // config.latent_query_num == 0).expand(2, 80),
     },
 }  # fmt: skip
+
+
+def _bark(net: Any, input_ids: Any) -> Any:
+    """The parts of the network, which has no forward, one after another."""
+    codes = torch.stack([input_ids] * net.config.fine_acoustics_config.n_codes_total, dim=-1)
+    net.semantic(input_ids), net.coarse_acoustics(input_ids)
+    return net.fine_acoustics(1, codes), net.codec_model.decode(codes.mT[None], [None])
+
+
+def _tracked(net: Any, clip: Any) -> Any:
+    """The network on a clip, frame after frame, in which a point of the first frame is followed."""
+    kind = type(net)
+    session = getattr(inspect.getmodule(kind), f"{kind.__name__.removesuffix('Model')}InferenceSession")(
+        dtype=torch.float32
+    )
+    session.obj_with_new_inputs = [1]
+    point = {"point_coords": torch.full((1, 1, 1, 2), 9.0), "point_labels": torch.ones(1, 1, 1, dtype=torch.int32)}
+    session.add_point_inputs(session.obj_id_to_idx(1), 0, point)
+    return [net(session, frame=frame).pred_masks for frame in clip]
+
+
+# Ways to run a kind of network that does not take tensors in forward.
+RUNS: dict[str, Callable[..., Any]] = {
+    "bark": _bark,
+    "edgetam_video": _tracked,
+    "glm_image_vqmodel": lambda net, hidden_states: net.encode(hidden_states),
+}
+
+
+class Run(torch.nn.Module):
+    """A network that runs another way than by its forward."""
+
+    def __init__(self, net: Any, way: Callable[..., Any]) -> None:
+        super().__init__()
+        self.net, self.way = net, way
+
+    def forward(self, **given: Any) -> Any:
+        return self.way(self.net, **given)
+
+
 # Reasons why a kind of network cannot run here.
 CANNOT: dict[str, str] = {
-    "bark": "has no forward: the parts of the network run in generate",
     "dinat": "needs natten",
     "higgs_audio_v2_tokenizer": "needs torchaudio",
 }
@@ -401,6 +445,7 @@ def small(name: str) -> Call:
         try:
             torch.manual_seed(0)
             net = kind._from_config(config).eval()
+            net = Run(net, RUNS[name]) if name in RUNS else net
         except Exception as error:
             told = said(error)
             continue
