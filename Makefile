@@ -1,12 +1,13 @@
-# `make table` and `make test` do everything on a fresh machine; a second run takes seconds.
+# `make table` installs what a user needs, `make test` what a developer needs; a second run takes seconds.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: table test zoo docs bench bench-profile clean
 
-table: $(VENV)/ready
+table: $(VENV)/installed
 	@$(BIN)/costmodel table --model v6
+	@echo "To go on: $(BIN)/costmodel --help, or source $(BIN)/activate"
 
 test: $(VENV)/ready
 	$(BIN)/pytest
@@ -36,8 +37,12 @@ bench-profile: $(VENV)/ready
 	$(BIN)/python benchmarks/profile_overhead.py --networks
 	$(BIN)/python benchmarks/profile_repeats.py
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/ready: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
