@@ -358,6 +358,35 @@ def test_the_gate_of_count(
     assert error in err
 
 
+@pytest.mark.parametrize(
+    ("options", "verdict", "rose"),
+    [
+        ('--make {"width":12} --fail-over 45%', "failed", ["parameters", "FLOPs"]),
+        ('--make {"width":12}', None, []),
+        ("--fail-over 0", "passed", []),
+        ("--backward --fail-over 9%", "undecided", []),
+    ],
+)
+def test_the_gate_as_json_and_csv(
+    project: Path,
+    options: str,
+    verdict: str | None,
+    rose: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parameters rise by 128 of 260 = 49.2 %, FLOPs by half, bytes by 41 %, the peak of memory by 42 %."""
+    monkeypatch.chdir(project)
+    command = ["count", "mine:build", "--input", "1x3x16x16", "--baseline", "cost.json", *options.split()]
+    record = json.loads(run(capsys, *command, "--format", "json")[1])
+    assert (record["verdict"], record["rose"], record["baseline"]) == (verdict, rose, "cost.json")
+    assert [each["quantity"] for each in record["changes"]] == list(baseline.QUANTITIES.values())
+    rows = list(csv.DictReader(io.StringIO(run(capsys, *command, "--format", "csv")[1])))
+    assert len(rows) == len(record["changes"]) + len(record["modules"])
+    assert {row["convention"] for row in rows} == {"torch"}
+    assert all(row["module"] for row in rows[5:])
+
+
 # ---- two profiles ----------------------------------------------------------------------------------------------------
 
 FLAT = [1.0] * 5

@@ -268,7 +268,6 @@ def _compared(before: dict[str, Any], after: dict[str, Any], file: str, limit: f
 
     comparison = compare(before, after)
     print(document(comparison, file, limit).text(form))
-    reasons = (*comparison.other_settings, *(comparison.unknown if limit is not None else ()))
-    for reason in reasons:
+    for reason in (*comparison.other_settings, *comparison.unknown):
         print(f"costmodel: not judged: {reason}", file=sys.stderr)
     return {"passed": 0, "failed": 1, "undecided": 3}[comparison.verdict(limit)]

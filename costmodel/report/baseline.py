@@ -18,7 +18,7 @@ def document(comparison: "Comparison", file: str, limit: float | None = None) ->
     record = about | {
         "baseline": file,
         "fail_over": limit,
-        "verdict": comparison.verdict(limit),
+        "verdict": None if limit is None and not comparison.other_settings else comparison.verdict(limit),
         "rose": [each.quantity for each in (comparison.over(limit) if limit is not None else ())],
         "other_settings": list(comparison.other_settings),
         "unknown": list(comparison.unknown),

@@ -148,8 +148,9 @@ def _remedies(undecided: Sequence[_Row], limit: float) -> Iterator[str]:
         number = max(enough_processes(row.ratio, limit) or MOST_PROCESSES + 1 for row in wide)
         hopeless = ", on a quieter machine, or take a larger threshold" if number > MOST_PROCESSES else ""
         yield (
-            f"these files can show changes above {_pct(max(row.smallest or 0 for row in wide))}, the threshold is "
-            f"{100 * limit:g} %: {'; '.join(row.title for row in wide)}. Record more of both profiles: "
+            f"the interval reaches beyond the threshold of {100 * limit:g} % (these files can show changes above "
+            f"{_pct(max(row.smallest or 0 for row in wide))}): {'; '.join(row.title for row in wide)}. Record more of "
+            "both profiles: "
             f"{_more(min(number, MOST_PROCESSES))}{hopeless}"
         )
 
