@@ -114,7 +114,7 @@ def _sheets(rows: Sequence[_Row], lines: Sequence[str]) -> list[Sheet]:
             [_cells(row) for row in rows if row.change.run.how == how],
             lines if how == settings[-1] else (),
             spare=["before", "after", "95 %"],
-        )
+        ).without(["shows %"])
         for how in settings
     ]
 
