@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from test_render import compiled
 
 import costmodel
 from costmodel.describe.catalogue import NETWORKS, Network
@@ -162,6 +164,21 @@ def test_formulas_take_the_names_of_their_letters() -> None:
     assert str(counted.flops().subs({"H": 9}).free_symbols) == "{W}"
     sep = costmodel.equation("sep").equal.subs({"Kx": 3, "Ky": 5, "I": 8, "O": 8, "Dx": 2, "Dy": 7})
     assert sep == (16 * 15 + 16 * 8 + 37) * 8 * 2 * 7
+
+
+def test_formulas_are_mathematics_in_latex_and_fit(tmp_path: Path) -> None:
+    """Floors, and a peak of memory that is the largest of several sums, in a paper without amsmath."""
+    from costmodel.report.count import document
+
+    convolutions = [torch.nn.Conv2d(8 * n or 3, 8 * n + 8, 3, stride=2) for n in range(4)]
+    counted = costmodel.count(torch.nn.Sequential(*convolutions), "1x3xHxW")
+    text = document(counted).text("latex")
+    assert r"$11816$" in text  # 3*8*9 + 8 + 8*16*9 + 16 + 16*24*9 + 24 + 24*32*9 + 32
+    assert "lfloor" in text
+    assert "floor(" not in text.replace("lfloor", "")
+    assert r"\max" in text
+    (tmp_path / "count.tex").write_text(text)
+    assert "Overfull" not in compiled(tmp_path, "count.tex")
 
 
 def test_averages_of_a_clip_are_whole_where_they_are() -> None:

@@ -200,14 +200,21 @@ def latex_in_column(size: Size, width: int = COLUMN) -> str:
     if _seen(latex(whole)) <= width:
         return latex(whole)
     if isinstance(whole, sympy.Max):
-        return _lines(r"\max\bigl(", [latex(each) for each in whole.args], ", ", r"\bigr)", width)
+        return _part(whole, width)
     factors = sympy.Mul.make_args(whole)
     sums = [each for each in factors if each.is_Add]
     if len(sums) != 1:
-        return _lines("", [latex(each) for each in sympy.Add.make_args(whole)], " + ", "", width)
+        return _lines("", [_part(each, width) for each in sympy.Add.make_args(whole)], " + ", "", width)
     outer = " ".join(latex(each) + r" \cdot" for each in factors if not each.is_Add)
     opened, closed = (outer + r" \bigl(", r"\bigr)") if outer else ("", "")
-    return _lines(opened, [latex(each) for each in sums[0].args], " + ", closed, width)
+    return _lines(opened, [_part(each, width) for each in sums[0].args], " + ", closed, width)
+
+
+def _part(part: Expr, width: int) -> str:
+    """A part of a formula, a wide maximum in lines of its own."""
+    if not isinstance(part, sympy.Max) or _seen(latex(part)) <= width:
+        return latex(part)
+    return _lines(r"\max\bigl(", [latex(each) for each in sorted(part.args, key=str)], ", ", r"\bigr)", width)
 
 
 def _lines(opened: str, parts: Sequence[str], between: str, closed: str, width: int) -> str:

@@ -249,6 +249,7 @@ def _formulas(count: "Count", price: Convention, attention: str) -> Document:
         json=lambda: about | {"letters": list(count.letters), "formulas": formulas} | rest,
         csv=lambda: [{"quantity": name, "formula": formula} for name, formula in formulas.items()],
         sheets=lambda: [sheet],
+        formulas=lambda: dict(zip(formulas.values(), count.formula(price, latex=True).values(), strict=True)),
     )
 
 
