@@ -131,6 +131,13 @@ def test_arguments_have_types(name: str) -> None:
         (lambda: costmodel.network("v6", decoder_blocks=1), "has no option decoder_blocks: it has none$"),
         (lambda: costmodel.read_profile("amd-epyc"), "no profile 'amd-epyc': .*; did you mean 'amd-epyc-2-cores'"),
         (lambda: costmodel.count(NET, "1x3x8x8").flops("tourch"), "did you mean 'torch'"),
+        (
+            lambda: costmodel.count(NET, "1x3x8x8", backwards=True),
+            "takes no argument 'backwards'; did you mean 'backward'",
+        ),
+        (lambda: costmodel.count(NET, inpt="1x3x8x8"), "Sequential takes no argument 'inpt'; did you mean 'input'"),
+        (lambda: costmodel.count(NET, "1x3x8x8", backward=True, optimizer="adm"), "did you mean 'adam'"),
+        (lambda: costmodel.count(NET, "1x3x8x8").flops(attention="maskd"), "did you mean 'masked'"),
         (lambda: costmodel.schedule(costmodel.Stages(1, 2), "paralel", 3), "did you mean 'parallel'"),
         (lambda: costmodel.table(5), "unknown model 5"),  # type: ignore[arg-type]
         (lambda: costmodel.sweep(cells=5), "unknown cell 5"),  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ from costmodel.counting.shapes import (
     without_letters,
 )
 from costmodel.counting.traffic import stored
-from costmodel.errors import InvalidInput, in_words
+from costmodel.errors import InvalidInput, among, in_words
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.domain import Domain
 from costmodel.work.cost import Cost, Operation
@@ -189,7 +189,7 @@ class Count:
     def seen(self, attention: str) -> "Count":
         """This count with "full" attention, or `masked`; `InvalidInput` for other words."""
         if attention not in ATTENTION:
-            raise InvalidInput(f"unknown attention {attention!r}: one of {', '.join(ATTENTION)}")
+            raise InvalidInput(f"unknown attention {attention!r}: {among(attention, ATTENTION)}")
         return self.masked if attention == "masked" else self
 
     @property

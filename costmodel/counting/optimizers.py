@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from costmodel.counting import compiler
 from costmodel.counting.observe import CountingMode
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -43,7 +43,7 @@ NO_MEMORY = Memory()
 def memory(name: str, parameters: Iterable[torch.Tensor]) -> Memory:
     """The memory of one of torch's optimizers with its defaults, on a CPU, where it takes parameters one by one."""
     if name not in OPTIMIZERS:
-        raise InvalidInput(f"unknown optimizer {name!r}: one of {', '.join(OPTIMIZERS)}")
+        raise InvalidInput(f"unknown optimizer {name!r}: {among(name, OPTIMIZERS)}")
     trained = [_like(each) for each in parameters if each.requires_grad]
     if not trained:
         raise InvalidInput(f"optimizer {name}: no parameter wants a gradient")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, among
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.machine import Machine
 from costmodel.report.layout.document import Document
@@ -34,7 +34,7 @@ def document(
     ``attention``: "full", or "masked" for the pairs alone that masks keep."""
     count = count.seen(attention)
     if sort not in (None, *SORTS):
-        raise InvalidInput(f"unknown order {sort!r}: one of {', '.join(SORTS)}")
+        raise InvalidInput(f"unknown order {sort!r}: {among(sort, SORTS)}")
     if top is not None and top < 1:
         raise InvalidInput(f"top {top}: expected a whole number from 1")
     price = find_convention(convention)
