@@ -54,6 +54,7 @@ CONVOLUTIONS = (
     *(torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d),
 )
 ATTENTION = ("full", "masked")
+KEYWORDS = ("real", "backward", "frames", "optimizer")  # of `count`
 
 
 @dataclass(frozen=True)
@@ -352,7 +353,7 @@ def count(
     if any(each.is_nested and each.layout is torch.strided for each in tensors_in((inputs, kwargs))):
         raise InvalidInput("nested tensors of layout strided have no sizes: make them with layout=torch.jagged")
     function, net = _callable(module, inputs, kwargs)
-    refuse_unknown(function, kwargs)
+    refuse_unknown(function, kwargs, KEYWORDS)
     words = inputs_in_words(inputs, kwargs)
     call = Call(net, inputs, kwargs, real, backward, as_size("frames", frames), function=function, words=words)
     letters = tuple(dict.fromkeys(side for each in shapes_in(inputs, kwargs) for side in letters_of(each)))

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from textwrap import shorten
 from types import MethodType
@@ -13,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, meant
 
 
 def owner(function: Any) -> torch.nn.Module | None:
@@ -33,8 +32,8 @@ def name_of(function: Any) -> str:
     return type(net).__name__ if whole else f"{type(net).__name__}.{method}"
 
 
-def refuse_unknown(function: Any, keywords: Iterable[str]) -> None:
-    """Refuse keywords that a call does not take, before anything runs."""
+def refuse_unknown(function: Any, keywords: Iterable[str], ours: Iterable[str] = ()) -> None:
+    """Refuse keywords that a call does not take, before anything runs; ``ours``: other names that may be meant."""
     try:
         taken = inspect.signature(getattr(function, "forward", function)).parameters.values()
     except (TypeError, ValueError):  # some of C have none
@@ -43,10 +42,9 @@ def refuse_unknown(function: Any, keywords: Iterable[str]) -> None:
         return
     names = [each.name for each in taken if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     if unknown := [each for each in keywords if each not in names]:
-        close = get_close_matches(unknown[0], names)
-        meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        question = meant(unknown[0], [*ours, *names])
         allowed = f"{', '.join(names)} by name" if names else "none by name"
-        raise InvalidInput(f"{name_of(function)} has no argument {unknown[0]!r}: it takes {allowed}{meant}")
+        raise InvalidInput(f"{name_of(function)} has no argument {unknown[0]!r}: it takes {allowed}{question}")
 
 
 def packed_weights(module: torch.nn.Module) -> list[torch.Tensor]:
