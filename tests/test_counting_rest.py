@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_memory import AVX512, measured
 from torch import nn
 from torch.nn import functional as F
 
@@ -174,3 +175,42 @@ def test_torchs_compiler_is_not_imported() -> None:
         print(torch._dynamo.__name__, costmodel.count(net, "2x3x8x8", backward=True).uncounted)"""
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\ntorch._dynamo Counter()\n"
+
+
+# ---- memory on a CPU -------------------------------------------------------------------------------------------------
+
+
+class Block(nn.Module):
+    """A block of ConvNeXt: the map goes on with channels last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.over = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm, self.wide = nn.LayerNorm(channels), nn.Linear(channels, 4 * channels)
+        self.back = nn.Linear(4 * channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.over(x).permute(0, 2, 3, 1))
+        return x + self.back(F.gelu(self.wide(y))).permute(0, 3, 1, 2)
+
+
+@AVX512
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (nn.ConvTranspose2d(64, 32, 3, 2), (2, 64, 8, 8)),
+        (nn.ConvTranspose2d(64, 64, 2, 2), (4, 64, 4, 4)),
+        (nn.ConvTranspose2d(32, 16, (2, 4), (1, 2)), (2, 32, 6, 8)),
+        (nn.ConvTranspose1d(32, 16, 3, 2), (4, 32, 50)),
+        (nn.ConvTranspose3d(16, 8, 3, 2), (2, 16, 6, 6, 6)),
+        (nn.Conv2d(8, 8, 3, 2, 1), (2, 8, 32, 32)),
+        (nn.Conv2d(12, 20, 3, 2, 1), (2, 12, 20, 20)),
+        (nn.Sequential(nn.Conv2d(3, 32, 4, 4), Block(32), Block(32)), (2, 3, 64, 64)),
+    ],
+    ids=str,
+)
+def test_small_maps_and_channels_last(net: nn.Module, shape: tuple[int, ...], backward: bool) -> None:
+    x = torch.randn(shape)
+    counted = count(net.train(backward), x, backward=backward)
+    assert counted.cpu_peak_memory - counted.held == pytest.approx(measured(net, x, backward), rel=0.05)

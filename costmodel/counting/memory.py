@@ -9,8 +9,8 @@ contiguous maps, weights and results into blocks of 16 channels, and torch then 
 Other kernels: max pooling has indices that inference drops; an LSTM of oneDNN copies its weights and keeps the gates of
 all steps; fused attention has one block of scores a thread.
 
-Not known: buffers of a fixed size (up to 0.6 MB, where a convolution with strides goes from the smaller map to the
-larger one), and what `UNKNOWN` lists.
+Not known: buffers of a fixed size (up to 30 kB, for gradients of weights of at most 16 channels and for maps with
+channels last), and what `UNKNOWN` lists.
 """
 
 import math
@@ -139,6 +139,13 @@ class _Convolution:
         wide, narrow = self.wide.channels, self.narrow.channels
         return self.weights // (wide * narrow) * (wide if first else _up(wide)) * _up(narrow)
 
+    def gradient_blocks(self) -> int:
+        """The gradient of the weights in blocks, of maps with channels last: of each group whole blocks."""
+        if self.groups == 1 or (self.depthwise and max(self.kernel) <= 3 and not self.dilated):
+            return self.blocked_weights()
+        wide, narrow = self.wide.channels // self.groups, self.narrow.channels // self.groups
+        return self.weights // (wide * narrow) * _up(wide) * _up(narrow)
+
     @property
     def columns(self) -> int:
         """The unfolded input: of the whole batch, where torch has such a buffer, or of one map."""
@@ -197,6 +204,13 @@ class _Convolution:
         whole = self.blocks(wide)
         return max(self.blocks(narrow) + self.blocked_weights() + (1 + biased) * whole, whole + wide.bytes)
 
+    def _of_thin_weights(self) -> int:
+        """Of 4 to 15 channels, in blocks of 8; of one block, threads have sums of their own (and six pages)."""
+        wide, narrow = (-(-each.channels // 8) * 8 for each in (self.wide, self.narrow))
+        blocked = self.weights // (self.wide.channels * self.narrow.channels) * wide * narrow
+        maps = self.wide.bytes // self.wide.channels * wide + self.narrow.bytes // self.narrow.channels * narrow
+        return blocked + maps + (blocked + 6 * PAGE if wide == narrow == 8 else 0)
+
     def of_weights(self) -> int:
         """The most that oneDNN holds for the gradient of the weights, which is included."""
         volume, flat = len(self.kernel) == 3, len(self.kernel) < 3
@@ -212,6 +226,8 @@ class _Convolution:
             apart = several and math.prod(self.narrow.sides[-2:]) // THREADS < 256  # a thread an image
             scratch = (THREADS if apart else 1) * (self._slice + 4 * self.weights)
             return self.weights + max(scratch, self.weights)
+        if self.first and self.wide.channels > 3 and flat:
+            return self._of_thin_weights()
         wide = self.blocks(self.wide) if not self.first else self.wide.bytes if self.transposed else 0
         maps, scratch = wide + self.blocks(self.narrow), 0
         if self.dtype in HALVES and self.groups == 1 and not self.pointwise:  # maps turned around, sums in float32
@@ -263,7 +279,9 @@ def _besides(x: Any, weight: Any, convolution: _Convolution, biased: bool) -> in
         last = x.dim() != 4 or x.is_contiguous(memory_format=torch.channels_last)
         first = convolution.first and not convolution.transposed
         turned = (0 if last else convolution.given.bytes) + convolution.blocked_weights(first)
-        return turned + (0 if channels_last(weight) or convolution.pointwise else convolution.weights)
+        return turned + (
+            0 if channels_last(weight) or convolution.pointwise or convolution.depthwise else convolution.weights
+        )
     most = convolution.up(biased) if convolution.transposed else convolution.down()
     return most - convolution.result.bytes + (0 if x.is_contiguous() else convolution.given.bytes)
 
@@ -295,7 +313,7 @@ def _backward(
     made, weights = convolution.given.bytes if wanted[0] else 0, convolution.weights if wanted[1] else 0
     if channels_last(x) or channels_last(weight):
         turned = 0 if channels_last(weight) or convolution.pointwise else convolution.weights
-        return turned + convolution.blocked_weights() + weights
+        return turned + convolution.gradient_blocks() + weights
     phases = [made + weights]
     if wanted[0]:
         phases.append(convolution.down() if transposed else convolution.up(biased=False))
@@ -305,6 +323,19 @@ def _backward(
 
 
 # ---- pools, recurrence, attention ------------------------------------------------------------------------------------
+
+
+def _laid_out(out: Any, x: Any, *args: Any) -> int:
+    """A copy of what is not laid out as the kernel wants it."""
+    return 0 if x.is_contiguous() or channels_last(x) else int(x.numel()) * x.element_size()
+
+
+def _normalized(out: Any, x: Any, *args: Any) -> int:
+    return 0 if x.is_contiguous() else int(x.numel()) * x.element_size()
+
+
+def _normalized_backward(out: Any, gradient: Any, x: Any, *args: Any) -> int:
+    return _normalized(out, gradient) + _normalized(out, x)
 
 
 def _indices(out: Any, *args: Any) -> int:
@@ -354,7 +385,13 @@ WORKSPACES: dict[str, Callable[..., int]] = {
     **dict.fromkeys(("convolution", "_convolution", "conv1d", "conv2d", "conv3d"), _forward),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed),
     "convolution_backward": _backward,
-    **dict.fromkeys(("max_pool2d", "max_pool3d"), _indices),
+    **dict.fromkeys(("max_pool2d", "max_pool3d"), lambda out, x, *rest: _indices(out) + _laid_out(out, x)),
+    **dict.fromkeys(("avg_pool2d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"), _laid_out),
+    **dict.fromkeys(
+        ("layer_norm", "native_layer_norm", "softmax", "_softmax", "log_softmax", "_log_softmax"), _normalized
+    ),
+    **dict.fromkeys(("rms_norm", "_fused_rms_norm"), _normalized),
+    "native_layer_norm_backward": _normalized_backward,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
     **dict.fromkeys(("mkldnn_rnn_layer", "mkldnn_rnn_layer_backward"), _lstm),
