@@ -37,6 +37,29 @@ def test_bags_have_the_buffers_of_torch(mode: str, more: dict[str, Any], backwar
         )
 
 
+def sampled(x: torch.Tensor) -> torch.Tensor:
+    grid = F.affine_grid(torch.eye(2, 3)[None].repeat(2, 1, 1), [2, 3, 4, 4], align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (nn.Fold((6, 6), 3), (2, 18, 16)),
+        (nn.Fold((9, 9), 2, stride=1, padding=1), (1, 4, 100)),
+        (sampled, (2, 3, 8, 8)),
+        (nn.RReLU(), (2, 4)),
+        (lambda x: torch.linalg.pinv(x), (3, 4)),
+        (lambda x: torch.vmap(lambda a: a @ a)(x), (2, 3, 3)),
+    ],
+    ids=["fold", "fold with padding", "grid", "random slopes", "pseudoinverse", "vmap"],
+)
+def test_without_values_as_with_them(function: Any, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape).requires_grad_()
+    for backward in (False, True):
+        assert seen(function, x, backward=backward) == seen(function, x, backward=backward, real=True)
+
+
 def test_bags_by_hand() -> None:
     """Two bags of 4 columns; sizes and places of 2 bags, 8 bytes each. The mean needs a bag of each of 8 indices."""
     bags = count(nn.EmbeddingBag(10, 4, mode="sum"), "2x4:int64")

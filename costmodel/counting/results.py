@@ -67,12 +67,19 @@ def _bags(
 _FAST_BAGS = (torch.float32, torch.float16, torch.bfloat16)
 
 
+def _folded(x: Any, *rest: Any) -> torch.Tensor:
+    """In memory that is as large as the windows were."""
+    made: torch.Tensor = torch.ops.aten.col2im.default(torch.empty(x.shape, dtype=x.dtype, device="meta"), *rest)
+    return torch.empty(max(x.numel(), made.numel()), dtype=x.dtype, device="meta").resize_(made.shape)
+
+
 def _nothing(*args: Any, **options: Any) -> None:
     """Of an operation that only writes in place."""
 
 
 MADE: dict[str, Callable[..., Any]] = {
     "_grouped_mm": _grouped,
+    "col2im": _folded,
     "_embedding_bag": _bags,
     "_embedding_bag_forward_only": partial(_bags, keeps=False),
     "_ctc_loss": _alignments,

@@ -376,6 +376,8 @@ def _as_wanted(out: Any, func: Any, args: Any, kwargs: Any) -> Any:
     if not isinstance(out, tuple) or not arguments or arguments[-1].name != "output_mask":
         return out
     mask = kwargs["output_mask"] if "output_mask" in kwargs else args[len(arguments) - 1]
+    if func._schema.name.startswith("aten::grid_sampler_"):  # that of the grid always comes
+        mask = [mask[0], True]
     return tuple(each if wanted else None for each, wanted in zip(out, mask, strict=True))
 
 
