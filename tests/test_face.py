@@ -135,7 +135,10 @@ def test_arguments_have_types(name: str) -> None:
             lambda: costmodel.count(NET, "1x3x8x8", backwards=True),
             "no argument 'backwards': it takes input by name; did you mean 'backward'",
         ),
-        (lambda: costmodel.count(NET, inpt="1x3x8x8"), "Sequential has no argument 'inpt': it takes input by name; did you mean 'input'"),
+        (
+            lambda: costmodel.count(NET, inpt="1x3x8x8"),
+            "Sequential has no argument 'inpt': it takes input by name; did you mean 'input'",
+        ),
         (lambda: costmodel.count(NET, "1x3x8x8", backward=True, optimizer="adm"), "did you mean 'adam'"),
         (lambda: costmodel.count(NET, "1x3x8x8").flops(attention="maskd"), "did you mean 'masked'"),
         (lambda: costmodel.schedule(costmodel.Stages(1, 2), "paralel", 3), "did you mean 'parallel'"),

@@ -138,6 +138,7 @@ class Shadows:
         self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self._places_before: dict[int, tuple[torch.Tensor, Any, Any, Any, Any]] = {}
         self._gradients: dict[int, tuple[torch.Tensor, Any]] = {}
+        self._made: dict[Any, Any] = {}  # the looks of results, by those of arguments
 
     def known(self, tensor: torch.Tensor) -> bool:
         """True for a tensor whose values are known."""
@@ -202,12 +203,18 @@ class Shadows:
             _refuse_mixed_types(name, tensors)
         if not kwargs and (out := _as_it_came(func, name, args)) is not None:
             return out if out is args[0] else Shadow(out)
+        if name in ("linear", "native_layer_norm") and not kwargs and (out := _of_rows(name, *args)) is not None:
+            return wrapped(out)
         if name in _READERS or (name == "where" and len(args) == 1):
             raise NeedsValues(name)
         if make := _SIZED_BY_VALUES.get(name):
             return make(self, *args, **kwargs)
         if instead := MADE.get(name):
             return wrapped(instead(*args, **kwargs))
+        alike = all(type(each) is Shadow for each in tensors)
+        key = _looks(func, args, kwargs) if alike else None
+        if key is not None and (looks := self._made.get(key)) is not None:
+            return wrapped(_anew(looks))
         if name in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"):
             args = (args[0], self._places(args[1]), *args[2:])
         if any(each.layout is not torch.strided for each in tensors):
@@ -222,7 +229,7 @@ class Shadows:
             return made
 
         given, named = args, kwargs
-        if any(type(each) is not Shadow for each in tensors):
+        if not alike:
             given, named = tree_map_only(torch.Tensor, without_values, (args, kwargs))
         if "device" in named:
             named = {**named, "device": META}
@@ -243,7 +250,10 @@ class Shadows:
                 filled = torch.empty_strided(out.shape, out.stride(), dtype=out.dtype).fill_(value)
             self.own([filled])
             return filled
-        return wrapped(_laid_out(out, args) if name in CONVOLUTIONS else out)
+        out = _laid_out(out, args) if name in CONVOLUTIONS else out
+        if key is not None and (looks := _result_looks(out, tensors)) is not None:
+            self._made[key] = looks
+        return wrapped(out)
 
     def _stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
         """A meta tensor in the place of one with values: views of a tensor whose values are lost share a storage, which
@@ -355,6 +365,66 @@ class WithoutMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unty
 @cache
 def _mutable(func: Any) -> bool:
     return bool(func._schema.is_mutable)
+
+
+@cache
+def _plain(func: Any) -> bool:
+    """True for an operation of torch's own that neither writes into arguments nor gives views of them, as it says."""
+    schema = func._schema
+    return func.namespace == "aten" and all(each.alias_info is None for each in (*schema.arguments, *schema.returns))
+
+
+def _looks(func: Any, args: Any, kwargs: Any) -> Any:
+    """All that results of an operation on shadows depend on; None where that is not known."""
+    if not _plain(func):
+        return None
+    found = [func, torch.get_default_dtype()]
+    for value in (*args, *kwargs.items()):
+        if isinstance(value, list | tuple):
+            parts, found = value, [*found, len(value)]
+        else:
+            parts = (value,)
+        for each in parts:
+            if type(each) is Shadow:
+                if each.layout is not torch.strided or each.dtype.is_complex:
+                    return None
+                found += each.shape, each.stride(), each.dtype
+            elif type(each) in _LEAVES:  # with the type: 1 is equal to 1.0 and to True
+                found += type(each), each
+            else:
+                return None
+    return tuple(found)
+
+
+_LEAVES = frozenset(
+    {bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format, torch.layout}
+)  # fmt: skip
+
+
+def _result_looks(out: Any, given: list[torch.Tensor]) -> Any:
+    """Shapes, strides and types of results, if each has a memory of its own; else None."""
+    several = isinstance(out, list | tuple)
+    results = list(out) if several else [out]
+    tensors = [each for each in results if each is not None]
+    if not tensors or not all(type(each) is torch.Tensor and each.layout is torch.strided for each in tensors):
+        return None
+    storages = [each.untyped_storage() for each in tensors]
+    places = {each._cdata for each in storages}
+    if len(places) < len(tensors) or any(each.untyped_storage()._cdata in places for each in given):
+        return None
+    if any(
+        each.nbytes() != meta_of(one).untyped_storage().nbytes() for each, one in zip(storages, tensors, strict=True)
+    ):
+        return None
+    looks = [None if each is None else (each.shape, each.stride(), each.dtype) for each in results]
+    return (type(out) if several else None), looks
+
+
+def _anew(looks: Any) -> Any:
+    """Results that look so."""
+    kind, each = looks
+    made = [None if one is None else torch.empty_strided(one[0], one[1], dtype=one[2], device=META) for one in each]
+    return made[0] if kind is None else kind(made)
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
@@ -470,6 +540,24 @@ def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
         return first
     dense = first.is_contiguous() or channels_last(first)  # else the result is laid out anew
     return meta_of(first) if dense and name in KEEPS_DTYPE and first.dtype.is_floating_point else None
+
+
+def _of_rows(name: str, x: Any, second: Any, weight: Any = None, bias: Any = None, *rest: Any) -> Any:
+    """The results of a linear layer or a norm of whole rows, unless something is unusual."""
+    usual = type(x) is Shadow and x.dim() > 1 and x.numel() and x.is_contiguous() and x.dtype == torch.float32
+    if not usual:
+        return None
+    if name == "linear":
+        fits = second.dim() == 2 and second.shape[1] == x.shape[-1] and second.dtype == x.dtype
+        if not fits or (weight is not None and (weight.shape != second.shape[:1] or weight.dtype != x.dtype)):
+            return None
+        return torch.empty((*x.shape[:-1], second.shape[0]), dtype=x.dtype, device=META)
+    rows, shape = x.shape[: x.dim() - len(second)], tuple(second)
+    given = [each for each in (weight, bias) if each is not None]
+    if x.shape[len(rows) :] != shape or any(each.shape != shape or each.dtype != x.dtype for each in given):
+        return None
+    statistics = (*rows, *(1 for _ in shape))
+    return meta_of(x), *(torch.empty(statistics, dtype=x.dtype, device=META) for _ in range(2))
 
 
 def _resized(func: Any, args: Any) -> torch.Tensor | None:
