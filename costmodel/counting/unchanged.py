@@ -18,7 +18,7 @@ from costmodel.counting.shadow import Shadow
 SIMPLE = frozenset({bool, int, float, str, type(None), torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype})
 _NOBODYS = sys.stdlib_module_names | {"torch", "builtins", "costmodel"}
 OF_ALL = frozenset(torch.nn.Module().__dict__)  # attributes that every module has
-HOOKS = tuple(name for name in OF_ALL if name.endswith("_hooks"))
+TABLES = tuple(name for name, value in torch.nn.Module().__dict__.items() if isinstance(value, dict))
 PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type, ModuleType)
 
 
@@ -28,14 +28,18 @@ def unchanged(root: Any) -> Iterator[None]:
     values. A function owns what its closure holds."""
     seen: dict[int, Any] = {}
     hooks: list[Any] = []
-    before = _remembered([root], seen, hooks)
+    empty: list[Any] = []
+    before = _remembered([root], seen, hooks, empty)
     # Hooks are the user's, not the module's: what they note stays, unless it is a tensor of the call.
-    noted = _remembered(hooks, seen, [])
+    noted = _remembered(hooks, seen, [], empty)
     shared = [_Shared(kind) for kind in dict.fromkeys(kind for each in seen.values() for kind in _classes(each))]
-    before += [entry for each in shared for entry in _remembered(each.containers, seen, [])]
+    before += [entry for each in shared for entry in _remembered(each.containers, seen, [], empty)]
     try:
         yield
     finally:
+        for table in empty:
+            if table:
+                _plain_class(table).clear(table)
         for owner, content in before:
             _give_back(owner, content)
         for owner, content in noted:
@@ -106,8 +110,9 @@ def _used(function: FunctionType) -> dict[str, Any]:
     return {name: function.__globals__[name] for name in names if name in function.__globals__}
 
 
-def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> list[tuple[Any, Any]]:
-    """Everything that can be reached, and copies of what it holds now; ``hooks`` learns the hooks of modules."""
+def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any], empty: list[Any]) -> list[tuple[Any, Any]]:
+    """Everything that can be reached, and copies of what it holds now; ``hooks`` learns the hooks of modules, ``empty``
+    their tables without any entry, as most are."""
     before: list[tuple[Any, Any]] = []
     while waiting:
         owner = waiting.pop()
@@ -120,10 +125,14 @@ def _remembered(waiting: list[Any], seen: dict[int, Any], hooks: list[Any]) -> l
         if type(owner) not in (tuple, frozenset):
             before.append((owner, content))
         if isinstance(owner, torch.nn.Module):
-            for name in HOOKS:
-                if table := content.get(name):
+            for name in TABLES:
+                table = content.get(name)
+                if not table:
+                    empty += [table] if isinstance(table, dict) else []
+                    continue
+                if name.endswith("_hooks"):
                     hooks += table.values()
-            before += [(table, dict(table)) for name in OF_ALL if isinstance(table := content.get(name), dict)]
+                before.append((table, dict(table)))
             waiting += content["_modules"].values()
             waiting += [value for name, value in content.items() if name not in OF_ALL and type(value) not in SIMPLE]
         else:
