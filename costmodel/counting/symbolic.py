@@ -122,15 +122,35 @@ class Forms:
                 found = [each for each in found if not form.exceeds(each)] + [form]
         return tuple(found)
 
-    def agrees(self, count: "Count", sizes: Sizes) -> bool:
+    def agrees(self, sample: "_Sample", sizes: Sizes) -> bool:
         """Whether the count in numbers has the totals of the forms."""
-        cost = count.cost
-        theirs: dict[Event | str, int] = dict(cost.work.items())
-        theirs |= {"reads": cost.reads, "writes": cost.writes}
         return all(
-            (self.totals[name].at(sizes) if name in self.totals else 0) == theirs.get(name, 0)
-            for name in {*theirs, *self.totals}
+            (self.totals[name].at(sizes) if name in self.totals else 0) == sample.totals.get(name, 0)
+            for name in {*sample.totals, *self.totals}
         )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The numbers of a count in numbers, without its operations, which are many objects: what runs (``running``), all
+    sizes in a ``row``, sums by event, and the peak of memory."""
+
+    running: tuple[Any, ...]
+    row: list[int]
+    totals: "dict[Event | str, Any]"
+    peak: int
+
+    @classmethod
+    def of(cls, count: "Count", known: tuple[Any, ...]) -> "_Sample":
+        """``known``: what runs elsewhere, kept once where it is the same."""
+        running = _running(count)
+        totals: dict[Event | str, Any] = {}
+        for cost in (each.cost for each in count.operations):
+            for event, number in cost.work.items():
+                totals[event] = totals.get(event, 0) + number
+        totals["reads"] = sum(each.cost.reads for each in count.operations)
+        totals["writes"] = sum(each.cost.writes for each in count.operations)
+        return cls(known if running == known else running, _row(count), totals, int(count.peak_memory))
 
 
 @dataclass
@@ -142,25 +162,29 @@ class _Search:
     steps: dict[str, int] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)  # below which other operations run, where that is near
+    base: "Count" = field(init=False)  # at the sizes of the start
 
     def __post_init__(self) -> None:
-        self.counts: dict[tuple[int, ...], Count | None] = {}
+        self.counts: dict[tuple[int, ...], _Sample | None] = {}
         self.refusals: dict[tuple[int, ...], InvalidInput] = {}
         self.random = random.Random(0)
         self.points: list[dict[str, int]] = []
-        self.table = _Table()
+        self.running: tuple[Any, ...] = ()
         self.peaks_hold = True
         self.wrong: dict[str, int] | None = None  # sizes at which the same operations run, and forms do not hold
 
     # ---- counts ----
 
-    def count(self, sizes: Sizes) -> "Count | None":
+    def count(self, sizes: Sizes) -> _Sample | None:
         """The count in numbers, made once; None where the module refuses such sizes."""
         whole = {name: sizes[self.equal.get(name, name)] for name in self.letters}
         key = tuple(whole.values())
         if key not in self.counts:
             try:
-                self.counts[key] = self.exact(whole)
+                found = self.exact(whole)
+                if not self.running:
+                    self.base = found
+                self.counts[key] = _Sample.of(found, self.running)
             except ReadsValues:  # at any size
                 raise
             except InvalidInput as error:
@@ -170,7 +194,7 @@ class _Search:
     def same(self, sizes: Sizes) -> bool:
         """Whether the same operations run as at the sizes of the start."""
         found = self.count(sizes)
-        return found is not None and _running(found) == self.running
+        return found is not None and found.running == self.running
 
     @property
     def free(self) -> list[str]:
@@ -189,8 +213,8 @@ class _Search:
             tried += [dict.fromkeys(self.letters, side) for side in USUAL]
         for sizes in tried:
             if (found := self.count(sizes)) is not None:
-                self.base_sizes, self.base, self.running = sizes, found, _running(found)
-                for name in self.letters if len(found.operations) > MANY else ():
+                self.base_sizes, self.running, self.table = sizes, found.running, _Table(self.base)
+                for name in self.letters if len(self.base.operations) > MANY else ():
                     self._refuse_loop(name, dict.fromkeys(self.letters, FEW))
                 return
         sides = ", ".join(f"{name} = {size}" for name, size in unusual.items())
@@ -268,7 +292,7 @@ class _Search:
 
     def _refuse_loop(self, name: str, base: Sizes) -> None:
         around = [self.count({**base, name: base[name] + away}) for away in (-1, 0, 1)]
-        numbers = [len(each.operations) for each in around if each is not None]
+        numbers = [len(each.running[0]) for each in around if each is not None]
         if len(numbers) == 3 and numbers[2] - numbers[1] == numbers[1] - numbers[0] > 0:
             raise InvalidInput(
                 f"no closed form in {name}: a loop over {name} runs {numbers[1]} operations at {name} = {base[name]}, "
@@ -325,7 +349,7 @@ class _Search:
                 continue
             sizes = self._anywhere()
             found = self.count(sizes)
-            if found is not None and _running(found) == self.running:
+            if found is not None and found.running == self.running:
                 confirmed += self.table.predict(found, sizes)
                 self._add(sizes)
             if confirmed > 1:
@@ -363,11 +387,12 @@ class _Search:
             best[name] = sorted((size for size in shares if shares[size] > 0), key=lambda size: -shares[size])[:TRIES]
         for place in range(TRIES):
             chosen = {name: sizes[min(place, len(sizes) - 1)] for name, sizes in best.items() if sizes}
-            if alone:
-                if sum(self._add({**self._base(), name: size}) for name, size in chosen.items()):
-                    return True
-            elif chosen and self._add({**self._anywhere(), **chosen}):
+            if not alone and chosen and self._add({**self._anywhere(), **chosen}):
                 return True
+            if alone or len(chosen) > 1:  # together other operations may run, as where nothing is padded
+                around = self._base if alone else self._anywhere
+                if sum(self._add({**around(), name: size}) for name, size in chosen.items()):
+                    return True
         return False
 
     def _candidates(self, name: str) -> list[int]:
@@ -384,7 +409,7 @@ class _Search:
         if sizes in self.points:
             return False
         found = self.count(sizes)
-        if found is None or _running(found) != self.running:
+        if found is None or found.running != self.running:
             return False
         self.points.append(sizes)
         self.table.add(found)
@@ -396,7 +421,7 @@ class _Search:
             self.steps[name] = max(self.steps[name], next(n for n in (64, 32, 16, 8, 4, 2, 1) if base % n == 0))
             if name in self.most:
                 self.most[name] -= self.most[name] % self.steps[name]
-        self.points, self.table = [], _Table()
+        self.points, self.table = [], _Table(self.base)
 
     def refine(self, forms: Forms) -> None:
         """The smallest steps at which the forms hold."""
@@ -408,10 +433,10 @@ class _Search:
     def _agrees(self, forms: Forms, sizes: Sizes) -> bool:
         found = self.count(sizes)
         if found is None or not forms.agrees(found, sizes):
-            if found is not None and _running(found) == self.running:
+            if found is not None and found.running == self.running:
                 self.wrong = {name: sizes[name] for name in self.letters}
             return False
-        self.peaks_hold &= bool(forms.peaks) and max(form.at(sizes) for form in forms.peaks) == found.peak_memory
+        self.peaks_hold &= bool(forms.peaks) and max(form.at(sizes) for form in forms.peaks) == found.peak
         return True
 
     def domain(self, forms: Forms) -> Domain:
@@ -518,13 +543,18 @@ def _row(count: "Count") -> list[int]:
 class _Table:
     """All numbers of all operations at all points, those that are the same at all points once."""
 
-    def __init__(self) -> None:
-        self.rows: list[list[int]] = []  # by point
+    def __init__(self, count: "Count") -> None:
+        """``count``: at the sizes of the start; the same operations run at all points."""
+        self.count = count
         self.kinds: list[int] = []  # which values a place of a row has
         self.values: list[Values] = []  # by kind
+        self._lengths = [  # of the shapes of each operation, and of its other numbers
+            (each, [len(shape) for shape in (*each.inputs, each.output)], len(_numbers(each)))
+            for each in count.operations
+        ]
 
-    def add(self, count: "Count") -> None:
-        row = _row(count)
+    def add(self, sample: _Sample) -> None:
+        row = sample.row
         places: dict[tuple[int, int], int] = {}
         kinds = self.kinds or [0] * len(row)
         values: list[Values] = []
@@ -536,19 +566,11 @@ class _Table:
                 values.append((*(self.values[kind] if self.values else ()), number))
             fresh.append(places[key])
         self.kinds, self.values = fresh, values
-        self.count = count
 
     def sides(self) -> list[Values]:
         """The values of all sides of tensors."""
-        return [self.values[kind] for kind in dict.fromkeys(self.kinds[place] for place in self._places(shapes=True))]
-
-    def _places(self, shapes: bool) -> Iterator[int]:
-        place = 0
-        for each in self.count.operations:
-            middle = place + len(_shapes(each))
-            end = middle + len(_numbers(each))
-            yield from range(place, middle) if shapes else range(middle, end)
-            place = end
+        kinds = dict.fromkeys(kind for _, shapes, _ in self._operations() for shape in shapes for kind in shape)
+        return [self.values[kind] for kind in kinds]
 
     def solve(self, fit: Fit) -> str:
         """Find the forms of all values; or say what has none."""
@@ -607,14 +629,13 @@ class _Table:
     def _operations(self) -> Iterator[tuple[Operation, list[list[int]], list[int]]]:
         """Each operation with the kinds of its sides and of its numbers."""
         kinds = iter(self.kinds)
-        for each in self.count.operations:
-            shapes = [list(islice(kinds, len(shape))) for shape in (*each.inputs, each.output)]
-            yield each, shapes, list(islice(kinds, len(_numbers(each))))
+        for each, lengths, numbers in self._lengths:
+            yield each, [list(islice(kinds, length)) for length in lengths], list(islice(kinds, numbers))
 
-    def predict(self, count: "Count", sizes: Sizes) -> bool:
+    def predict(self, sample: _Sample, sizes: Sizes) -> bool:
         """Whether the forms have the numbers of another count."""
         values = {kind: form.at(sizes) for kind, form in self.found.items() if form is not None}
-        return all(values.get(kind, number) == number for kind, number in zip(self.kinds, _row(count), strict=True))
+        return all(values.get(kind, number) == number for kind, number in zip(self.kinds, sample.row, strict=True))
 
     def forms(self) -> Forms:
         operations = []
