@@ -29,6 +29,8 @@ WIDE = dict.fromkeys(
 )  # fmt: skip
 WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
 WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
+WIDE |= dict.fromkeys(("output_channels", "upsample_groups"), 32)
+WIDE |= dict.fromkeys(("num_queries", "num_object_queries", "two_stage_num_proposals"), 10)
 HEADS = dict.fromkeys(
     ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
 )
@@ -57,6 +59,9 @@ SHRINKS: tuple[tuple[dict[str, int], bool, bool], ...] = (
 )
 ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
 SMALL_DINO = {"image_size": 32, "patch_size": 16, "hidden_size": 32, "num_hidden_layers": 2}
+INDEXED = {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8}
+INDEXED |= {"indexer_compress_ratio": 4}
+ACOUSTIC = {"num_filters": 4, "hidden_size": 16, "depths": [1, 1, 1], "downsampling_ratios": [2, 4]}
 # What a kind of network needs to be told.
 TOLD: dict[str, dict[str, Any]] = {
     "autoformer": {"label_length": 4, "prediction_length": 8},
@@ -128,6 +133,32 @@ TOLD: dict[str, dict[str, Any]] = {
     "instructblipvideo": {"video_token_index": 5},
     "kimi_linear": {"num_key_value_heads": 4},
     "kosmos-2": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
+    "lfm2_moe": {"num_hidden_layers": 2, "num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
+    "lilt": {"hidden_size": 48},
+    "llama4": {"vision_config": {"intermediate_size": 128}},
+    "lw_detr": {"projector_scale_factors": [1.0]},
+    "lxmert": {"l_layers": 2, "x_layers": 1, "r_layers": 1},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1, "state_size": 16},
+    "nemotron": {"num_key_value_heads": 2},
+    "qwen4_exp": {"text_config": INDEXED},
+    "qwen4_exp_text": INDEXED,
+    "sam": {"vision_config": {"image_size": 256}, "prompt_encoder_config": {"image_size": 256}},
+    "sam2": {"vision_config": {"backbone_config": {"hidden_size": 96}, "fpn_hidden_size": 32}},
+    "sam2_hiera_det_model": {"hidden_size": 96},
+    "sam2_vision_model": {"backbone_config": {"hidden_size": 96}, "fpn_hidden_size": 32},
+    "sam_hq": {
+        "vision_config": {"image_size": 256},
+        "prompt_encoder_config": {"image_size": 256},
+        "mask_decoder_config": {"vit_dim": 32},
+    },
+    "step3p7": {"text_config": {"sliding_window": 8}},
+    "timm_backbone": {"backbone": "resnet18"},
+    "tvp": {"num_frames": 2, "max_img_size": 64, "visual_prompt_size": 8},
+    "vibevoice_acoustic_tokenizer": ACOUSTIC,
+    "vibevoice_acoustic_tokenizer_decoder": ACOUSTIC,
+    "vibevoice_acoustic_tokenizer_encoder": ACOUSTIC,
+    "xclip": {"vision_config": {"mit_hidden_size": 32, "mit_intermediate_size": 64}},
+    "xmod": {"default_language": "en_XX"},
     "time_series_transformer": {"prediction_length": 8},
 }  # fmt: skip
 WORD = torch.arange(24).reshape(2, 12) + 7
@@ -203,6 +234,96 @@ CANNOT: dict[str, str] = {
     "dinat": "needs natten",
     "higgs_audio_v2_tokenizer": "needs torchaudio",
 }
+    "lightglue": lambda config: {"pixel_values": torch.rand(1, 2, 3, 64, 64)},
+    "lxmert": lambda config: {
+        "input_ids": _words(2, 12),
+        "visual_feats": torch.randn(2, 9, config.visual_feat_dim),
+        "visual_pos": torch.rand(2, 9, 4),
+    },
+    "mimi_decoder": lambda config: {"latents": torch.randn(2, config.hidden_size, 6)},
+    "minicpm_ocr_vision": lambda config: _strip_of_patches(config),
+    "minicpmv4_7_vision": lambda config: _strip_of_patches(config),
+    "muse_glimmer_assistant": lambda config: {
+        "noise_embeds": torch.randn(2, 6, config.hidden_size),
+        "context_hidden_states": torch.randn(2, 8, config.hidden_size * len(config.target_layer_ids)),
+    },
+    "muse_glimmer_vision": lambda config: _patches_in_time(config),
+    "muse_spark_vision": lambda config: _patches_in_time(config),
+    "neucodec": lambda config: _sound_and_spectrum(config),
+    "omdet-turbo": lambda config: {
+        "pixel_values": torch.randn(1, 3, 640, 640),
+        "classes_input_ids": _words(3, 5),
+        "classes_attention_mask": torch.ones(3, 5, dtype=torch.long),
+        "tasks_input_ids": _words(1, 6),
+        "tasks_attention_mask": torch.ones(1, 6, dtype=torch.long),
+        "classes_structure": torch.tensor([3]),
+    },
+    "pocket_tts_audio_tokenizer_decoder": lambda config: {"latents": torch.randn(2, config.hidden_size, 6)},
+    "seggpt": lambda config: {
+        name: torch.randn(2, 3, config.image_size[0] // 2, config.image_size[1])
+        for name in ("pixel_values", "prompt_pixel_values", "prompt_masks")
+    },
+    "siglip2": lambda config: {"input_ids": _words(2, 12)} | _rows_of_patches(config.vision_config),
+    "siglip2_vision_model": lambda config: _rows_of_patches(config),
+    "speecht5": lambda config: {
+        "input_values": torch.randn(2, 12, config.hidden_size),
+        "decoder_input_values": torch.randn(2, 6, config.hidden_size),
+    },
+    "timesfm": lambda config: {
+        "past_values": torch.randn(2, config.context_length),
+        "past_values_padding": torch.zeros(2, config.context_length),
+        "freq": torch.tensor([[0], [1]]),
+    },
+    "tvp": lambda config: {
+        "input_ids": _words(1, 12),
+        "attention_mask": torch.ones(1, 12, dtype=torch.long),
+        "pixel_values": torch.randn(1, 2, 3, config.max_img_size, config.max_img_size),
+    },
+    "vibevoice_acoustic_tokenizer": lambda config: {"input_values": torch.randn(2, 1, 800)},
+    "vibevoice_acoustic_tokenizer_decoder": lambda config: {"hidden_states": torch.randn(2, config.hidden_size, 20)},
+    "vibevoice_acoustic_tokenizer_encoder": lambda config: {"hidden_states": torch.randn(2, 1, 800)},
+    "video_llama_3_vision": lambda config: {
+        "pixel_values": torch.randn(32, 3 * config.patch_size**2),
+        "grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]]),
+        "merge_sizes": torch.tensor([1, 2]),
+    },
+    "voxtral_realtime": lambda config: {
+        "input_ids": _words(2, 25),
+        "input_features": torch.randn(2, config.audio_config.num_mel_bins, 200),
+    },
+    "xcodec2": lambda config: _sound_and_spectrum(config),
+}
+# Reasons why a kind of network cannot run here.
+CANNOT: dict[str, str] = {
+    "layoutlmv2": "needs detectron2",
+}
+
+
+def _words(rows: int, length: int) -> torch.Tensor:
+    return torch.arange(rows * length).reshape(rows, length) % 30 + 3
+
+
+def _strip_of_patches(config: Any) -> dict[str, Any]:
+    """Two pictures of 4 x 4 patches, in a row."""
+    strip = torch.randn(1, 3, config.patch_size, 32 * config.patch_size)
+    return {"pixel_values": strip, "target_sizes": torch.tensor([[4, 4], [4, 4]], dtype=torch.int32)}
+
+
+def _rows_of_patches(config: Any) -> dict[str, Any]:
+    """Two pictures, of which the second has fewer patches."""
+    mask = torch.ones(2, 16, dtype=torch.long)
+    mask[1, 12:] = 0
+    patches = torch.randn(2, 16, 3 * config.patch_size**2)
+    return {"pixel_values": patches, "pixel_attention_mask": mask, "spatial_shapes": torch.tensor([[4, 4], [3, 4]])}
+
+
+def _patches_in_time(config: Any) -> dict[str, Any]:
+    patches = torch.randn(32, 3 * config.patch_temporal * config.patch_size**2)
+    return {"pixel_values": patches, "grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}
+
+
+def _sound_and_spectrum(config: Any) -> dict[str, Any]:
+    return {"input_values": torch.randn(1, 1, 6400), "input_features": torch.randn(1, 20, 160)}
 
 
 def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool, **told: Any) -> Any:
@@ -213,10 +334,11 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
         if isinstance(value, int) and not isinstance(value, bool):
             if name in sizes and value > sizes[name]:
                 given[name] = sizes[name]
-            elif few_words and name in ("vocab_size", "vocab_size_per_layer_input") and value > WORDS:
+            elif few_words and re.search(r"vocab_size(_per_layer_input)?$", name) and value > WORDS:
                 given[name] = WORDS
+    stages = getattr(base, "out_indices", None) or []
     if few_layers:
-        given |= _few_layers(settings)
+        given |= _few_layers(settings, max(2, len(stages)))
     if sizes and isinstance(rotary := settings.get("rope_parameters"), dict):
         part = rotary.get("partial_rotary_factor") or settings.get("partial_rotary_factor") or 1
         pairs = int(8 * part) // 2
@@ -243,24 +365,28 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
         and name not in ("transformers_version", "dtype", "architectures")
     }
     try:
-        return type(base)(**{**other, **given})
+        made = type(base)(**{**other, **given})
+        if stages and not {"out_features", "out_indices"} & told.keys():
+            most = len(made.stage_names)
+            made.out_indices = stages if max(stages) < most else range(most)[-len(stages) :]
+        return made
     except Exception:
         return type(base)(**told)
 
 
-def _few_layers(settings: dict[str, Any]) -> dict[str, Any]:
-    """Two layers, or as many as show each kind of layer; and lists of them as long."""
+def _few_layers(settings: dict[str, Any], least: int) -> dict[str, Any]:
+    """As few layers as show each kind of layer; and lists of them as long."""
     given: dict[str, Any] = {}
     for name in LAYERS:
         whole = settings.get(name)
-        if not isinstance(whole, int) or whole <= 2:
+        if not isinstance(whole, int) or whole <= least:
             continue
         lists = {
             key: value
             for key, value in settings.items()
             if isinstance(value, list) and len(value) == whole and all(isinstance(each, str | int) for each in value)
         }
-        few = max([2, *(max(map(each.index, set(each))) + 1 for each in lists.values() if len(set(each)) < 5)])
+        few = max([least, *(max(map(each.index, set(each))) + 1 for each in lists.values() if len(set(each)) < 5)])
         given |= {name: few} | {key: value[:few] for key, value in lists.items()}
     return given
 
@@ -430,6 +556,12 @@ def small(name: str) -> Call:
     kinds = transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES[name]
     kind = getattr(transformers, kinds if isinstance(kinds, str) else kinds[0])
     base = transformers.CONFIG_MAPPING[name]()
+    try:
+        base = transformers.CONFIG_MAPPING[name]()
+    except Exception:
+        base = transformers.CONFIG_MAPPING[name](**TOLD.get(name, {}))
+    if not isinstance(base, kind.config_class):  # it runs a part
+        base = kind.config_class()
     told, built, start = "no configuration", 0, time.perf_counter()
     for sizes, few_words, few_layers in SHRINKS:
         try:
