@@ -29,7 +29,7 @@ WIDE = dict.fromkeys(
 )  # fmt: skip
 WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
 WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
-WIDE |= dict.fromkeys(("output_channels", "upsample_groups"), 32)
+WIDE |= dict.fromkeys(("output_channels", "upsample_groups", "audio_hidden_size", "text_hidden_size"), 32)
 WIDE |= dict.fromkeys(("num_queries", "num_object_queries", "two_stage_num_proposals"), 10)
 HEADS = dict.fromkeys(
     ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
@@ -61,6 +61,27 @@ ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
 SMALL_DINO = {"image_size": 32, "patch_size": 16, "hidden_size": 32, "num_hidden_layers": 2}
 INDEXED = {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8}
 INDEXED |= {"indexer_compress_ratio": 4}
+WAVES = {"num_hidden_layers": 4, "hidden_sizes": [8, 16, 32, 32]}
+STAGES = [f"stage{each}" for each in range(1, 7)]
+TIMM = {
+    "architecture": "vit_pe_core_tiny_patch16_384",
+    "model_args": {"embed_dim": 64, "depth": 2, "num_heads": 2, "img_size": 64},
+}
+HIERA: dict[str, Any] = {
+    "backbone_config": {"hidden_size": 96, "num_attention_heads": 1, "image_size": [256, 256]},
+    "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
+    "fpn_hidden_size": 32,
+}
+LCNET = {
+    "out_features": STAGES[:4],
+    "block_configs": [[[3, 96, 96, 1, True]], *([[3, wide // 2, wide, 2, False]] for wide in (192, 384, 768))],
+}
+CROSS: dict[str, Any] = {"reduce_channel": [1, 1, 0], "return_channel": [1, 1, 0]}
+for reach, kernel in (("long", 7), ("mid", 5), ("short", 3)):
+    ahead = kernel // 2
+    CROSS[f"vertical_long_to_small_conv_{reach}ratio"] = [[kernel, 1], [1, 1], [ahead, 0]]
+    CROSS[f"horizontal_small_to_long_conv_{reach}ratio"] = [[1, kernel], [1, 1], [0, ahead]]
+    CROSS[f"symmetric_conv_long_{reach}ratio"] = [[kernel, kernel], [1, 1], [ahead, ahead]]
 ACOUSTIC = {"num_filters": 4, "hidden_size": 16, "depths": [1, 1, 1], "downsampling_ratios": [2, 4]}
 # What a kind of network needs to be told.
 TOLD: dict[str, dict[str, Any]] = {
@@ -139,25 +160,57 @@ TOLD: dict[str, dict[str, Any]] = {
     "lw_detr": {"projector_scale_factors": [1.0]},
     "lxmert": {"l_layers": 2, "x_layers": 1, "r_layers": 1},
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1, "state_size": 16},
+    "molmo2": {"adapter_config": {"vision_feature_layer": [-1, -2]}},
+    "moonshine_streaming": {"num_key_value_heads": 4},
+    "muse_spark": {
+        "text_config": {"moe_hidden_size": 32},
+        "audio_config": WAVES,
+        "out_hidden_size": 128,
+        "projector_hidden_size": 64,
+    },
+    "muse_spark_audio": WAVES,
     "nemotron": {"num_key_value_heads": 2},
+    "neucodec": {"quantization_dim": 64},
+    "pe_audio_video": {"audio_video_config": {"video_config": {"vision_config": TIMM}}},
+    "pe_audio_video_encoder": {"video_config": {"vision_config": TIMM}},
+    "pe_video": {"video_config": {"vision_config": TIMM}},
+    "pe_video_encoder": {"vision_config": TIMM},
+    "perception_lm": {"vision_config": TIMM},
+    "pp_ocrv6_medium_det": {
+        "backbone_config": LCNET,
+        "intraclass_block_config": CROSS,
+        "scale_factor_list": [1, 2, 4, 8],
+        "kernel_list": [3, 2, 2],
+    },
+    "pp_ocrv6_small_det": {
+        "backbone_config": LCNET,
+        "layer_list_out_channels": [96, 192, 384, 768],
+    },
     "qwen4_exp": {"text_config": INDEXED},
     "qwen4_exp_text": INDEXED,
-    "sam": {"vision_config": {"image_size": 256}, "prompt_encoder_config": {"image_size": 256}},
-    "sam2": {"vision_config": {"backbone_config": {"hidden_size": 96}, "fpn_hidden_size": 32}},
-    "sam2_hiera_det_model": {"hidden_size": 96},
-    "sam2_vision_model": {"backbone_config": {"hidden_size": 96}, "fpn_hidden_size": 32},
+    "sam": {"vision_config": {"image_size": 256, "num_pos_feats": 16}, "prompt_encoder_config": {"image_size": 256}},
+    "sam2": {"vision_config": HIERA, "prompt_encoder_config": {"image_size": 256}},
+    "sam2_hiera_det_model": HIERA["backbone_config"],
+    "sam2_vision_model": HIERA,
     "sam_hq": {
-        "vision_config": {"image_size": 256},
+        "vision_config": {"image_size": 256, "num_pos_feats": 16},
         "prompt_encoder_config": {"image_size": 256},
         "mask_decoder_config": {"vit_dim": 32},
     },
     "step3p7": {"text_config": {"sliding_window": 8}},
     "timm_backbone": {"backbone": "resnet18"},
     "tvp": {"num_frames": 2, "max_img_size": 64, "visual_prompt_size": 8},
+    "uvdoc": {"backbone_config": {"out_features": STAGES}},
+    "vibevoice": {"audio_config": ACOUSTIC, "semantic_model_config": ACOUSTIC},
     "vibevoice_acoustic_tokenizer": ACOUSTIC,
     "vibevoice_acoustic_tokenizer_decoder": ACOUSTIC,
     "vibevoice_acoustic_tokenizer_encoder": ACOUSTIC,
+    "vibevoice_asr": {
+        "acoustic_tokenizer_encoder_config": ACOUSTIC,
+        "semantic_tokenizer_encoder_config": ACOUSTIC,
+    },
     "xclip": {"vision_config": {"mit_hidden_size": 32, "mit_intermediate_size": 64}},
+    "xcodec2": {"quantization_dim": 64},
     "xmod": {"default_language": "en_XX"},
     "time_series_transformer": {"prediction_length": 8},
 }  # fmt: skip
@@ -249,6 +302,7 @@ CANNOT: dict[str, str] = {
     },
     "muse_glimmer_vision": lambda config: _patches_in_time(config),
     "muse_spark_vision": lambda config: _patches_in_time(config),
+    "muse_spark_audio": lambda config: {"input_values": torch.randn(2, 3 * config.samples_per_token)},
     "neucodec": lambda config: _sound_and_spectrum(config),
     "omdet-turbo": lambda config: {
         "pixel_values": torch.randn(1, 3, 640, 640),
@@ -339,7 +393,8 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
     stages = getattr(base, "out_indices", None) or []
     if few_layers:
         given |= _few_layers(settings, max(2, len(stages)))
-    if sizes and isinstance(rotary := settings.get("rope_parameters"), dict):
+    rotary = settings.get("rope_parameters")
+    if sizes and isinstance(rotary, dict) and not any(isinstance(each, dict) for each in rotary.values()):
         part = rotary.get("partial_rotary_factor") or settings.get("partial_rotary_factor") or 1
         pairs = int(8 * part) // 2
         given["rope_parameters"] = {**rotary, "mrope_section": [pairs - 2 * (pairs // 4), pairs // 4, pairs // 4]}
@@ -362,7 +417,7 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
         if name in own
         and not hasattr(value, "to_dict")
         and value != own[name]
-        and name not in ("transformers_version", "dtype", "architectures")
+        and name not in ("transformers_version", "dtype", "architectures", "stage_names")
     }
     try:
         made = type(base)(**{**other, **given})
