@@ -29,7 +29,7 @@ WIDE = dict.fromkeys(
 )  # fmt: skip
 WIDE |= dict.fromkeys(("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "ffn_dim", "n_inner"), 64)
 WIDE |= dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
-WIDE |= dict.fromkeys(("output_channels", "upsample_groups", "audio_hidden_size", "text_hidden_size"), 32)
+WIDE |= dict.fromkeys(("output_channels", "upsample_groups", "audio_hidden_size", "fpn_hidden_size"), 32)
 WIDE |= dict.fromkeys(("num_queries", "num_object_queries", "two_stage_num_proposals"), 10)
 HEADS = dict.fromkeys(
     ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
@@ -72,6 +72,7 @@ HIERA: dict[str, Any] = {
     "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
     "fpn_hidden_size": 32,
 }
+SAM3 = {"backbone_config": {"image_size": 336}, "backbone_feature_sizes": [[96, 96], [48, 48], [24, 24]]}
 LCNET = {
     "out_features": STAGES[:4],
     "block_configs": [[[3, 96, 96, 1, True]], *([[3, wide // 2, wide, 2, False]] for wide in (192, 384, 768))],
@@ -156,7 +157,12 @@ TOLD: dict[str, dict[str, Any]] = {
     "kosmos-2": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
     "lfm2_moe": {"num_hidden_layers": 2, "num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
     "lilt": {"hidden_size": 48},
-    "llama4": {"vision_config": {"intermediate_size": 128}},
+    "llama4": {
+        "vision_config": {
+            "image_size": 56, "intermediate_size": 128, "projector_input_dim": 32, "projector_output_dim": 32,
+            "vision_output_dim": 32,
+        }
+    },
     "lw_detr": {"projector_scale_factors": [1.0]},
     "lxmert": {"l_layers": 2, "x_layers": 1, "r_layers": 1},
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1, "state_size": 16},
@@ -176,6 +182,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "pe_video": {"video_config": {"vision_config": TIMM}},
     "pe_video_encoder": {"vision_config": TIMM},
     "perception_lm": {"vision_config": TIMM},
+    "pi0": {"vlm_config": {"vision_config": {"image_size": 28}}},
     "pp_ocrv6_medium_det": {
         "backbone_config": LCNET,
         "intraclass_block_config": CROSS,
@@ -192,11 +199,17 @@ TOLD: dict[str, dict[str, Any]] = {
     "sam2": {"vision_config": HIERA, "prompt_encoder_config": {"image_size": 256}},
     "sam2_hiera_det_model": HIERA["backbone_config"],
     "sam2_vision_model": HIERA,
+    "sam2_video": {"vision_config": HIERA, "prompt_encoder_config": {"image_size": 256}, "image_size": 256},
+    "sam3": {"vision_config": SAM3},
+    "sam3_lite_text": {"vision_config": SAM3},
+    "sam3_tracker": {"vision_config": SAM3, "prompt_encoder_config": {"image_size": 336}},
+    "sam3_tracker_video": {"vision_config": SAM3, "prompt_encoder_config": {"image_size": 336}, "image_size": 336},
     "sam_hq": {
         "vision_config": {"image_size": 256, "num_pos_feats": 16},
         "prompt_encoder_config": {"image_size": 256},
         "mask_decoder_config": {"vit_dim": 32},
     },
+    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
     "step3p7": {"text_config": {"sliding_window": 8}},
     "timm_backbone": {"backbone": "resnet18"},
     "tvp": {"num_frames": 2, "max_img_size": 64, "visual_prompt_size": 8},
@@ -212,6 +225,10 @@ TOLD: dict[str, dict[str, Any]] = {
     "xclip": {"vision_config": {"mit_hidden_size": 32, "mit_intermediate_size": 64}},
     "xcodec2": {"quantization_dim": 64},
     "xmod": {"default_language": "en_XX"},
+    "zamba": {
+        "layers_block_type": ["linear_attention", "linear_attention", "hybrid", "linear_attention", "hybrid"],
+        "num_hidden_layers": 5,
+    },
     "time_series_transformer": {"prediction_length": 8},
 }  # fmt: skip
 WORD = torch.arange(24).reshape(2, 12) + 7
@@ -241,53 +258,11 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "input_ids": torch.full((2, 80), 7), "pixel_values": torch.randn(2, 3, 224, 224),
         "image_embeds_position_mask": (torch.arange(80) // config.latent_query_num == 0).expand(2, 80),
     },
-}  # fmt: skip
-
-
-def _bark(net: Any, input_ids: Any) -> Any:
-    """The parts of the network, which has no forward, one after another."""
-    codes = torch.stack([input_ids] * net.config.fine_acoustics_config.n_codes_total, dim=-1)
-    net.semantic(input_ids), net.coarse_acoustics(input_ids)
-    return net.fine_acoustics(1, codes), net.codec_model.decode(codes.mT[None], [None])
-
-
-def _tracked(net: Any, clip: Any) -> Any:
-    """The network on a clip, frame after frame, in which a point of the first frame is followed."""
-    kind = type(net)
-    session = getattr(inspect.getmodule(kind), f"{kind.__name__.removesuffix('Model')}InferenceSession")(
-        dtype=torch.float32
-    )
-    session.obj_with_new_inputs = [1]
-    point = {"point_coords": torch.full((1, 1, 1, 2), 9.0), "point_labels": torch.ones(1, 1, 1, dtype=torch.int32)}
-    session.add_point_inputs(session.obj_id_to_idx(1), 0, point)
-    return [net(session, frame=frame).pred_masks for frame in clip]
-
-
-# Ways to run a kind of network that does not take tensors in forward.
-RUNS: dict[str, Callable[..., Any]] = {
-    "bark": _bark,
-    "edgetam_video": _tracked,
-    "glm_image_vqmodel": lambda net, hidden_states: net.encode(hidden_states),
-}
-
-
-class Run(torch.nn.Module):
-    """A network that runs another way than by its forward."""
-
-    def __init__(self, net: Any, way: Callable[..., Any]) -> None:
-        super().__init__()
-        self.net, self.way = net, way
-
-    def forward(self, **given: Any) -> Any:
-        return self.way(self.net, **given)
-
-
-# Reasons why a kind of network cannot run here.
-CANNOT: dict[str, str] = {
-    "dinat": "needs natten",
-    "higgs_audio_v2_tokenizer": "needs torchaudio",
-}
     "lightglue": lambda config: {"pixel_values": torch.rand(1, 2, 3, 64, 64)},
+    "llama4": lambda config: {
+        "input_ids": _words(2, 12, config.image_token_index, 4), "pixel_values": torch.randn(2, 3, 56, 56),
+        "return_dict": False,  # it makes no other output
+    },
     "lxmert": lambda config: {
         "input_ids": _words(2, 12),
         "visual_feats": torch.randn(2, 9, config.visual_feat_dim),
@@ -312,7 +287,19 @@ CANNOT: dict[str, str] = {
         "tasks_attention_mask": torch.ones(1, 6, dtype=torch.long),
         "classes_structure": torch.tensor([3]),
     },
+    "pe_audio_video_encoder": lambda config: {
+        "input_values": torch.randn(2, 1, 8000), "pixel_values_videos": torch.randn(2, 4, 3, 64, 64)
+    },
+    "pi0": lambda config: {
+        "action_embeds": torch.randn(2, 5, config.dit_config.hidden_size),
+        "attention_mask": torch.ones(2, 12, dtype=torch.long),
+        "input_ids": _words(2, 12, config.vlm_config.image_token_id, 4),
+        "pixel_attention_mask": torch.ones(2, 1, dtype=torch.bool),
+        "pixel_values": torch.randn(2, 1, 3, 28, 28),
+    },
     "pocket_tts_audio_tokenizer_decoder": lambda config: {"latents": torch.randn(2, config.hidden_size, 6)},
+    "sam2_video": lambda config: {"clip": torch.randn(3, 3, config.image_size, config.image_size)},
+    "sam3_tracker_video": lambda config: {"clip": torch.randn(3, 3, config.image_size, config.image_size)},
     "seggpt": lambda config: {
         name: torch.randn(2, 3, config.image_size[0] // 2, config.image_size[1])
         for name in ("pixel_values", "prompt_pixel_values", "prompt_masks")
@@ -346,15 +333,63 @@ CANNOT: dict[str, str] = {
         "input_features": torch.randn(2, config.audio_config.num_mel_bins, 200),
     },
     "xcodec2": lambda config: _sound_and_spectrum(config),
+}  # fmt: skip
+
+
+def _bark(net: Any, input_ids: Any) -> Any:
+    """The parts of the network, which has no forward, one after another."""
+    codes = torch.stack([input_ids] * net.config.fine_acoustics_config.n_codes_total, dim=-1)
+    net.semantic(input_ids), net.coarse_acoustics(input_ids)
+    return net.fine_acoustics(1, codes), net.codec_model.decode(codes.mT[None], [None])
+
+
+def _tracked(net: Any, clip: Any) -> Any:
+    """The network on a clip, frame after frame, in which a point of the first frame is followed."""
+    kind = type(net)
+    session = getattr(inspect.getmodule(kind), f"{kind.__name__.removesuffix('Model')}InferenceSession")(
+        dtype=torch.float32
+    )
+    session.obj_with_new_inputs = [1]
+    point = {"point_coords": torch.full((1, 1, 1, 2), 9.0), "point_labels": torch.ones(1, 1, 1, dtype=torch.int32)}
+    session.add_point_inputs(session.obj_id_to_idx(1), 0, point)
+    return [net(session, frame=frame).pred_masks for frame in clip]
+
+
+# Ways to run a kind of network that does not take tensors in forward.
+RUNS: dict[str, Callable[..., Any]] = {
+    "bark": _bark,
+    "edgetam_video": _tracked,
+    "sam2_video": _tracked,
+    "sam3_tracker_video": _tracked,
+    "glm_image_vqmodel": lambda net, hidden_states: net.encode(hidden_states),
 }
+
+
+class Run(torch.nn.Module):
+    """A network that runs another way than by its forward."""
+
+    def __init__(self, net: Any, way: Callable[..., Any]) -> None:
+        super().__init__()
+        self.net, self.way = net, way
+
+    def forward(self, **given: Any) -> Any:
+        return self.way(self.net, **given)
+
+
 # Reasons why a kind of network cannot run here.
 CANNOT: dict[str, str] = {
+    "dinat": "needs natten",
+    "higgs_audio_v2_tokenizer": "needs torchaudio",
     "layoutlmv2": "needs detectron2",
+    "voxtral_realtime_text": "the package has no class VoxtralRealtimeTextModel",
 }
 
 
-def _words(rows: int, length: int) -> torch.Tensor:
-    return torch.arange(rows * length).reshape(rows, length) % 30 + 3
+def _words(rows: int, length: int, place: int = 0, places: int = 0) -> torch.Tensor:
+    """Words, the first of which hold places for features of something else."""
+    words = torch.arange(rows * length).reshape(rows, length) % 30 + 36
+    words[:, :places] = place
+    return words
 
 
 def _strip_of_patches(config: Any) -> dict[str, Any]:
@@ -611,10 +646,6 @@ def small(name: str) -> Call:
     kinds = transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES[name]
     kind = getattr(transformers, kinds if isinstance(kinds, str) else kinds[0])
     base = transformers.CONFIG_MAPPING[name]()
-    try:
-        base = transformers.CONFIG_MAPPING[name]()
-    except Exception:
-        base = transformers.CONFIG_MAPPING[name](**TOLD.get(name, {}))
     if not isinstance(base, kind.config_class):  # it runs a part
         base = kind.config_class()
     told, built, start = "no configuration", 0, time.perf_counter()
