@@ -73,6 +73,11 @@ HIERA: dict[str, Any] = {
     "fpn_hidden_size": 32,
 }
 SAM3 = {"backbone_config": {"image_size": 336}, "backbone_feature_sizes": [[96, 96], [48, 48], [24, 24]]}
+MEMORY: dict[str, Any] = {
+    "image_size": 336, "memory_attention_rope_feat_sizes": [24, 24], "mask_decoder_config": {"hidden_size": 256},
+    "prompt_encoder_config": {"hidden_size": 256, "image_size": 336},
+    "vision_config": SAM3 | {"fpn_hidden_size": 256},
+}  # fmt: skip
 LCNET = {
     "out_features": STAGES[:4],
     "block_configs": [[[3, 96, 96, 1, True]], *([[3, wide // 2, wide, 2, False]] for wide in (192, 384, 768))],
@@ -177,6 +182,10 @@ TOLD: dict[str, dict[str, Any]] = {
     "muse_spark_audio": WAVES,
     "nemotron": {"num_key_value_heads": 2},
     "neucodec": {"quantization_dim": 64},
+    "omdet-turbo": {
+        "class_embed_dim": 32, "decoder_hidden_dim": 32, "text_projection_in_dim": 32, "text_projection_out_dim": 32,
+        "vision_features_channels": [32, 32, 32],
+    },
     "pe_audio_video": {"audio_video_config": {"video_config": {"vision_config": TIMM}}},
     "pe_audio_video_encoder": {"video_config": {"vision_config": TIMM}},
     "pe_video": {"video_config": {"vision_config": TIMM}},
@@ -199,18 +208,31 @@ TOLD: dict[str, dict[str, Any]] = {
     "sam2": {"vision_config": HIERA, "prompt_encoder_config": {"image_size": 256}},
     "sam2_hiera_det_model": HIERA["backbone_config"],
     "sam2_vision_model": HIERA,
-    "sam2_video": {"vision_config": HIERA, "prompt_encoder_config": {"image_size": 256}, "image_size": 256},
+    "sam2_video": {
+        "image_size": 256, "memory_attention_rope_feat_sizes": [16, 16], "mask_decoder_config": {"hidden_size": 256},
+        "prompt_encoder_config": {"hidden_size": 256, "image_size": 256},
+        "vision_config": HIERA | {"fpn_hidden_size": 256},
+    },
     "sam3": {"vision_config": SAM3},
     "sam3_lite_text": {"vision_config": SAM3},
     "sam3_tracker": {"vision_config": SAM3, "prompt_encoder_config": {"image_size": 336}},
-    "sam3_tracker_video": {"vision_config": SAM3, "prompt_encoder_config": {"image_size": 336}, "image_size": 336},
+    "sam3_tracker_video": MEMORY,
+    "sam3_video": {
+        "detector_config": {
+            "vision_config": MEMORY["vision_config"],
+            **{f"{part}_config": {"hidden_size": 256} for part in ("geometry_encoder", "detr_encoder", "detr_decoder",
+                                                                   "mask_decoder")},
+        },
+        "low_res_mask_size": 96, "tracker_config": MEMORY,
+    },
     "sam_hq": {
         "vision_config": {"image_size": 256, "num_pos_feats": 16},
         "prompt_encoder_config": {"image_size": 256},
         "mask_decoder_config": {"vit_dim": 32},
     },
-    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
+    "sapiens2": {"num_hidden_layers": 2, "num_key_value_heads_per_layer": [4, 2]},
     "step3p7": {"text_config": {"sliding_window": 8}},
+    "t5gemma2_encoder": {"text_config": {"dropout_rate": 0.0}},
     "timm_backbone": {"backbone": "resnet18"},
     "tvp": {"num_frames": 2, "max_img_size": 64, "visual_prompt_size": 8},
     "uvdoc": {"backbone_config": {"out_features": STAGES}},
@@ -261,7 +283,6 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "lightglue": lambda config: {"pixel_values": torch.rand(1, 2, 3, 64, 64)},
     "llama4": lambda config: {
         "input_ids": _words(2, 12, config.image_token_index, 4), "pixel_values": torch.randn(2, 3, 56, 56),
-        "return_dict": False,  # it makes no other output
     },
     "lxmert": lambda config: {
         "input_ids": _words(2, 12),
@@ -300,6 +321,7 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "pocket_tts_audio_tokenizer_decoder": lambda config: {"latents": torch.randn(2, config.hidden_size, 6)},
     "sam2_video": lambda config: {"clip": torch.randn(3, 3, config.image_size, config.image_size)},
     "sam3_tracker_video": lambda config: {"clip": torch.randn(3, 3, config.image_size, config.image_size)},
+    "sam3_video": lambda config: {"clip": torch.randn(2, 3, 336, 336), "input_ids": _words(1, 6)},
     "seggpt": lambda config: {
         name: torch.randn(2, 3, config.image_size[0] // 2, config.image_size[1])
         for name in ("pixel_values", "prompt_pixel_values", "prompt_masks")
@@ -355,13 +377,33 @@ def _tracked(net: Any, clip: Any) -> Any:
     return [net(session, frame=frame).pred_masks for frame in clip]
 
 
+def _found(net: Any, clip: Any, input_ids: Any) -> Any:
+    """The network on a clip, frame after frame, in which that is followed which a text names."""
+    session = inspect.getmodule(type(net)).Sam3VideoInferenceSession(dtype=torch.float32)
+    prompt = session.add_prompt("cats")
+    session.prompt_input_ids[prompt], session.prompt_attention_masks[prompt] = input_ids, torch.ones_like(input_ids)
+    session.video_height, session.video_width = clip.shape[-2:]
+    return [net(session, frame=frame).obj_id_to_mask for frame in clip]
+
+
+def _llama4(net: Any, input_ids: Any, pixel_values: Any) -> Any:
+    """The parts of the network, whose forward asks its text part for an output that this does not give."""
+    seen = net.get_image_features(pixel_values=pixel_values, return_dict=True).last_hidden_state
+    places = (input_ids == net.config.image_token_index)[..., None]
+    words = net.get_input_embeddings()(input_ids)
+    words = words.masked_scatter(places, net.multi_modal_projector(seen.reshape(-1, seen.shape[-1])))
+    return net.language_model(inputs_embeds=words).logits
+
+
 # Ways to run a kind of network that does not take tensors in forward.
 RUNS: dict[str, Callable[..., Any]] = {
     "bark": _bark,
     "edgetam_video": _tracked,
+    "glm_image_vqmodel": lambda net, hidden_states: net.encode(hidden_states),
+    "llama4": _llama4,
     "sam2_video": _tracked,
     "sam3_tracker_video": _tracked,
-    "glm_image_vqmodel": lambda net, hidden_states: net.encode(hidden_states),
+    "sam3_video": _found,
 }
 
 
@@ -458,7 +500,7 @@ def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool
         made = type(base)(**{**other, **given})
         if stages and not {"out_features", "out_indices"} & told.keys():
             most = len(made.stage_names)
-            made.out_indices = stages if max(stages) < most else range(most)[-len(stages) :]
+            made.out_indices = stages if max(stages) < most else list(range(most))[-len(stages) :]
         return made
     except Exception:
         return type(base)(**told)
