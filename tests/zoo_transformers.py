@@ -91,10 +91,13 @@ for reach, kernel in (("long", 7), ("mid", 5), ("short", 3)):
 ACOUSTIC = {"num_filters": 4, "hidden_size": 16, "depths": [1, 1, 1], "downsampling_ratios": [2, 4]}
 # What a kind of network needs to be told.
 TOLD: dict[str, dict[str, Any]] = {
+    "align": {"projection_dim": 640, "vision_config": {"image_size": 64}},
     "autoformer": {"label_length": 4, "prediction_length": 8},
     "bamba": {"attn_layer_indices": [1]},
     "blip-2": {"image_token_index": 5},
     "blt": {"encoder_hash_byte_group_vocab": 1000},
+    "bridgetower": {"hidden_size": 64, "text_config": {"hidden_size": 64}, "vision_config": {"hidden_size": 64}},
+    "bros": {"hidden_size": 64},
     "chameleon": {"vocabulary_map": {"<image>": 5}},
     "clap": {"audio_config": {"hidden_size": 256, "patch_embeds_hidden_size": 32}},
     "clvp": {
@@ -130,7 +133,10 @@ TOLD: dict[str, dict[str, Any]] = {
         "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32},
     },
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}, "fpn_hidden_size": 32}},
-    "edgetam_video": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}, "fpn_hidden_size": 32}},
+    "edgetam_video": {
+        "mask_decoder_config": {"hidden_size": 256}, "prompt_encoder_config": {"hidden_size": 256},
+        "vision_config": {"backbone_config": {"hidden_size": 96}},
+    },
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
     "emu3": {
         "vocabulary_map": {"<|extra_200|>": 4, "<image>": 5},
@@ -158,7 +164,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "inkling_mm_model": {"vision_config": {"n_layers": 4, "patch_size": 4}},
     "instructblip": {"image_token_index": 5},
     "instructblipvideo": {"video_token_index": 5},
-    "kimi_linear": {"num_key_value_heads": 4},
+    "kimi_linear": {"linear_head_dim": 8, "linear_num_heads": 4, "num_key_value_heads": 4},
     "kosmos-2": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
     "lfm2_moe": {"num_hidden_layers": 2, "num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
     "lilt": {"hidden_size": 48},
@@ -258,7 +264,7 @@ WORD = torch.arange(24).reshape(2, 12) + 7
 CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "bark": lambda config: {"input_ids": WORD},
     "dia": lambda config: {"input_ids": WORD, "decoder_input_ids": torch.arange(108).reshape(2, 6, 9) % 99},
-    "edgetam_video": lambda config: {"clip": torch.randn(3, 3, config.image_size, config.image_size)},
+    "edgetam_video": lambda config: {"clip": torch.randn(2, 3, config.image_size, config.image_size)},
     "efficientloftr": lambda config: {"pixel_values": torch.randn(1, 2, 3, 64, 64)},
     "gemma3n_audio": lambda config: {
         "audio_mel": torch.randn(2, 64, 128), "audio_mel_mask": torch.zeros(2, 64, dtype=torch.bool)
@@ -548,7 +554,8 @@ def _fuller_and_plainer(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     def known(given: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in given.items() if name in takes or (open_ended and name == "input_ids")}
 
-    known_words = min(_side(config, "vocab_size", otherwise=WORDS), WORDS)
+    known_words = _side(config, "vocab_size", otherwise=WORDS)
+    known_words = WORDS if known_words < 12 else min(known_words, WORDS)
     words = torch.arange(24).reshape(2, 12) * 7 % (known_words * 2 // 3) + known_words // 3 - 5
     mask = torch.ones(2, 12, dtype=torch.long)
     mask[1, 9:] = 0
