@@ -34,7 +34,7 @@ WIDE |= dict.fromkeys(("num_queries", "num_object_queries", "two_stage_num_propo
 HEADS = dict.fromkeys(
     ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads", "n_head", "num_heads", "n_heads"), 4
 )
-HEADS["rotary_dim"] = 8
+HEADS |= {"rotary_dim": 8, "linear_head_dim": 8, "linear_num_heads": 4}
 FEW_KEYS = {"num_key_value_heads": 2, "head_dim": 8, "d_kv": 8, "global_head_dim": 16, "num_global_key_value_heads": 1}
 LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
 LATENT |= {"num_key_value_heads": 4, "head_dim": 8, "index_head_dim": 16, "index_n_heads": 4}
@@ -92,6 +92,10 @@ ACOUSTIC = {"num_filters": 4, "hidden_size": 16, "depths": [1, 1, 1], "downsampl
 # What a kind of network needs to be told.
 TOLD: dict[str, dict[str, Any]] = {
     "align": {"projection_dim": 640, "vision_config": {"image_size": 64}},
+    "apertus1p5": {
+        "audio_config": {"codebook_dim": 32, "codebook_size": 32}, "audio_token_offset": 56, "image_token_offset": 40,
+        "vision_config": {"base_channels": 32, "codebook_size": 16},
+    },
     "autoformer": {"label_length": 4, "prediction_length": 8},
     "bamba": {"attn_layer_indices": [1]},
     "blip-2": {"image_token_index": 5},
@@ -164,7 +168,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "inkling_mm_model": {"vision_config": {"n_layers": 4, "patch_size": 4}},
     "instructblip": {"image_token_index": 5},
     "instructblipvideo": {"video_token_index": 5},
-    "kimi_linear": {"linear_head_dim": 8, "linear_num_heads": 4, "num_key_value_heads": 4},
+    "kimi_linear": {"num_key_value_heads": 4},
     "kosmos-2": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
     "lfm2_moe": {"num_hidden_layers": 2, "num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
     "lilt": {"hidden_size": 48},
