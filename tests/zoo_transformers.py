@@ -136,10 +136,10 @@ TOLD: dict[str, dict[str, Any]] = {
         "audio_config": {"adapter_input_size": 32, "adapter_out_dim": 32}, "text_config": {"num_key_value_heads": 4},
         "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32},
     },
-    "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}, "fpn_hidden_size": 32}},
+    "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_video": {
         "mask_decoder_config": {"hidden_size": 256}, "prompt_encoder_config": {"hidden_size": 256},
-        "vision_config": {"backbone_config": {"hidden_size": 96}},
+        "vision_config": HIERA | {"fpn_hidden_size": 256},
     },
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
     "emu3": {
@@ -170,6 +170,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "instructblipvideo": {"video_token_index": 5},
     "kimi_linear": {"num_key_value_heads": 4},
     "kosmos-2": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
+    "kosmos-2.5": {"text_config": {"attention_heads": 4, "embed_dim": 32, "ffn_dim": 64, "layers": 2}},
     "lfm2_moe": {"num_hidden_layers": 2, "num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
     "lilt": {"hidden_size": 48},
     "llama4": {
