@@ -194,7 +194,7 @@ TOLD: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 2},
     "neucodec": {"quantization_dim": 64},
     "omdet-turbo": {
-        "class_embed_dim": 32, "decoder_hidden_dim": 32, "text_projection_in_dim": 32, "text_projection_out_dim": 32,
+        "class_embed_dim": 32, "text_projection_in_dim": 32, "text_projection_out_dim": 32,
         "vision_features_channels": [32, 32, 32],
     },
     "pe_audio_video": {"audio_video_config": {"video_config": {"vision_config": TIMM}}},
@@ -264,6 +264,38 @@ TOLD: dict[str, dict[str, Any]] = {
     },
     "time_series_transformer": {"prediction_length": 8},
 }  # fmt: skip
+
+
+def _words(rows: int, length: int, place: int = 0, places: int = 0) -> torch.Tensor:
+    """Words, the first of which hold places for features of something else."""
+    words = torch.arange(rows * length).reshape(rows, length) % 30 + 36
+    words[:, :places] = place
+    return words
+
+
+def _strip_of_patches(config: Any) -> dict[str, Any]:
+    """Two pictures of 4 x 4 patches, in a row."""
+    strip = torch.randn(1, 3, config.patch_size, 32 * config.patch_size)
+    return {"pixel_values": strip, "target_sizes": torch.tensor([[4, 4], [4, 4]], dtype=torch.int32)}
+
+
+def _rows_of_patches(config: Any) -> dict[str, Any]:
+    """Two pictures, of which the second has fewer patches."""
+    mask = torch.ones(2, 16, dtype=torch.long)
+    mask[1, 12:] = 0
+    patches = torch.randn(2, 16, 3 * config.patch_size**2)
+    return {"pixel_values": patches, "pixel_attention_mask": mask, "spatial_shapes": torch.tensor([[4, 4], [3, 4]])}
+
+
+def _patches_in_time(config: Any) -> dict[str, Any]:
+    patches = torch.randn(32, 3 * config.patch_temporal * config.patch_size**2)
+    return {"pixel_values": patches, "grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}
+
+
+def _sound_and_spectrum(config: Any) -> dict[str, Any]:
+    return {"input_values": torch.randn(1, 1, 6400), "input_features": torch.randn(1, 20, 160)}
+
+
 WORD = torch.arange(24).reshape(2, 12) + 7
 # Inputs of a kind of network that takes none of `_calls`.
 CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -301,16 +333,16 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "visual_pos": torch.rand(2, 9, 4),
     },
     "mimi_decoder": lambda config: {"latents": torch.randn(2, config.hidden_size, 6)},
-    "minicpm_ocr_vision": lambda config: _strip_of_patches(config),
-    "minicpmv4_7_vision": lambda config: _strip_of_patches(config),
+    "minicpm_ocr_vision": _strip_of_patches,
+    "minicpmv4_7_vision": _strip_of_patches,
     "muse_glimmer_assistant": lambda config: {
         "noise_embeds": torch.randn(2, 6, config.hidden_size),
         "context_hidden_states": torch.randn(2, 8, config.hidden_size * len(config.target_layer_ids)),
     },
-    "muse_glimmer_vision": lambda config: _patches_in_time(config),
-    "muse_spark_vision": lambda config: _patches_in_time(config),
+    "muse_glimmer_vision": _patches_in_time,
     "muse_spark_audio": lambda config: {"input_values": torch.randn(2, 3 * config.samples_per_token)},
-    "neucodec": lambda config: _sound_and_spectrum(config),
+    "muse_spark_vision": _patches_in_time,
+    "neucodec": _sound_and_spectrum,
     "omdet-turbo": lambda config: {
         "pixel_values": torch.randn(1, 3, 640, 640),
         "classes_input_ids": _words(3, 5),
@@ -338,7 +370,7 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
         for name in ("pixel_values", "prompt_pixel_values", "prompt_masks")
     },
     "siglip2": lambda config: {"input_ids": _words(2, 12)} | _rows_of_patches(config.vision_config),
-    "siglip2_vision_model": lambda config: _rows_of_patches(config),
+    "siglip2_vision_model": _rows_of_patches,
     "speecht5": lambda config: {
         "input_values": torch.randn(2, 12, config.hidden_size),
         "decoder_input_values": torch.randn(2, 6, config.hidden_size),
@@ -365,7 +397,7 @@ CALLS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "input_ids": _words(2, 25),
         "input_features": torch.randn(2, config.audio_config.num_mel_bins, 200),
     },
-    "xcodec2": lambda config: _sound_and_spectrum(config),
+    "xcodec2": _sound_and_spectrum,
 }  # fmt: skip
 
 
@@ -436,36 +468,6 @@ CANNOT: dict[str, str] = {
     "layoutlmv2": "needs detectron2",
     "voxtral_realtime_text": "the package has no class VoxtralRealtimeTextModel",
 }
-
-
-def _words(rows: int, length: int, place: int = 0, places: int = 0) -> torch.Tensor:
-    """Words, the first of which hold places for features of something else."""
-    words = torch.arange(rows * length).reshape(rows, length) % 30 + 36
-    words[:, :places] = place
-    return words
-
-
-def _strip_of_patches(config: Any) -> dict[str, Any]:
-    """Two pictures of 4 x 4 patches, in a row."""
-    strip = torch.randn(1, 3, config.patch_size, 32 * config.patch_size)
-    return {"pixel_values": strip, "target_sizes": torch.tensor([[4, 4], [4, 4]], dtype=torch.int32)}
-
-
-def _rows_of_patches(config: Any) -> dict[str, Any]:
-    """Two pictures, of which the second has fewer patches."""
-    mask = torch.ones(2, 16, dtype=torch.long)
-    mask[1, 12:] = 0
-    patches = torch.randn(2, 16, 3 * config.patch_size**2)
-    return {"pixel_values": patches, "pixel_attention_mask": mask, "spatial_shapes": torch.tensor([[4, 4], [3, 4]])}
-
-
-def _patches_in_time(config: Any) -> dict[str, Any]:
-    patches = torch.randn(32, 3 * config.patch_temporal * config.patch_size**2)
-    return {"pixel_values": patches, "grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}
-
-
-def _sound_and_spectrum(config: Any) -> dict[str, Any]:
-    return {"input_values": torch.randn(1, 1, 6400), "input_features": torch.randn(1, 20, 160)}
 
 
 def _smaller(base: Any, sizes: dict[str, int], few_words: bool, few_layers: bool, **told: Any) -> Any:
