@@ -6,11 +6,13 @@ names that exist. Importing costmodel is cheap: the calls that need torch, sympy
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as type checkers know it; importing typing would double the time of this import
 if TYPE_CHECKING:
+    from typing import Any
+
     from costmodel.building.check import check as check
     from costmodel.building.gradual import GradualConv2d as GradualConv2d
     from costmodel.building.module import build as build
@@ -79,7 +81,7 @@ _FACE = {
 __all__ = ["__version__", *_FACE]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _FACE:
         raise AttributeError(f"module 'costmodel' has no attribute {name!r}")
     module, attribute = _FACE[name]

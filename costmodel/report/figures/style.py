@@ -149,7 +149,6 @@ def label(
     """Write texts beside their points, each at the nearest place where the text hides no other text, point or line
     (``lines``: corners of one line). A thin line joins distant texts and points. ``outside``: to the right of the axes,
     which a grid of curves fills."""
-    import numpy as np
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
@@ -177,7 +176,8 @@ def label(
                 return covered
             left, low, right, high = ax.bbox.extents  # the axis on the left is a line that no text crosses
             inside = Bbox.intersection(box, Bbox.from_extents(left, low, right + 8, high + 8))
-            crossed = sum(_near(each, start, start + np.multiply(place[:2], scale)) for each in points)
+            end = start + [scale * step for step in place[:2]]
+            crossed = sum(_near(each, start, end) for each in points)
             return covered + 10 * (_area(box) - _area(inside)) + 40 * max(0, crossed - 1)  # its own point is near
 
         best = min(_ABOVE if outside else _AROUND, key=hidden)  # the first of the best
@@ -185,7 +185,7 @@ def label(
         taken.append(note.get_window_extent())
         if best not in (_ABOVE[0], *_AROUND[:2]):
             ax.annotate("", point, xytext=best[:2], arrowprops=leader, **where)
-            ends = [start, start + np.multiply(best[:2], scale)]
+            ends = [start, start + [scale * step for step in best[:2]]]
             taken.extend(Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in _along(ends))
 
 
