@@ -174,7 +174,10 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_bad_input_to_the_process_has_no_traceback() -> None:
     done = process("table", "--model", "v7")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"costmodel: --model 'v7': one of {network_names()}\n"
+    assert done.stderr == (
+        f"costmodel: --model 'v7': one of {network_names()}; or a module of your own, PACKAGE.MODULE:FACTORY or "
+        "path/file.py:FACTORY\n"
+    )
 
 
 def test_lists_repeat_or_join(capsys: pytest.CaptureFixture[str]) -> None:

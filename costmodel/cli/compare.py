@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @grouped
 def compare(
     *,
-    models: Annotated[
+    model: Annotated[
         list[str],
         typer.Argument(
             parser=at_door(one_to_compare),
@@ -72,12 +72,12 @@ def compare(
 
     All are compared with --base, by default the first. Networks are counted and timed without their training heads.
     """
-    own = any(map(is_module, models))
-    if cell and all(is_module(name) or is_cell(name) for name in models):
+    own = any(map(is_module, model))
+    if cell and all(is_module(name) or is_cell(name) for name in model):
         raise InvalidInput("--cell is for described networks, such as v6")
     times = Times(profile, choices, measuring, effort)
     shape = called.map()
-    named = called.models(models, dtype=choices.dtype) if own or not shape else list(models)
+    named = called.models(model, dtype=choices.dtype) if own or not shape else list(model)
     size = size or (Sides(shape[1:]) if shape else None)
     channels = channels or (Sides((shape[0], shape[0])) if shape else CHANNELS)
     from costmodel.report.compare import compare as comparing

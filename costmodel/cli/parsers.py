@@ -23,8 +23,7 @@ class BadOption(typer.BadParameter):
     """The value of an option is wrong. The message lacks the option, which click adds to the error."""
 
     def format_message(self) -> str:
-        option = self.param.opts[0] if self.param else ""
-        return f"{option} {self.message}" if option.startswith("-") else self.message
+        return f"{self.param.opts[0]} {self.message}" if self.param else self.message
 
 
 class Sides(tuple[int, int]):
