@@ -387,12 +387,11 @@ class _Search:
             best[name] = sorted((size for size in shares if shares[size] > 0), key=lambda size: -shares[size])[:TRIES]
         for place in range(TRIES):
             chosen = {name: sizes[min(place, len(sizes) - 1)] for name, sizes in best.items() if sizes}
-            if not alone and chosen and self._add({**self._anywhere(), **chosen}):
-                return True
-            if alone or len(chosen) > 1:  # together other operations may run, as where nothing is padded
-                around = self._base if alone else self._anywhere
-                if sum(self._add({**around(), name: size}) for name, size in chosen.items()):
+            if alone:
+                if sum(self._add({**self._base(), name: size}) for name, size in chosen.items()):
                     return True
+            elif chosen and self._add({**self._anywhere(), **chosen}):
+                return True
         return False
 
     def _candidates(self, name: str) -> list[int]:
