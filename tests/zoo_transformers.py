@@ -138,7 +138,8 @@ TOLD: dict[str, dict[str, Any]] = {
     },
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_video": {
-        "mask_decoder_config": {"hidden_size": 256}, "prompt_encoder_config": {"hidden_size": 256},
+        "image_size": 256, "memory_attention_rope_feat_sizes": [16, 16], "mask_decoder_config": {"hidden_size": 256},
+        "prompt_encoder_config": {"hidden_size": 256, "image_size": 256},
         "vision_config": HIERA | {"fpn_hidden_size": 256},
     },
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
