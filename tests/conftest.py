@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores; read when torch is first imported
+os.environ.pop("COLUMNS", None)  # tables are as wide as in a pipe
 sys.path.insert(0, str(Path(__file__).parent))  # references.py and hand_written.py are imported by name
 
 settings.register_profile("shared", deadline=None)  # a busy machine is no failure

@@ -98,7 +98,7 @@ def test_a_large_sweep_is_no_table_in_a_notebook() -> None:
 
 def test_a_profile_completes_to_its_own_names() -> None:
     names = [name for name in dir(PROFILE) if not name.startswith("_")]
-    assert names == ["by_key", "format", "frame", "host", "only", "runs", "save", "text", "with_run"]
+    assert names == ["by_key", "format", "frame", "host", "only", "runs", "save", "text", "with_run", "without"]
     assert all(hasattr(PROFILE, name) for name in names)
 
 
@@ -108,7 +108,8 @@ def test_arguments_have_types(name: str) -> None:
     assert all(each.annotation is not each.empty for each in parameters)
     # Those that go on to a module or a function of the user, and to networks that a user described.
     passed_on = [each.name for each in parameters if each.kind == each.VAR_KEYWORD]
-    assert passed_on == {"count": ["kwargs"], "observe": ["kwargs"], "network": ["options"]}.get(name, [])
+    known = {"count": ["kwargs"], "module": ["kwargs"], "observe": ["kwargs"], "network": ["options"]}
+    assert passed_on == known.get(name, [])
 
 
 # ---- mistyped --------------------------------------------------------------------------------------------------------
@@ -142,7 +143,7 @@ def test_arguments_have_types(name: str) -> None:
         (lambda: costmodel.count(NET, "1x3x8x8", backward=True, optimizer="adm"), "did you mean 'adam'"),
         (lambda: costmodel.count(NET, "1x3x8x8").flops(attention="maskd"), "did you mean 'masked'"),
         (lambda: costmodel.schedule(costmodel.Stages(1, 2), "paralel", 3), "did you mean 'parallel'"),
-        (lambda: costmodel.table(5), "unknown model 5"),  # type: ignore[arg-type]
+        (lambda: costmodel.table(5), "5 is neither the name of a network nor a module"),  # type: ignore[arg-type]
         (lambda: costmodel.sweep(cells=5), "unknown cell 5"),  # type: ignore[arg-type]
         (lambda: costmodel.estimates("paper"), "estimates takes a profile"),  # type: ignore[arg-type]
     ],
@@ -192,6 +193,9 @@ def test_formulas_are_mathematics_in_latex_and_fit(tmp_path: Path) -> None:
 
 
 def test_averages_of_a_clip_are_whole_where_they_are() -> None:
-    from costmodel.report.count import _average
+    from costmodel.report.count import document
 
-    assert (_average(62_208, 3), _average(10, 4), _average(0, 3)) == ("20,736", "2.5", "0")
+    text = document(costmodel.count(torch.nn.Conv1d(3, 8, 3), "1x3x8", frames=1)).text()
+    assert "on average" not in text
+    lstm = costmodel.count(torch.nn.LSTMCell(4, 4), "2x4", frames=3)  # a frame: 2 rows, 4 gates, 4 + 4 products of 4
+    assert "on average: 512 FLOPs, 256 multiply-accumulates." in " ".join(document(lstm).text().split())

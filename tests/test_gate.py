@@ -333,7 +333,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "not judged",
             "not judged: inputs: 1x3x16x16 in the baseline, 1x3x16x16:bf",
         ),
-        ("--depth 1", 2, "", "without --depth, --sort and --machine"),
+        ("--depth 1", 2, "", "without --depth, --sort, --top and --machine"),
         ("--save cost.json", 2, "", "name the same file"),
         ("--fail-over 2x", 2, "", "expected a percentage"),
         ("--baseline= --fail-over 2%", 2, "", "--save and --baseline need the name of a file"),  # of a variable not set

@@ -214,8 +214,8 @@ def count(
     """
     sets = input_sets(inputs, kwargs, dtype)
     before = _baseline(save, baseline, fail_over, len(sets))
-    if before and (depth is not None or sort != "order" or machine):
-        raise InvalidInput("--baseline compares whole counts: without --depth, --sort and --machine")
+    if before and any(each is not None for each in (depth, sort, top, machine)):
+        raise InvalidInput("--baseline compares whole counts: without --depth, --sort, --top and --machine")
     from costmodel.counting.baseline import record as kept
     from costmodel.counting.baseline import save as keep
     from costmodel.counting.count import count as counting

@@ -24,6 +24,7 @@ class Letter(sympy.Symbol):  # type: ignore[misc]  # sympy has no types
         return new if isinstance(old, sympy.Symbol) and old.name == self.name else None
 
 
+Letter.__name__ = "Symbol"  # sympy sorts factors by the names of their classes
 Kx, Ky = sympy.symbols("Kx Ky", cls=Letter, integer=True, positive=True, odd=True)
 I, O, Dx, Dy = sympy.symbols("I O Dx Dy", cls=Letter, integer=True, positive=True)
 LETTERS = (Kx, Ky, I, O, Dx, Dy)

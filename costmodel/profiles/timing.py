@@ -72,6 +72,8 @@ class Timing:
         prefix = f"{self.clock}_{self.device}"
         if not alone:
             settings = f"{self.profile}_{self.how.title}" if self.how else self.machine
+            if self.how and self.how.dtype and self.how.frames == 1:
+                settings += ", state carried"  # a name that files of users have, though titles leave it out
             prefix += "_" + settings.replace(", ", "_").replace(" ", "-")
         row: dict[str, Any] = {f"{prefix}_machine": self.machine}
         row |= {f"{prefix}_date": " ".join(self.dates)} if self.seconds else {}

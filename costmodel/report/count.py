@@ -239,12 +239,7 @@ def _formulas(count: "Count", price: Convention, attention: str) -> Document:
         *(f"note: {note}." for note in count.notes),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
-    rows = [list(pair) for pair in formulas.items()]
-
-    def latex() -> list[list[str]]:
-        return [[name, f"${formula}$"] for name, formula in count.formula(price, latex=True).items()]
-
-    sheet = Sheet(_title(count), ["quantity", "formula"], "ll", rows, notes, latex=latex)
+    sheet = Sheet(_title(count), ["quantity", "formula"], "ll", [list(pair) for pair in formulas.items()], notes)
     return Document(
         json=lambda: about | {"letters": list(count.letters), "formulas": formulas} | rest,
         csv=lambda: [{"quantity": name, "formula": formula} for name, formula in formulas.items()],

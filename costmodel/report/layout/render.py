@@ -154,7 +154,7 @@ def _md(text: str) -> str:
 
 def _latex(sheet: Sheet) -> str:
     """Floats over both columns of a paper, one for each `ROWS_A_PAGE` rows; they need the package booktabs."""
-    sheet = sheet if sheet.latex else _folded(sheet, WIDEST_FLOAT)
+    sheet = _folded(sheet, WIDEST_FLOAT)
     parts = [sheet.rows[n : n + ROWS_A_PAGE] for n in range(0, len(sheet.rows), ROWS_A_PAGE)] or [[]]
     floats = [_float(replace(sheet, rows=rows), n, n == len(parts)) for n, rows in enumerate(parts, 1)]
     # Without further packages pdflatex knows latin-1 alone.
@@ -175,18 +175,11 @@ def _float(sheet: Sheet, number: int, last: bool) -> str:
         f"\\caption{{{_tex(sheet.title)}{more}.}}",
         f"\\label{{tab:{name}{'' if number == 1 else f'-{number}'}}}",
         r"\smallskip",
-        _raw_tabular(sheet, sheet.latex()) if sheet.latex else _tabulate(sheet, "latex_booktabs"),
+        _tabulate(sheet, "latex_booktabs"),
         *(notes if sheet.notes and last else []),
         r"\end{table*}",
     ]
     return "\n".join(lines)
-
-
-def _raw_tabular(sheet: Sheet, made: Sequence[Sequence[str]]) -> str:
-    """The body of a table whose rows are LaTeX; formulas of several lines need the package amsmath."""
-    rows = [" & ".join(row) + r" \\" for row in [[_tex(column) for column in sheet.columns], *made]]
-    head = [f"\\begin{{tabular}}{{{sheet.align}}}", r"\toprule", rows[0], r"\midrule"]
-    return "\n".join([*head, *rows[1:], r"\bottomrule", r"\end{tabular}"])
 
 
 def _tex(text: str) -> str:

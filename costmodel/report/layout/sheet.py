@@ -1,6 +1,6 @@
 """A table to read, before its layout."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 class Sheet:
     """A table to read: ``align`` has ``l`` or ``r`` per column; the first ``keys`` columns name a row; ``labels`` are
     longer names of the columns, clear outside the table; ``spare`` are labels of columns that a narrow terminal leaves
-    out first, the least important first; ``latex`` makes the rows in LaTeX, where they are more than escaped text."""
+    out first, the least important first."""
 
     title: str
     columns: Sequence[str]
@@ -18,7 +18,6 @@ class Sheet:
     keys: int = 1
     labels: Sequence[str] = ()
     spare: Sequence[str] = ()
-    latex: Callable[[], Sequence[Sequence[str]]] | None = None
 
     def without(self, names: Sequence[str]) -> "Sheet":
         """The sheet without those of the named columns that are empty in every row."""
