@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from costmodel.describe.ops import Conv as Conv
     from costmodel.errors import InvalidInput as InvalidInput
     from costmodel.errors import MeasuringFailed as MeasuringFailed
+    from costmodel.measure.grid import points as points
     from costmodel.measure.modules import module as module
     from costmodel.measure.profile import profile as profile
     from costmodel.price.conventions import Convention as Convention
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from costmodel.profiles.timing import estimates as estimates
     from costmodel.report import figures as figures
     from costmodel.report.compare import compare as compare
+    from costmodel.report.grid import grid as grid
     from costmodel.report.table import table as table
     from costmodel.video.flicker import Flicker as Flicker
     from costmodel.video.flicker import mfip as mfip
@@ -66,12 +68,14 @@ _FACE = {
     "equation": ("price.equation", "equation"),
     "estimates": ("profiles.timing", "estimates"),
     "figures": ("report", "figures"),
+    "grid": ("report.grid", "grid"),
     "mfip": ("video.flicker", "mfip"),
     "mfp": ("video.flicker", "mfp"),
     "module": ("measure.modules", "module"),
     "network": ("describe.catalogue", "describe_network"),
     "networks": ("price.names", "networks"),
     "observe": ("counting.observe", "observe"),
+    "points": ("measure.grid", "points"),
     "profile": ("measure.profile", "profile"),
     "read_profile": ("profiles.files", "read"),
     "schedule": ("video.schedule", "schedule"),

@@ -223,6 +223,33 @@ def merged(parts: list[Arguments] | None) -> dict[str, Any] | None:
     return whole or None
 
 
+def alternatives(text: str) -> dict[str, list[Any]]:
+    """``width=32,64``: values between commas, each JSON or a text; a value that is JSON with commas of its own,
+    ``sizes=[3,5]``, is one value. Values in a JSON object stay as they are."""
+    if text.lstrip().startswith("{"):
+        return {name: [value] for name, value in keywords(text).items()}
+    name, whole = pair(text)
+    try:
+        return {name: json.loads(f"[{whole}]")}
+    except ValueError:  # some are texts; commas in brackets separate nothing
+        parts = re.split(r",(?![^\[{]*[\]}])", whole)
+        return {name: [arguments(f"{name}={part.strip()}")[name] for part in parts]}
+
+
+LETTER = re.compile(r"[^\W\d]\w*=.*")
+
+
+def letter_sizes(text: str) -> tuple[str, list[int]]:
+    """``"H=256,512"`` is ``("H", [256, 512])``."""
+    letter, _, sizes = text.partition("=")
+    if not (LETTER.fullmatch(text) and sizes):
+        raise InvalidInput(f"--grid {text!r}: expected LETTER=SIZES, such as H=256,512")
+    try:
+        return letter, each(whole)(sizes)
+    except InvalidInput as error:
+        raise InvalidInput(f"--grid {text!r}: {error}") from None
+
+
 def keywords(text: str) -> dict[str, Any]:
     """A JSON object as keyword arguments."""
     try:

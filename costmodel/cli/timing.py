@@ -350,8 +350,8 @@ def time_jobs(
     return tell(f"the budget ended before {', '.join(lacking)}", 1) if lacking else (latest, 0)
 
 
-def progress(total: int, what: str, layout: str | None = None) -> "tqdm[Any]":
-    """A bar with an estimate on a terminal's stderr, silent elsewhere."""
+def progress(total: int, what: str, layout: str | None = None, delay: float = 0) -> "tqdm[Any]":
+    """A bar with an estimate on a terminal's stderr, after ``delay`` seconds; silent elsewhere."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, file=sys.stderr, disable=None, leave=False, bar_format=layout)
+    return tqdm(total=total, desc=what, file=sys.stderr, disable=None, leave=False, bar_format=layout, delay=delay)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from costmodel.counting.count import Count, count
@@ -62,18 +63,40 @@ def module(
     args, named = tuple(map(given, inputs)), with_shapes(kwargs)
     if letters := [side for shape in shapes_in(args, named) for side in letters_of(shape)]:
         raise InvalidInput(f"times are of numbers: a size for {', '.join(dict.fromkeys(letters))}")
-    try:
-        written = json.dumps(dict(arguments or {}), sort_keys=True) if arguments else ""
-    except TypeError as error:
-        raise InvalidInput(f"a fresh process gets the arguments as JSON: {error}") from None
-    net = prepared(load(name, arguments), train=False, dtype=dtype)
-    own = (typed(args, dtype), typed(named, dtype)) if dtype else (args, named)
-    counted = count(net, *own[0], frames=frames, **own[1])
-    return Module(
-        counted,
-        Subject(module=name, arguments=written, inputs=inputs_in_words(args, named), structure=structure(net)),
-        Named(name, dict(arguments or {}), args, named, int(counted.peak_memory)),
-    )
+    return Factory(name, dict(arguments or {}), dtype).called(args, named, frames)
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A module of the user's before a call: its name, the arguments of its factory, and the type of its parameters. The
+    module is made once."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    dtype: str | None = None
+
+    @cached_property
+    def written(self) -> str:
+        """The arguments as a subject has them."""
+        try:
+            return json.dumps(self.arguments, sort_keys=True) if self.arguments else ""
+        except TypeError as error:
+            raise InvalidInput(f"a fresh process gets the arguments as JSON: {error}") from None
+
+    @cached_property
+    def net(self) -> Any:
+        return prepared(load(self.name, self.arguments), train=False, dtype=self.dtype)
+
+    def called(self, args: tuple[Any, ...], named: Mapping[str, Any], frames: int = 1) -> Module:
+        """The module with what a call costs, whose inputs hold shapes in numbers."""
+        written, net = self.written, self.net
+        own = (typed(args, self.dtype), typed(named, self.dtype)) if self.dtype else (args, named)
+        counted = count(net, *own[0], frames=frames, **own[1])
+        return Module(
+            counted,
+            Subject(module=self.name, arguments=written, inputs=inputs_in_words(args, named), structure=structure(net)),
+            Named(self.name, self.arguments, args, named, int(counted.peak_memory)),
+        )
 
 
 def structure(net: Any) -> str:

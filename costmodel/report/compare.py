@@ -161,7 +161,7 @@ class Comparison:
     def _costs(self) -> Sheet:
         unit = self.convention.unit
         (giga, flops), (mega, moved), (prefix, memory) = (
-            _scale(max(getattr(row, quantity) for row in self.rows)) for quantity in QUANTITIES[1:]
+            scale(max(getattr(row, quantity) for row in self.rows)) for quantity in QUANTITIES[1:]
         )
         body = []
         for row in self.rows:
@@ -228,7 +228,7 @@ def _pct(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _scale(most: int) -> tuple[str, float]:
+def scale(most: int) -> tuple[str, float]:
     """A prefix for numbers up to ``most``, and its factor."""
     return next(((letter, by) for letter, by in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if most >= 10 * by), ("", 1))
 

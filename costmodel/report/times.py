@@ -46,8 +46,17 @@ def speedup_cells(timing: "Timing | None", promised: float) -> list[str]:
     return [*_shown(measured, "x"), value if kept.verdict == "stable" else spread]
 
 
+def rate_cell(timing: "Timing", work: float) -> str:
+    """Billions of operations in a second, of a call with so much work; the range where the time is not stable."""
+    if timing.seconds is None:  # published: no samples
+        return milliseconds(work / timing.median_s / 1e12)
+    value, spread = _shown(timing.seconds.inverse().scaled(work / 1e9), "G")
+    return value if timing.seconds.verdict == "stable" else spread
+
+
 def _shown(estimate: "Estimate | None", unit: str, digits: int | None = None) -> list[str]:
-    """A value and its interval, in ``ms``, ``%`` (with ``digits`` decimals; by default two, in intervals one) or ``x``.
+    """A value and its interval, in ``ms``, ``%`` (with ``digits`` decimals; by default two, in intervals one), ``x``,
+    or ``G`` (four digits, in intervals three).
 
     An estimate that is not stable has its verdict and range, or both modes, instead of a value.
     """
@@ -57,6 +66,8 @@ def _shown(estimate: "Estimate | None", unit: str, digits: int | None = None) ->
     def number(value: float, fewer: int = 1) -> str:
         if unit == "ms":
             return milliseconds(value, 4 - fewer)
+        if unit == "G":
+            return milliseconds(value / 1e3, 4 - fewer)
         if unit == "x":
             return f"{value:.2f}" + ("" if fewer else "x")
         return f"{100 * value:.{2 - fewer if digits is None else digits}f}"

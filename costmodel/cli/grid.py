@@ -1,0 +1,184 @@
+"""The command ``sweep`` for a module of the user's: its options, and what they do."""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from costmodel.cli.count import Inputs, Keywords, Traceback, input_sets, user_code
+from costmodel.cli.parsers import LETTER, alternatives, is_module, letter_sizes
+from costmodel.cli.timing import Times, progress
+from costmodel.describe.catalogue import NETWORKS
+from costmodel.describe.cells import is_cell
+from costmodel.errors import InvalidInput
+from costmodel.profiles.recording import earlier
+
+if TYPE_CHECKING:
+    from costmodel.measure.grid import Grid
+    from costmodel.measure.jobs import Job
+    from costmodel.profiles.points import Points
+    from costmodel.profiles.records import Settings
+
+TYPE = "costmodel sweep PACKAGE.MODULE:FACTORY --input Nx3xHxW --grid N=1,8 H=256,512 W=512"
+
+
+@dataclass
+class Gridded:
+    """Options of a module of the user's: how it is called and made, and what varies."""
+
+    inputs: Inputs = None
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LETTER=SIZES",
+            help="Sizes for a letter of --input, such as H=256,512; more letters follow (H=256,512 N=1,8), or repeat.",
+            show_default=False,
+        ),
+    ] = None
+    make: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES|JSON",
+            help="Arguments of the factory; commas separate alternatives (width=32,64), but not within a value that is "
+            "JSON (sizes=[3,5]), nor in a JSON object. Repeat for several.",
+            show_default=False,
+        ),
+    ] = None
+    kwargs: Keywords = None
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POINT",
+            help="The point that percentages refer to, such as H=256.  [default: the first]",
+            show_default=False,
+        ),
+    ] = None
+    traceback: Traceback = False
+
+    def module(self, words: list[str] | None) -> str | None:
+        """The module among the words after the command, whose other words are sizes; None: cells are meant."""
+        names = [word for word in words or () if not LETTER.fullmatch(word)]
+        self.grid = [*(self.grid or ()), *(word for word in words or () if LETTER.fullmatch(word))] or None
+        for name in names:
+            if name in NETWORKS:
+                raise InvalidInput(
+                    f"{name!r} is a described network: costmodel table --model {name} --size ROWSxCOLUMNS"
+                )
+            if is_cell(name):
+                raise InvalidInput(f"{name!r} is a cell: costmodel sweep --cell {name}")
+            if not is_module(name):
+                raise InvalidInput(
+                    f"{name!r}: expected PACKAGE.MODULE:FACTORY or path/file.py:FACTORY, and LETTER=SIZES for --grid"
+                )
+        if len(names) > 1:
+            raise InvalidInput(f"one module at a time, not {' and '.join(names)}: costmodel compare takes several")
+        for option, value in vars(self).items():
+            if value and not names:
+                name = "input" if option == "inputs" else option
+                raise InvalidInput(f"--{name} is for a module of your own: {TYPE}")
+        return names[0] if names else None
+
+    def of(self, module: str, dtype: str | None) -> "Grid":
+        """The grid of a module; `InvalidInput` for letters without sizes, and the like."""
+        sets = input_sets(self.inputs, self.kwargs, None)
+        if len(sets) > 1:
+            raise InvalidInput(f"--input: one call here, not {len(sets)} alternatives: what varies is a letter")
+        sizes: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
+        for letter, values in map(letter_sizes, self.grid or ()):
+            if letter in sizes:
+                raise InvalidInput(f"--grid: {letter} is given twice: its sizes stand between commas")
+            sizes[letter] = values
+        for parts in map(_alternatives, self.make or ()):
+            if twice := arguments.keys() & parts.keys():
+                raise InvalidInput(f"--make: {min(twice)!r} is given twice: its values stand between commas")
+            arguments |= parts
+        from costmodel.measure.grid import grid
+
+        args, kwargs = sets[0]
+        return grid(module, *args, sizes=sizes, arguments=arguments, kwargs=kwargs, dtype=dtype)
+
+
+def _alternatives(text: str) -> dict[str, list[Any]]:
+    try:
+        return alternatives(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"--make {error}") from None
+
+
+def sweep_module(
+    module: str,
+    gridded: Gridded,
+    times: Times,
+    convention: str,
+    form: str,
+    order: str | None,
+    top: int | None,
+    picture: Path | None,
+) -> None:
+    """Count the points, time them where that is wanted, print and draw them."""
+    if order == "cost":
+        raise InvalidInput("--sort cost is for cells: of a module order, flops, params, bytes, memory or ms")
+    if order == "ms" and not times.wanted:
+        raise InvalidInput("--sort ms needs times: --measure cpu, or --profile")
+    from costmodel.report.grid import grid as priced
+
+    with user_code(gridded.traceback):
+        points, code = _counted(gridded.of(module, times.choices.dtype[0] if times.choices.dtype else None))
+    result = priced(points, convention=convention, base=gridded.base)
+    if times.wanted and not code:
+        from costmodel.measure.jobs import Job
+
+        def jobs(settings: "list[Settings]") -> "list[Job]":
+            base = result.base.point.subject
+            return [Job(each.subject, how, each.workload, base) for how in settings for each in points.rows]
+
+        times.gather(jobs)
+        for name, found in times.found.items():
+            result = result.timed(name, found, times.keep)
+        _miss(times, points)
+    result = result.sorted(order, top)
+    print(result.text(form))
+    if picture:
+        from costmodel.report import figures
+        from costmodel.report.figures import style as drawing
+
+        drawing.save(partial(figures.grid, result), picture)
+    if code or times.code:
+        raise typer.Exit(code or times.code)
+
+
+def _counted(grid: "Grid") -> "tuple[Points, int]":
+    """The points with progress, and the exit code: 130 after Ctrl-C, which keeps what was counted."""
+    found: list[Any] = []
+    code = 0
+    with progress(len(grid), "counting", delay=2) as bar:
+        try:
+            for each in grid:
+                found.append(each)
+                bar.update(each.points)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            code = 130
+    if code:
+        print(f"costmodel: interrupted; {sum(each.points for each in found)} of {len(grid)} points", file=sys.stderr)
+    return grid.points(found), code
+
+
+def _miss(times: Times, points: "Points") -> None:
+    """Say how many points a profile does not have, if nothing was measured for them."""
+    for name, profile in times.found.items() if times.measuring.measure is None else ():
+        there = {run.subject for run in profile.runs if times.keep(run.how)}
+        lacking = [each.subject for each in points.rows if each.subject not in there]
+        times.miss([subject for subject in lacking if earlier(profile, subject)])  # refuses what has changed
+        if lacking:
+            into = "NAME" if profile.host.source else times.given.get(name, name)  # nobody adds to what was published
+            print(
+                f"costmodel: profile {name} has no times of {len(lacking)} of {len(points)} points; to record them: "
+                f"the same command with --measure cpu --save {into}",
+                file=sys.stderr,
+            )

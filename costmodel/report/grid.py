@@ -1,0 +1,276 @@
+"""A module of the user's at every point of a grid: what each point costs, and how long it takes."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from costmodel.errors import InvalidInput
+from costmodel.price.conventions import Convention, find_convention
+from costmodel.profiles.points import Point, Points, value_name
+from costmodel.profiles.timing import Timing, flat, timings
+from costmodel.report.compare import QUANTITIES, scale
+from costmodel.report.layout.document import Document
+from costmodel.report.layout.sheet import Sheet
+from costmodel.report.times import left_out, milliseconds, notes, ranked, rate_cell, time_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from costmodel.profiles.records import Profile, Settings
+
+# Columns of every row: an argument of such a name is in a column make_NAME.
+TAKEN = (*QUANTITIES, "timings", "uncounted", "reason", "convention", "unit", "module")
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One call at one point; bytes are those that each operation reads and writes, memory in bytes. ``values``: sizes
+    and arguments by the names of their columns."""
+
+    values: Mapping[str, Any]
+    params: int
+    flops: int
+    bytes: int
+    peak_memory: int
+    point: Point = field(repr=False)
+    timings: tuple[Timing, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class PricedGrid:
+    """The points of a grid under a convention, and the ``base`` that percentages refer to; made by `grid`. ``axes``:
+    the columns that name a row, of several values each. ``len()`` is the number of rows."""
+
+    convention: Convention
+    points: Points
+    rows: tuple[GridRow, ...]
+    base: GridRow
+    axes: Mapping[str, Sequence[Any]]
+    lacking: int = 0  # rows that `sorted` left out
+    profiles: "Mapping[str, Profile]" = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        about = f"{self.points.module:.150}: {len(self)} points of {', '.join(self.axes):.80}"
+        return f"<Grid of {about}, convention {self.convention.name}; .text() prints it, .frame() is a pandas frame>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the frame, cut in the middle."""
+        return str(self.frame().to_html(max_rows=60))
+
+    def name(self, row: GridRow, without: str | None = None) -> str:
+        """A point in words: ``H=256, width=32``, ``without`` one of the axes."""
+        return ", ".join(f"{axis}={value_name(row.values[axis])}" for axis in self.axes if axis != without)
+
+    def timed(
+        self, name: str, profile: "Profile", keep: "Callable[[Settings], bool]" = lambda how: True
+    ) -> "PricedGrid":
+        """The grid with the times that a profile has for its points, for settings that ``keep`` accepts."""
+
+        def known(row: GridRow) -> tuple[Timing, ...]:
+            found = timings(profile, name, row.point.subject, self.base.point.subject)
+            return (*row.timings, *(each for each in found if each.how and keep(each.how)))
+
+        rows = tuple(replace(row, timings=known(row)) for row in self.rows)
+        return replace(self, rows=rows, profiles={**self.profiles, name: profile})
+
+    def sorted(self, by: str | None = None, top: int | None = None) -> "PricedGrid":
+        """The ``top`` largest rows by ``flops``, ``params``, ``bytes``, ``memory`` or ``ms`` (which needs times of a
+        single kind of run); without ``by`` the first ones. `InvalidInput` for other words."""
+        names = {"flops": "flops", "params": "params", "bytes": "bytes", "memory": "peak_memory"}
+        keys = {word: [float(getattr(row, name)) for row in self.rows] for word, name in names.items()}
+        places = ranked([row.timings for row in self.rows], keys, by, top)
+        rows = tuple(self.rows[n] for n in places)
+        return replace(self, rows=rows, lacking=self.lacking + len(self) - len(rows))
+
+    def frame(self) -> "pd.DataFrame":
+        """A pandas frame with a row for each point; ``attrs`` carries module, inputs, convention and base."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self._flat())
+        frame.attrs.update(self._about())
+        return frame
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "convention": self.convention.name,
+            "unit": self.convention.unit,
+            "module": self.points.module,
+            "inputs": list(self.points.inputs),
+            "base": dict(self.base.values),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The JSON contract."""
+        rows = [
+            _numbers(row)
+            | {"timings": [time.record() | {"flops_per_second": row.flops / time.median_s} for time in row.timings]}
+            | ({"uncounted": dict(row.point.uncounted)} if row.point.uncounted else {})
+            for row in self.rows
+        ]
+        refused = [_columns(each.letters, each.arguments) | {"reason": each.reason} for each in self.points.left_out]
+        return self._about() | {"rows": rows, "left_out": refused}
+
+    def _flat(self) -> list[dict[str, Any]]:
+        about = {"convention": self.convention.name, "unit": self.convention.unit, "module": self.points.module}
+        rows = []
+        for row, times in zip(self.rows, flat([row.timings for row in self.rows]), strict=True):
+            plain = {
+                name: each if isinstance(each, int | float) else value_name(each) for name, each in row.values.items()
+            }
+            rates = {f"{name[:-1]}flops_per_s": row.flops / each for name, each in times.items() if name.endswith("_s")}
+            rows.append(_numbers(row) | plain | about | times | rates)
+        return rows
+
+    def text(self, form: str = "text") -> str:
+        """The grid as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
+        return Document(self.record, self._flat, self.sheets).text(form)
+
+    def sheets(self) -> list[Sheet]:
+        """A table of costs, and one of times for each profile and its settings."""
+        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
+        return [self._costs(), *(self._times(name, how, machine) for (name, how), machine in ways.items() if how)]
+
+    def _sheet(
+        self,
+        title: str,
+        rows: Sequence[GridRow],
+        columns: Mapping[str, str],
+        body: Sequence[Sequence[str]],
+        **more: Any,
+    ) -> Sheet:
+        """A sheet whose rows are named by the axes; ``columns``: labels and what stands above the column."""
+        names = [[value_name(row.values[axis]) for axis in self.axes] for row in rows]
+        align = "".join(
+            "r" if all(isinstance(each, int | float) for each in axis) else "l" for axis in self.axes.values()
+        )
+        return Sheet(
+            title,
+            [*self.axes, *columns.values()],
+            align + "r" * len(columns),
+            [[*name, *cells] for name, cells in zip(names, body, strict=True)],
+            keys=len(self.axes),
+            labels=[*self.axes, *columns],
+            **more,
+        )
+
+    def _costs(self) -> Sheet:
+        unit = self.convention.unit
+        (giga, flops), (mega, moved), (prefix, memory) = (
+            scale(max(getattr(row, quantity) for row in self.rows)) for quantity in QUANTITIES[1:]
+        )
+        body = [
+            [
+                f"{row.params:,}",
+                _digits(row.flops / flops),
+                _digits(row.bytes / moved),
+                _digits(row.peak_memory / memory),
+            ]
+            for row in self.rows
+        ]
+        refused = [f"left out: {each.name}: {each.reason}." for each in self.points.left_out]
+        lines = [
+            f"{giga}{unit}s: convention {self.convention.name}, {self.convention.source}.",
+            f"{mega}B: bytes that each operation reads and writes, as if nothing stayed in a cache; {prefix}B peak: "
+            "parameters, inputs, and the results that are alive together at the fullest moment.",
+            *left_out(self.lacking, "rows"),
+            *refused,
+        ]
+        if uncounted := dict.fromkeys(each for row in self.rows for each in row.point.uncounted):
+            lines.append(f"not counted, no rule: {', '.join(uncounted)}.")
+        columns = {name: name for name in ("params", f"{giga}{unit}s", f"{mega}B", f"{prefix}B peak")}
+        spare = [f"{prefix}B peak", f"{mega}B", "params"]
+        return self._sheet(f"Cost of {self.call}", self.rows, columns, body, notes=lines, spare=spare)
+
+    @property
+    def call(self) -> str:
+        """What is counted at every point: the module, with the arguments that are the same at every point."""
+        same = {name: each for name, each in self.base.values.items() if name not in self.axes}
+        fixed = ", ".join(f"{name}={value_name(each)}" for name, each in same.items())
+        return f"one call of {self.points.module} with {', '.join(self.points.inputs)}{fixed and f', {fixed}'}"
+
+    def _times(self, profile: str, how: "Settings", machine: str) -> Sheet:
+        unit = self.convention.unit
+        rows, times, body = [], [], []
+        for row in self.rows:
+            timing = next((each for each in row.timings if (each.profile, each.how) == (profile, how)), None)
+            if timing is None:
+                continue
+            rows.append(row)
+            times.append(timing)
+            share = f"{100 * row.flops / self.base.flops:.2f}" if self.base.flops else ""
+            ms, spread, *percentage = time_cells(timing)
+            body.append([ms, spread, rate_cell(timing, row.flops), share, *percentage])
+        lines = [
+            *notes(times, self.name(self.base)),
+            f"G{unit}/s: {unit}s of convention {self.convention.name} / time, in billions; {unit} %: of "
+            f"{self.name(self.base)}.",
+        ]
+        if lacking := len(self.rows) - len(rows):
+            lines.append(f"The profile has no times of {lacking} more rows with {how.title}.")
+        columns = {"ms": "ms", "ms 95 %": "95 %", f"G{unit}/s": f"G{unit}/s", f"{unit} %": f"{unit} %"}
+        columns |= {"time %": "time %", "time % 95 %": "95 %"}
+        title = f"Time per {how.unit_of('call')} on {machine} (profile {profile}): {how.title}"
+        return self._sheet(title, rows, columns, body, notes=lines, spare=["time % 95 %", "ms 95 %"]).without(["95 %"])
+
+
+def _numbers(row: GridRow) -> dict[str, Any]:
+    return dict(row.values) | {quantity: getattr(row, quantity) for quantity in QUANTITIES}
+
+
+def _columns(letters: Mapping[str, int], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes and arguments by the names of their columns."""
+    taken = {*letters, *TAKEN}
+    return dict(letters) | {f"make_{name}" if name in taken else name: each for name, each in arguments.items()}
+
+
+def _digits(value: float) -> str:
+    """A number with four significant digits, and without an exponent."""
+    return milliseconds(value / 1e3) if value >= 1e-4 or not value else f"{value:.4g}"
+
+
+def grid(points: Points, *, convention: "str | Convention" = "torch", base: str | None = None) -> PricedGrid:
+    """What the points of a grid cost: parameters, FLOPs, bytes, peak memory. `PricedGrid.timed` adds times.
+
+    ``points`` are what `costmodel.points` counted. ``base``: the point that percentages refer to, such as ``"H=256"``,
+    by default the first; of several such points the first. `InvalidInput` for unknown names.
+
+    >>> import costmodel
+    >>> made = {"in_features": 8, "out_features": [2, 4]}
+    >>> found = costmodel.points("torch.nn:Linear", "Nx8", sizes={"N": [1, 4]}, arguments=made)
+    >>> [(row.values["N"], row.values["out_features"], row.params, row.flops) for row in costmodel.grid(found).rows]
+    [(1, 2, 18, 32), (1, 4, 36, 64), (4, 2, 18, 128), (4, 4, 36, 256)]
+    """
+    if not isinstance(points, Points):
+        raise InvalidInput("grid takes points: costmodel.grid(costmodel.points(...))")
+    if clash := [name for name in points.sizes if name in TAKEN]:
+        raise InvalidInput(f"{clash[0]!r} is the name of a column: give that letter another name")
+    price = find_convention(convention)
+    rows = tuple(
+        GridRow(
+            _columns(each.letters, each.arguments),
+            int(price.params(each.cost)),
+            int(price.flops(each.cost.work)),
+            int(each.cost.reads + each.cost.writes),
+            each.peak_memory,
+            each,
+        )
+        for each in points.rows
+    )
+    asked = dict(zip(rows[0].values, [*points.sizes.values(), *points.arguments.values()], strict=True))
+    axes = {name: values for name, values in asked.items() if len(values) > 1} or asked
+    return PricedGrid(price, points, rows, _base(base, rows), axes)
+
+
+def _base(base: str | None, rows: Sequence[GridRow]) -> GridRow:
+    """The first row at a point that ``base`` tells."""
+    if base is None:
+        return rows[0]
+    for row in rows:
+        named = {f"{name}={value_name(value)}" for name, value in row.values.items()}
+        if named.issuperset(re.split(r",?\s+|,(?=\w+=)", base.strip())):
+            return row
+    raise InvalidInput(f"base {base!r}: no row is at this point; the first is {', '.join(rows[0].values)}")
