@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
     from costmodel.profiles.points import Points
     from costmodel.profiles.records import Settings
+    from costmodel.report.grid import PricedGrid
 
 TYPE = "costmodel sweep PACKAGE.MODULE:FACTORY --input Nx3xHxW --grid N=1,8 H=256,512 W=512"
 
@@ -140,8 +141,9 @@ def sweep_module(
         for name, found in times.found.items():
             result = result.timed(name, found, times.keep)
         _miss(times, points)
-    result = result.sorted(order, top)
-    print(result.text(form))
+    shown = result.sorted(order, top)
+    print(shown.text(form))
+    _tell(shown, form)
     if picture:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing
@@ -149,6 +151,14 @@ def sweep_module(
         drawing.save(partial(figures.grid, result), picture)
     if code or times.code:
         raise typer.Exit(code or times.code)
+
+
+def _tell(shown: "PricedGrid", form: str) -> None:
+    """On stderr, what no row says: operations without a rule; beside CSV, which has no notes, points left out."""
+    for note in shown.refusals() if form == "csv" else ():
+        print(f"costmodel: {note}", file=sys.stderr)
+    if uncounted := dict.fromkeys(each for row in shown.rows for each in row.point.uncounted):
+        print(f"costmodel: not counted, no rule: {', '.join(uncounted)}", file=sys.stderr)
 
 
 def _counted(grid: "Grid") -> "tuple[Points, int]":

@@ -233,6 +233,8 @@ def alternatives(text: str) -> dict[str, list[Any]]:
         return {name: json.loads(f"[{whole}]")}
     except ValueError:  # some are texts; commas in brackets separate nothing
         parts = re.split(r",(?![^\[{]*[\]}])", whole)
+        if not all(map(str.strip, parts)):
+            raise InvalidInput(f"{text!r}: a value is empty: expected NAME=VALUE,VALUE, such as width=32,64") from None
         return {name: [arguments(f"{name}={part.strip()}")[name] for part in parts]}
 
 

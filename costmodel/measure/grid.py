@@ -58,14 +58,14 @@ class Grid:
             try:
                 factory.net  # noqa: B018  (makes the module)
             except InvalidInput as error:
-                yield Refusal({}, arguments, str(error), len(sizes), error)
+                yield Refusal({}, arguments, str(error), len(sizes), behind, error)
                 continue
             for before, letters in sizes:
                 args, kwargs = tree_map_only(Shape, _at(letters), (self.args, dict(self.kwargs)))
                 try:
                     made = factory.called(args, kwargs)
                 except InvalidInput as error:
-                    yield Refusal(letters, arguments, str(error), 1, error)
+                    yield Refusal(letters, arguments, str(error), 1, (*before, *behind), error)
                     continue
                 yield Point(
                     letters,
@@ -82,13 +82,12 @@ class Grid:
         """What was counted, in the order of sizes and arguments; `InvalidInput` where the module refuses all."""
         found = list(found)
         rows = sorted((each for each in found if isinstance(each, Point)), key=lambda each: each.place)
-        refused = [each for each in found if isinstance(each, Refusal)]
+        refused = sorted((each for each in found if isinstance(each, Refusal)), key=lambda each: each.place)
         if refused and not rows:
             reasons = list(dict.fromkeys(each.reason for each in refused))
-            more = f" (and {len(refused) - 1} more)" if len(reasons) > 1 else ""
-            where = f"{refused[0].name}: " if more else ""
             why = refused[0].error.__cause__ or refused[0].error
-            raise InvalidInput(f"the module refuses every point: {where}{reasons[0]}{more}") from why
+            where = f"no point can be counted; {refused[0].name}: " if len(reasons) > 1 else ""
+            raise InvalidInput(f"{where}{reasons[0]}") from why
         words = inputs_in_words(self.args, self.kwargs)
         return Points(self.module, words, self.sizes, self.arguments, tuple(rows), tuple(refused))
 

@@ -34,6 +34,7 @@ class Refusal:
     arguments: Mapping[str, Any]
     reason: str
     points: int
+    place: tuple[int, ...] = field(repr=False)  # in the order of the sizes and the arguments
     error: Exception = field(repr=False, compare=False)
 
     @property

@@ -1,8 +1,9 @@
 """A module of the user's at every point of a grid: what each point costs, and how long it takes."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from costmodel.profiles.records import Profile, Settings
 
+MOST_REASONS = 3
 # Columns of every row: an argument of such a name is in a column make_NAME.
 TAKEN = (*QUANTITIES, "timings", "uncounted", "reason", "convention", "unit", "module")
 
@@ -63,7 +65,7 @@ class PricedGrid:
 
     def name(self, row: GridRow, without: str | None = None) -> str:
         """A point in words: ``H=256, width=32``, ``without`` one of the axes."""
-        return ", ".join(f"{axis}={value_name(row.values[axis])}" for axis in self.axes if axis != without)
+        return ", ".join(_named(row.values, [axis for axis in self.axes if axis != without]))
 
     def timed(
         self, name: str, profile: "Profile", keep: "Callable[[Settings], bool]" = lambda how: True
@@ -171,19 +173,33 @@ class PricedGrid:
             ]
             for row in self.rows
         ]
-        refused = [f"left out: {each.name}: {each.reason}." for each in self.points.left_out]
         lines = [
             f"{giga}{unit}s: convention {self.convention.name}, {self.convention.source}.",
             f"{mega}B: bytes that each operation reads and writes, as if nothing stayed in a cache; {prefix}B peak: "
             "parameters, inputs, and the results that are alive together at the fullest moment.",
             *left_out(self.lacking, "rows"),
-            *refused,
+            *self.refusals(),
         ]
         if uncounted := dict.fromkeys(each for row in self.rows for each in row.point.uncounted):
             lines.append(f"not counted, no rule: {', '.join(uncounted)}.")
         columns = {name: name for name in ("params", f"{giga}{unit}s", f"{mega}B", f"{prefix}B peak")}
         spare = [f"{prefix}B peak", f"{mega}B", "params"]
         return self._sheet(f"Cost of {self.call}", self.rows, columns, body, notes=lines, spare=spare)
+
+    def refusals(self) -> list[str]:
+        """Notes on the points that are left out, those together that a value has in common which no row has: the first
+        `MOST_REASONS` with the reason, the others by name."""
+        known = [_named(_columns(each.letters, each.arguments), self.axes) for each in self.points.rows]
+        counted = {value for names in known for value in names}
+        reasons: dict[str, str] = {}
+        for each in self.points.left_out:
+            names = _named(_columns(each.letters, each.arguments), self.axes)
+            alone = [name for name in names if name not in counted]
+            reasons.setdefault(alone[0] if alone else ", ".join(names), each.reason)
+        notes = [f"left out: {name}: {shorten(why, 240, placeholder=' ...')}." for name, why in reasons.items()]
+        more = "; ".join(list(reasons)[MOST_REASONS:])
+        others = f"left out, too (--format json has the reasons): {shorten(more, 400, placeholder=' ...')}."
+        return [*notes[:MOST_REASONS], *([others] if more else [])]
 
     @property
     def call(self) -> str:
@@ -219,6 +235,11 @@ class PricedGrid:
 
 def _numbers(row: GridRow) -> dict[str, Any]:
     return dict(row.values) | {quantity: getattr(row, quantity) for quantity in QUANTITIES}
+
+
+def _named(values: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Values in words, as ``H=256``, of those names that have one."""
+    return [f"{name}={value_name(values[name])}" for name in names if name in values]
 
 
 def _columns(letters: Mapping[str, int], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +291,8 @@ def _base(base: str | None, rows: Sequence[GridRow]) -> GridRow:
     if base is None:
         return rows[0]
     for row in rows:
-        named = {f"{name}={value_name(value)}" for name, value in row.values.items()}
-        if named.issuperset(re.split(r",?\s+|,(?=\w+=)", base.strip())):
+        if set(_named(row.values, row.values)).issuperset(re.split(r",?\s+|,(?=\w+=)", base.strip())):
             return row
-    raise InvalidInput(f"base {base!r}: no row is at this point; the first is {', '.join(rows[0].values)}")
+    raise InvalidInput(
+        f"base {base!r}: no row is at this point; the first is at {', '.join(_named(rows[0].values, rows[0].values))}"
+    )

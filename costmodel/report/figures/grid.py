@@ -1,11 +1,11 @@
 """The figure of a module of the user's over a grid: times, or FLOPs, over one letter or argument."""
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from costmodel.profiles.points import value_name
 from costmodel.report.compare import scale
-from costmodel.report.figures.style import legend, mark, new_axes, sign, solid
-from costmodel.report.figures.style import styles as styles_of
+from costmodel.report.figures.style import COLOURS, MARKERS, legend, mark, new_axes, sign, solid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def grid(priced: "PricedGrid", *, over: str | None = None, ax: "Axes | None" = N
         timing = next((t for t in row.timings if (t.profile, t.how) == kind), None)
         if timing or kind is None:
             lines.setdefault(priced.name(row, without=over), []).append((row, timing))
-    style = styles_of(lines)
+    style = dict(zip(lines, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
     prefix, by = scale(max(row.flops for row in priced.rows))
     timed, hollow = [], False
     for name, points in lines.items():
