@@ -1,5 +1,6 @@
 """The command ``compare``: networks, cells and modules of one's own side by side."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,9 @@ from costmodel.cli.options import (
     ConventionName,
     Format,
     Kernel,
+    Plot,
     Recurrence,
+    plotted,
     sides,
 )
 from costmodel.cli.parsers import Sides, at_door, is_module, one_to_compare, rectangle
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "compare nets.py:standard nets.py:separable --input 1x3x256x512",
         "compare nets.py:standard nets.py:separable --input 1x3x256x512 --measure cpu --save mine --format latex",
+        "compare nets.py:standard nets.py:separable --input 1x3x256x512 --profile mine --plot speedups.svg",
         "compare torchvision.models:resnet18 torchvision.models:mobilenet_v3_large --input 1x3x224x224",
         "compare v6 nets:mine --cell standard,sep --input 1x3x512x1024 --base v6 --convention paper",
         "compare standard sep depth --kernel 3 --channels 64 --size 64x128 --profile mine",
@@ -62,6 +66,7 @@ def compare(
     convention: ConventionName = "torch",
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
+    plot: Plot = None,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
@@ -71,7 +76,9 @@ def compare(
     with --measure or --profile the measured speed-up, and how much of the promise it keeps.
 
     All are compared with --base, by default the first. Networks are counted and timed without their training heads.
+    --plot draws the promised and the measured speed-up where there are times, else the costs relative to the base.
     """
+    picture = plotted(plot)
     own = any(map(is_module, model))
     if cell and all(is_module(name) or is_cell(name) for name in model):
         raise InvalidInput("--cell is for described networks, such as v6")
@@ -127,5 +134,11 @@ def compare(
             result = result.timed(name, found, times.keep)
         times.miss([row.subject for row in result.rows if row.subject])
     print(result.text(form))
+    if picture:
+        from costmodel.report import figures
+        from costmodel.report.figures import style as drawing
+
+        timed = any(row.timings for row in result.rows)
+        drawing.save(partial(figures.compared if timed else figures.costs, result), picture)
     if times.code:
         raise typer.Exit(times.code)

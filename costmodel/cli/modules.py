@@ -1,6 +1,6 @@
 """Modules of the user's in the place of a network's name: the options that call them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +8,7 @@ import typer
 
 from costmodel.cli.count import Inputs, Keywords, Making, Traceback, input_sets, user_code
 from costmodel.cli.parsers import Sides, is_module, merged
+from costmodel.describe.catalogue import NETWORKS
 from costmodel.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Called:
             if len(sides) >= 4 and all(side.isdecimal() for side in sides):
                 return int(sides[-3]), int(sides[-2]), int(sides[-1])
         return None
+
+
+def refuse_cells(models: list[str] | None, given: "Mapping[str, object]") -> None:
+    """Refuse options of cells where no network has any: they would be ignored in silence."""
+    described = without_modules(models)
+    options = [option for option, value in given.items() if value]
+    if options and described is not None and not any(NETWORKS[name].sites for name in described):
+        raise InvalidInput(f"{', '.join(options)}: {' and '.join(described) or 'your module'} has no recurrent cells")
 
 
 def without_modules(names: list[str] | None) -> list[str] | None:

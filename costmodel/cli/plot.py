@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.modules import Called, refuse_cells
 from costmodel.cli.options import (
     CHANNELS,
     KERNEL,
@@ -22,7 +23,7 @@ from costmodel.cli.options import (
     listed,
     several_sides,
 )
-from costmodel.cli.parsers import Sides
+from costmodel.cli.parsers import Sides, is_module
 from costmodel.cli.timing import ShownChoices, readable, recorded_times
 from costmodel.errors import InvalidInput, among
 from costmodel.price.conventions import CONVENTIONS
@@ -37,8 +38,9 @@ PLOTS = {
     "quality": "published quality (Tables II and III) against cost, with the Pareto front",
     "layers": "FLOPs per layer of a network",
     "kernels": "cost relative to the standard cell, by kernel or channels; the approximation",
-    "promise": "measured speed-up of the cells against the one that FLOPs promise",
+    "promise": "measured speed-up of the cells, or of modules, against the one that FLOPs promise",
 }
+OF_MODULES = ("overview", "time", "layers", "promise")
 
 
 @app.command(
@@ -51,6 +53,8 @@ PLOTS = {
         "plot quality --metric vkitti-mfp --cost time --profile amd-epyc-2-cores",
         "plot layers --model v6 --cell sep --size 512x1024",
         "plot kernels --kernel 3 --channels 32,64,128 --out channels.pdf",
+        "plot layers --model nets.py:separable --input 1x3x256x512",
+        "plot time --model nets.py:standard,nets.py:separable --input 1x3x256x512 --profile mine",
     ),
 )
 @grouped
@@ -90,22 +94,27 @@ def plot(
         str | None, typer.Option(metavar="NAME|FILE", help="Recorded times.  [default: those published in the paper]")
     ] = None,
     choices: ShownChoices,
+    called: Called,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="An .svg, .png or .pdf.  [default: KIND.svg]")] = None,
 ) -> None:
     if kind not in PLOTS:
         raise InvalidInput(f"unknown figure {kind!r}: {among(kind, PLOTS)}")
-    single = kind in ("kernels", "promise")
+    own = any(map(is_module, model or ()))
+    if own and kind not in OF_MODULES:
+        reason = "no paper has printed its quality" if kind == "quality" else "it has no kernel to vary"
+        raise InvalidInput(f"{kind} is not for a module of your own: {reason}; {', '.join(OF_MODULES)} are")
+    single = kind in ("kernels", "promise") and not own
     for option, value, kinds in (
-        ("--channels", channels, ("kernels", "promise")),
-        ("--model", model, ("overview", "time", "quality", "layers")),
+        ("--channels", channels, ("kernels", "promise") if not own else ()),
+        ("--model", model, ("overview", "time", "quality", "layers", *(("promise",) if own else ()))),
         ("--metric", metric, ("quality",)),
         ("--cost", cost, ("quality",)),
-        ("--classes", classes, ("overview", "time", "quality", "layers")),
+        ("--classes", classes, ("overview", "time", "quality", "layers", *(("promise",) if own else ()))),
         ("--profile", profile, TIMED),
         *((f"--{name.replace('_', '-')}", values, TIMED) for name, values in vars(choices).items()),
     ):
         if value is not None and kind not in kinds:
-            raise InvalidInput(f"{option} is for {', '.join(kinds)}: not for {kind}")
+            raise InvalidInput(f"{option} is for {', '.join(kinds) or 'single cells'}: not for {kind}")
     if kind == "quality" and cost != "time" and profile is not None:
         raise InvalidInput("--profile is for --cost time: the other costs of quality need none")
     from costmodel.report import figures
@@ -117,7 +126,28 @@ def plot(
     if not single and len(kernel or ()) > 1:
         raise InvalidInput(f"--kernel: one value for {kind}, such as 3 or 3x5")
     draw: Callable[..., Any]
-    if single:
+    models = called.models(model, dtype=choices.dtype)
+    size = size or called.frame(model)
+    if own:
+        refuse_cells(model, {"--cell": cell, "--kernel": kernel, "--recurrence": recurrence != "convlstm"})
+    if own and kind == "promise":
+        from costmodel.report.compare import compare
+
+        comparison = compare(
+            models or [],
+            cell,
+            size=size,
+            kernel=(kernel or [KERNEL])[0],
+            classes=classes,
+            convention=convention or "torch",
+            recurrence=recurrence,
+            base=called.base,
+        )
+        times.miss([row.subject for row in comparison.rows if row.subject], fatal=True)
+        for name, each in found.items():
+            comparison = comparison.timed(name, each)
+        draw = partial(figures.compared, comparison)
+    elif single:
         from costmodel.price.sweep import sweep as grid
         from costmodel.report.sweep import subject
 
@@ -144,17 +174,18 @@ def plot(
         from costmodel.report.table import table as networks
 
         if kind == "layers":
-            model, cell = model or ["v6"], cell or ["standard"]
-            if len(model) > 1 or len(cell) > 1:
+            models, cell = models or ["v6"], cell or ["standard"]
+            if len(models) > 1 or len(cell) > 1:
                 raise InvalidInput("layers are of one network: one --model and one --cell")
         table = networks(
-            model,
+            models,
             cell,
             convention=convention,
             recurrence=recurrence,
             size=size,
             kernel=(kernel or [KERNEL])[0],
             classes=classes,
+            base=called.base,
         )
         times.miss([table.subject(row) for row in table.rows], fatal=True)
         for name, each in found.items():

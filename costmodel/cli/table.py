@@ -1,13 +1,12 @@
 """The command ``table``: parameters and FLOPs of networks."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costmodel.cli.app import app, examples, grouped
-from costmodel.cli.modules import Called, without_modules
+from costmodel.cli.modules import Called, refuse_cells
 from costmodel.cli.options import (
     KERNEL,
     Cells,
@@ -26,8 +25,6 @@ from costmodel.cli.options import (
     sort,
 )
 from costmodel.cli.timing import Choices, Effort, Measuring, Profiles, Times
-from costmodel.describe.catalogue import NETWORKS
-from costmodel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
@@ -86,7 +83,7 @@ def table(
     models = called.models(model, dtype=choices.dtype)
     size = size or called.frame(model)
     of_cells = {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"}
-    _refuse_cells(without_modules(model), of_cells)
+    refuse_cells(model, of_cells)
     from costmodel.report import table as tables
 
     sites = dict(site or ())
@@ -139,10 +136,3 @@ def table(
         drawing.save(partial(kind, result), picture)
     if times.code:
         raise typer.Exit(times.code)
-
-
-def _refuse_cells(models: list[str] | None, given: Mapping[str, object]) -> None:
-    """Options of cells where no network has any would be ignored in silence."""
-    options = [option for option, value in given.items() if value]
-    if options and models is not None and not any(NETWORKS[name].sites for name in models):
-        raise InvalidInput(f"{', '.join(options)}: {' and '.join(models) or 'your module'} has no recurrent cells")

@@ -116,6 +116,12 @@ class Counted:
         return [row.entry for row in self.rows if isinstance(row.entry, Entry)]
 
     @property
+    def kind(self) -> str:
+        """What the rows are, in words: networks, and modules of the user's."""
+        described, own = self.described, any(isinstance(row.entry, ModuleEntry) for row in self.rows)
+        return " and ".join([*(["networks"] if described or not own else []), *(["modules"] if own else [])])
+
+    @property
     def has_printed(self) -> bool:
         """True if a printed table covers one of the networks."""
         return any(row.printed.rows for row in self.rows)

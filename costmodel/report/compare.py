@@ -188,12 +188,12 @@ class Comparison:
             f"%: of {self.base}. promised: {unit}s of {self.base} / of this one.",
             f"{mega}B: bytes that each operation reads and writes, as if nothing stayed in a cache; {prefix}B peak: "
             "parameters, inputs, and the results that are alive together at the fullest moment.",
-            *self._calls(),
+            *self.calls(),
         ]
         spare = [f"{prefix}B peak %", f"{mega}B %", "params %", f"{prefix}B peak", f"{mega}B"]
         return Sheet("Costs side by side", columns, "l" + "r" * 9, body, lines, labels=labels, spare=spare)
 
-    def _calls(self) -> list[str]:
+    def calls(self) -> list[str]:
         """Notes on what is counted of each row."""
         calls: dict[tuple[str, ...], list[str]] = {}
         for row in self.rows:

@@ -59,12 +59,18 @@ class Table(Counted):
         return len(self.rows)
 
     def __repr__(self) -> str:
-        about = f"{len(self)} networks, {self.unit_of_work}s, convention {self.convention.name}"
+        about = f"{len(self)} {self.kind}, {self.unit_of_work}s, convention {self.convention.name}"
         return f"<Table of {about}; .text() prints it, .frame() is a pandas frame>"
 
     def _repr_html_(self) -> str:
         """For notebooks: the frame."""
         return str(self.frame().to_html())
+
+    @property
+    def whole(self) -> TableRow:
+        """The row that figures refer to: the base of all percentages, or the first row where the bases differ."""
+        bases = dict.fromkeys(row.base for row in self.rows)
+        return next((row for row in self.rows if [row.approach] == list(bases)), self.rows[0])
 
     def record(self) -> dict[str, Any]:
         """The JSON contract."""
@@ -166,7 +172,7 @@ class Table(Counted):
         notes = [
             f"{unit}: convention {self.convention.name}, {self.source}." + counted[self.convention.parameters],
             f"%: of {self.base}.",
-            *self._calls(),
+            *self.calls(),
         ]
         shown = [each for each in PRINTED.values() if any(row.paper and row.printed is each for row in self.rows)]
         if not shown:
@@ -181,10 +187,10 @@ class Table(Counted):
                 f"comparable with {self.convention.name}, so no deviation is given."
             )
             rows, columns = [row[:7] for row in rows], columns[:7]
-        notes += [*errata, *left_out(self.left_out, "networks")]
+        notes += [*errata, *left_out(self.left_out, self.kind)]
         return Sheet(title, columns, "lrrrrrrl"[: len(columns)], rows, notes, labels=labels[: len(columns)])
 
-    def _calls(self) -> list[str]:
+    def calls(self) -> list[str]:
         """A note on what is counted of the modules: one call, with its inputs."""
         calls: dict[tuple[str, ...], list[str]] = {}
         for row in self.rows:
@@ -263,7 +269,7 @@ class Table(Counted):
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
             lines.append(f"paper: ms as printed in Table IV, {machines[how.device]}.")
         if lacking := len(self.rows) - len(rows):
-            lines.append(f"The profile has no times of {lacking} more networks with {how.title}.")
+            lines.append(f"The profile has no times of {lacking} more {self.kind} with {how.title}.")
         about = [self.subject(row) for row in self.rows]
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
         what = how.unit_of(self.unit_of_work)

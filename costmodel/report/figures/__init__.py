@@ -2,8 +2,21 @@
 
 from costmodel.report.figures.cells import kernels, promise
 from costmodel.report.figures.grid import grid
-from costmodel.report.figures.networks import layers, overview, quality, time
+from costmodel.report.figures.networks import compared, costs, layers, overview, quality, time
 from costmodel.report.figures.style import STYLE
 from costmodel.report.figures.video import flicker, timeline
 
-__all__ = ["STYLE", "flicker", "grid", "kernels", "layers", "overview", "promise", "quality", "time", "timeline"]
+__all__ = [
+    "STYLE",
+    "compared",
+    "costs",
+    "flicker",
+    "grid",
+    "kernels",
+    "layers",
+    "overview",
+    "promise",
+    "quality",
+    "time",
+    "timeline",
+]

@@ -1,6 +1,6 @@
 """Figures of sweeps: the cost of cells, and promised and measured speed-up."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from costmodel.errors import InvalidInput
 from costmodel.profiles.recording import recording
@@ -10,8 +10,11 @@ from costmodel.report.figures.style import SOFT, label, legend, mark, new_axes, 
 from costmodel.report.figures.style import styles as styles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from matplotlib.axes import Axes
 
+    from costmodel.price.conventions import Convention
     from costmodel.price.sweep import Row, Sweep
     from costmodel.profiles.records import Profile, Settings
 
@@ -87,11 +90,9 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
 
     ``how``: the settings, by default the first that the profile has for these cells. `InvalidInput` without times.
     """
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    points = speedups(sweep, profile)
-    how = points[0][1].how if how is None and points else how
-    chosen = [(row, timing, ratio) for row, timing in points if timing.how == how and (ratio := timing.speedup())]
+    known = speedups(sweep, profile)
+    how = known[0][1].how if how is None and known else how
+    chosen = [(row, timing, ratio) for row, timing in known if timing.how == how and (ratio := timing.speedup())]
     if not chosen:
         wanted = [sweeps.subject(sweep, row) for row in sweep.rows() if row.cell != "standard"]
         if not wanted:
@@ -102,18 +103,50 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
         )
     ax = new_axes(ax)
     style = styles_of(row.cell for row, _, _ in chosen)
-    labels = []
-    for row, timing, ratio in chosen:
-        x, look = row.promised, mark(style[row.cell], solid(timing, ratio.verdict))
+    points = []
+    for row, timing, _ in chosen:
+        aside = [_channels(row)] if len(sweep.channels) > 1 else []
+        aside += ["x".join(map(str, row.size))] if len(sweep.sizes) > 1 else []
+        points.append(Speedup(", ".join([_kernel(row), *aside]), style[row.cell], row.promised, timing))
+    fixed = [f"channels: {_channels(chosen[0][0])}"] if len(sweep.channels) == 1 else []
+    fixed += [f"{'x'.join(map(str, sweep.sizes[0]))} map"] if len(sweep.sizes) == 1 else []
+    return plane(ax, points, sweep.convention, ", ".join(fixed), style)
+
+
+class Speedup(NamedTuple):
+    """A point of `plane`: its label, colour and marker, and the promised speed-up; ``timing`` has the measured one."""
+
+    label: str
+    style: tuple[str, str]
+    promised: float
+    timing: Timing
+
+
+def plane(
+    ax: "Axes",
+    points: "Sequence[Speedup]",
+    convention: "Convention",
+    note: str,
+    style: "Mapping[str | None, tuple[str, str]] | None" = None,
+) -> "Axes":
+    """Measured over promised speed-ups, with 95 % intervals; on the diagonal the promise is kept. ``style``: what the
+    legend names."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    labels, ratios = [], []
+    for point in points:
+        ratio = point.timing.speedup()
+        if ratio is None:
+            continue
+        ratios.append(ratio)
+        x, look = point.promised, mark(point.style, solid(point.timing, ratio.verdict))
         middle = ratio.value
         low, high = ratio.interval or (middle, middle)
         values = [value for value, _ in reversed(ratio.modes)] if ratio.modes else [middle]
         ends = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
         ax.errorbar(x, middle, yerr=ends, elinewidth=0.6, capsize=1.5, capthick=0.6, fmt="none", ecolor=look["color"])
         ax.plot([x] * len(values), values, ls="", **look)
-        aside = [_channels(row)] if len(sweep.channels) > 1 else []
-        aside += ["x".join(map(str, row.size))] if len(sweep.sizes) > 1 else []
-        labels.append((", ".join([_kernel(row), *aside]), (x, middle)))
+        labels.append((point.label, (x, middle)))
     ax.set(xscale="log", yscale="log")
     ax.margins(0.15)
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
@@ -131,14 +164,12 @@ def promise(sweep: "Sweep", profile: "Profile", *, ax: "Axes | None" = None, how
     above: dict[str, Any] = {"textcoords": "offset points", "va": "top"}
     ax.annotate("promise kept", (end, end), xytext=(6 if near else -12, 0), ha="left" if near else "right", **above)
     ax.annotate("no faster", (far, 1), xytext=(-2, -2), ha="right", **above)
-    ax.set_xlabel(f"speed-up promised by {sweep.convention.unit}s (convention {sweep.convention.name})")
+    ax.set_xlabel(f"speed-up promised by {convention.unit}s (convention {convention.name})")
     ax.set_ylabel("measured speed-up")
-    legend(ax, style)
-    unstable = [ratio for _, _, ratio in chosen if ratio.verdict != "stable"]
+    legend(ax, dict(style or {}))
+    unstable = [ratio for ratio in ratios if ratio.verdict != "stable"]
     both = "two equal markers: two modes" if any(ratio.modes for ratio in unstable) else ""
-    fixed = [f"channels: {_channels(chosen[0][0])}"] if len(sweep.channels) == 1 else []
-    fixed += [f"{'x'.join(map(str, sweep.sizes[0]))} map"] if len(sweep.sizes) == 1 else []
-    sign(ax, ", ".join(fixed), both, times=[timing for _, timing, _ in chosen], hollow=bool(unstable))
+    sign(ax, note, both, times=[point.timing for point in points], hollow=bool(unstable))
     label(ax, labels)
     return ax
 

@@ -12,6 +12,7 @@ from costmodel.profiles.recording import recording
 from costmodel.profiles.timing import Timing
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
+from costmodel.report.figures.cells import Speedup, plane
 from costmodel.report.figures.style import (
     COLOURS,
     MARKERS,
@@ -22,6 +23,8 @@ from costmodel.report.figures.style import (
     milliseconds,
     new_axes,
     restricted,
+    scaled,
+    shortened,
     sign,
     solid,
     unit,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from costmodel.profiles.records import Settings
+    from costmodel.report.compare import Comparison
     from costmodel.report.table import Table, TableRow
 
     Way: TypeAlias = tuple[str, Settings]
@@ -42,47 +46,116 @@ METRICS = {**published.QUALITY, **erfnet.QUALITY}
 
 
 def overview(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
-    """Parameters, FLOPs and time of every row, relative to the first row, as in the paper's Fig. 1.
+    """Parameters, FLOPs and time of every row, relative to the first row, as in the paper's Fig. 1; where all
+    percentages of the table refer to one row, relative to that row.
 
     ``way``: the profile and settings of the times, a key of ``table.times()``; by default the first measured times,
-    else the published GPU times, as in the paper; no times where the first row was not timed.
+    else the published GPU times, as in the paper; no times where the base was not timed.
     """
     ax = new_axes(ax)
-    base, times = table.rows[0], _times(table, way, needed=way is not None)
+    base, times = table.whole, _times(table, way, needed=way is not None)
     whole = times.get(base.approach) if len(times) > 1 else None
     if way is not None and whole is None:
         raise InvalidInput(f"with these settings there is no time of {base.approach}, the base, or of no other network")
     unit = f"{table.convention.unit}s"
-    series: list[tuple[str, list[tuple[float, bool] | None]]] = [
-        ("parameters", [(row.params / base.params, True) for row in table.rows]),
-        (unit, [(row.flops / base.flops, True) for row in table.rows]),
+    series: Series = [
+        ("parameters", [_part(row.params, base.params) for row in table.rows]),
+        (unit, [_part(row.flops, base.flops) for row in table.rows]),
     ]
     if whole is not None:
         timings = [times.get(row.approach) for row in table.rows]
         pairs = [(t.median_s / whole.median_s, solid(t) and solid(whole)) if t else None for t in timings]
         series.append(("time", pairs))
-    places = range(len(table.rows))[::-1]
+    notes = [
+        f"{table.unit_of_work}, {unit}: convention {table.convention.name}",
+        *table.calls(),
+        *(_about(table, times) if whole else []),
+    ]
+    names = [row.approach for row in table.rows]
+    return _relative(ax, names, base.approach, series, notes, list(times.values()) if whole else ())
+
+
+Series: TypeAlias = list[tuple[str, list[tuple[float, bool] | None]]]  # values and whether they are stable, by name
+
+
+def _part(value: float, whole: float) -> tuple[float, bool] | None:
+    return (value / whole, True) if whole else None
+
+
+def _relative(
+    ax: "Axes", approaches: list[str], base: str, series: Series, notes: Sequence[str], times: Sequence[Timing] = ()
+) -> "Axes":
+    """A row for each name, with a marker for each of the series."""
+    places = range(len(approaches))[::-1]
     looks = {name: look for (name, _), look in zip(series, zip(COLOURS, MARKERS, strict=False), strict=False)}
     for name, points in series:
         for place, point in zip(places, points, strict=True):
             if point is not None:
                 ax.plot(point[0], place, ls="", clip_on=False, **mark(looks[name], point[1]))
-    names = [row.approach for row in table.rows]
-    names = names if max(map(len, names)) <= 22 else [_short(name) for name in names]
+    names = _named(approaches)
     ax.set_yticks(list(places), names)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y")
-    ax.set_xlabel(f"relative to {base.approach}")
+    ax.set_xlabel(f"relative to {names[approaches.index(base)]}")
     ax.xaxis.set_major_formatter("{x:g}x")
     ax.set_xlim(left=min(0.9, *ax.get_xlim()))
     legend(ax, looks)
     hollow = any(point is not None and not point[1] for _, points in series for point in points)
-    notes = [
-        f"{table.unit_of_work}, {unit}: convention {table.convention.name}",
-        *(_about(table, times) if whole else []),
-    ]
     wrap = 48 if max(map(len, names)) <= 24 else 36  # the names of the rows take half of the width
-    return sign(ax, *notes, times=list(times.values()) if whole else (), hollow=hollow, wrap=wrap)
+    return sign(ax, *notes, times=times, hollow=hollow, wrap=wrap)
+
+
+def _named(approaches: list[str]) -> list[str]:
+    """Names beside an axis: as they are, if short; else those of the papers without their family, others shortened."""
+    if max(map(len, approaches)) <= 22:
+        return approaches
+    modules = [n for n, name in enumerate(approaches) if ":" in name]
+    names = [_short(name) for name in approaches]
+    for n, name in zip(modules, shortened([approaches[n] for n in modules]), strict=True):
+        names[n] = name
+    return names
+
+
+# ---- comparisons -----------------------------------------------------------------------------------------------------
+
+
+def costs(comparison: "Comparison", *, ax: "Axes | None" = None) -> "Axes":
+    """Parameters, FLOPs, bytes and peak memory of every row, relative to the base."""
+    whole, unit = comparison.whole, f"{comparison.convention.unit}s"
+    quantities = {"parameters": "params", unit: "flops", "bytes": "bytes", "peak memory": "peak_memory"}
+    series: Series = [
+        (name, [_part(getattr(row, quantity), getattr(whole, quantity)) for row in comparison.rows])
+        for name, quantity in quantities.items()
+    ]
+    notes = [f"{unit}: convention {comparison.convention.name}", *comparison.calls()]
+    return _relative(new_axes(ax), [row.model for row in comparison.rows], whole.model, series, notes)
+
+
+def compared(comparison: "Comparison", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
+    """Speed-up over the base, as FLOPs promise and as measured, with 95 % intervals; on the diagonal the promise is
+    kept. ``way``: the profile and settings of the times, by default the first. `InvalidInput` where no row was timed
+    together with the base."""
+    base = comparison.whole
+    timed = [(row, each) for row in comparison.rows if row is not base for each in row.timings if each.speedup()]
+    way = way or next(((each.profile, each.how) for _, each in timed if each.how), None)
+    names = dict(zip([row.model for row in comparison.rows], _named([r.model for r in comparison.rows]), strict=True))
+    looks = styles_of([None, *(row.model for row in comparison.rows if row is not base)])
+    points = [
+        Speedup(names[row.model], looks[row.model], promised, each)
+        for row, each in timed
+        if (each.profile, each.how) == way and (promised := comparison.promised(row))
+    ]
+    if not points:
+        wanted = [row.subject for row in comparison.rows if row.subject]
+        raise InvalidInput(
+            f"no row was timed together with {base.model}, the base; to record the times: "
+            f"{recording(wanted, restricted(way and way[1]))}"
+        )
+    note = "; ".join([f"of {base.model}, by the others", *(each.rstrip(".") for each in comparison.calls())])
+    return plane(new_axes(ax), points, comparison.convention, note)
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) -> "Axes":
@@ -93,18 +166,21 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
     times = _times(table, way)
     shown = [row for row in table.rows if row.approach in times]
     style = styles_of(row.cell for row in shown)
+    prefix, giga = scaled(max(row.flops for row in shown))
     variants: list[tuple[str, tuple[float, float]]] = []
     for base, rows in _by_network(shown).items():
-        points = [(row.flops / 1e9, 1e3 * times[row.approach].median_s) for row in rows]
-        if len(rows) > 1 and rows[0].cell is None:  # rows that differ in more than a cell: each has its name
-            variants += zip((row.approach for row in rows), points, strict=True)
+        points = [(row.flops / giga, 1e3 * times[row.approach].median_s) for row in rows]
+        own = isinstance(rows[0].entry, ModuleEntry)
+        if own or (len(rows) > 1 and rows[0].cell is None):  # rows that differ in more than a cell: each has its name
+            names = [row.approach for row in rows]
+            variants += zip(_named(names) if own else names, points, strict=True)
             continue
         points.sort()
         ax.plot(*zip(*points, strict=True), color=SOFT, zorder=1)
         ax.annotate(_short(base), points[-1], xytext=(5, 0), textcoords="offset points", va="center")
     for row in shown:
         timing = times[row.approach]
-        x, y = row.flops / 1e9, 1e3 * timing.median_s
+        x, y = row.flops / giga, 1e3 * timing.median_s
         low, high = timing.interval_s or (timing.median_s, timing.median_s)
         ends = [[max(0.0, y - 1e3 * low)], [max(0.0, 1e3 * high - y)]]
         ax.errorbar(x, y, yerr=ends, elinewidth=0.6, **mark(style[row.cell], solid(timing)))
@@ -112,19 +188,20 @@ def time(table: "Table", *, ax: "Axes | None" = None, way: "Way | None" = None) 
     ax.set_ylim(bottom=0)
     first = shown[0]
     if first.flops:
-        rate = 1e3 * times[first.approach].median_s / (first.flops / 1e9)
+        rate = 1e3 * times[first.approach].median_s / (first.flops / giga)
         right, top = ax.get_xlim()[1], ax.get_ylim()[1]
         end = min(right, top / rate)
         ax.plot([0, end], [0, rate * end], ":", color=SOFT, zorder=0)
         # Halfway to the first point, which is the cheapest one: there is room.
         where: dict[str, Any] = {"textcoords": "offset points", "va": "top"}
-        text, half = f"in proportion to {table.convention.unit}s", (first.flops / 2e9, rate * first.flops / 2e9)
-        ax.annotate(text, half, xytext=(4, 0), **where)
+        text, middle = f"in proportion to {table.convention.unit}s", first.flops / giga / 2
+        ax.annotate(text, (middle, rate * middle), xytext=(4, 0), **where)
         ax.set(xlim=(0, right * 1.08), ylim=(0, top))
-    ax.set_xlabel(unit(table.convention, table.unit_of_work))
-    ax.set_ylabel(milliseconds(times))
+    ax.set_xlabel(unit(table.convention, table.unit_of_work, prefix))
+    ax.set_ylabel(milliseconds(times, "frame" if table.size else "call"))
     legend(ax, style)
-    sign(ax, *_about(table, times), times=list(times.values()), hollow=not all(map(solid, times.values())))
+    about = [*table.calls(), *_about(table, times)]
+    sign(ax, *about, times=list(times.values()), hollow=not all(map(solid, times.values())))
     label(ax, variants)
     return ax
 
@@ -225,10 +302,10 @@ def layers(
     price = find_convention(convention)
     program = network.program if isinstance(network, Entry) else network
     if isinstance(program, ModuleEntry):
-        name, work = name or program.approach, ", ".join(program.inputs)
+        name, work, one = name or program.approach, f"one call with {', '.join(program.inputs)}", "call"
     else:
         frame = program.inputs[0].map
-        name, work = name or program.name, f"{frame.rows}x{frame.columns}"
+        name, work, one = name or program.name, f"{frame.rows}x{frame.columns}", "frame"
     costs = {layer: price.flops(cost.work) for layer, cost in program.layers.items()}
     total = sum(costs.values())
     if not total:
@@ -237,19 +314,23 @@ def layers(
     bars = [(layer, costs[layer]) for layer in ranked[:most]]
     if rest := ranked[most:]:
         bars.append((f"{len(rest)} others", sum(costs[layer] for layer in rest)))
+    prefix, giga = scaled(max(costs.values()))
     recurrent = {} if isinstance(program, ModuleEntry) else {layer.split(".", 1)[0] for layer, _ in program.recurrences}
     places = range(len(bars))[::-1]
     colours = [COLOURS[1] if layer in recurrent else COLOURS[0] for layer, _ in bars]
-    ax.barh(list(places), [flops / 1e9 for _, flops in bars], color=colours, height=0.7)
+    ax.barh(list(places), [flops / giga for _, flops in bars], color=colours, height=0.7)
     for place, (_, flops) in zip(places, bars, strict=True):
         text = f"{100 * flops / total:.1f} %"
-        ax.annotate(text, (flops / 1e9, place), xytext=(2, 0), textcoords="offset points", va="center")
-    ax.set_yticks(list(places), [f"{layer} (recurrent)" if layer in recurrent else layer for layer, _ in bars])
+        ax.annotate(text, (flops / giga, place), xytext=(2, 0), textcoords="offset points", va="center")
+    names = [f"{layer} (recurrent)" if layer in recurrent else layer for layer, _ in bars]
+    ax.set_yticks(list(places), shortened(names, most=32))
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.14)
     ax.set_xlim(left=0)
-    ax.set_xlabel(unit(price))
-    return sign(ax, f"{name}, {work}: {total / 1e9:.2f} G{price.unit}s", wrap=56)
+    ax.set_xlabel(unit(price, one, prefix))
+    of_all, scale = scaled(total)
+    wrap = 56 if max(map(len, names)) <= 24 else 44  # the names of the layers take half of the width
+    return sign(ax, f"{name}, {work}: {total / scale:.2f} {of_all}{price.unit}s", wrap=wrap)
 
 
 # ---- parts of several figures ----------------------------------------------------------------------------------------
@@ -282,7 +363,7 @@ def _about(table: "Table", times: dict[str, Timing]) -> list[str]:
 
 
 def _lacking(table: "Table", shown: int) -> str:
-    return f"{shown} of {len(table)} networks: no data about the others" if shown < len(table) else ""
+    return f"{shown} of {len(table)} {table.kind}: no data about the others" if shown < len(table) else ""
 
 
 def _short(approach: str) -> str:
@@ -294,5 +375,5 @@ def _by_network(rows: "Sequence[TableRow]") -> "dict[str, list[TableRow]]":
     """Rows of the same network, under the name of the row with standard cells."""
     networks: dict[str, list[TableRow]] = {}
     for row in rows:
-        networks.setdefault(row.base, []).append(row)
+        networks.setdefault(row.entry.base, []).append(row)
     return networks

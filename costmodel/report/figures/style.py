@@ -288,10 +288,33 @@ def restricted(how: "Settings | None") -> dict[str, list[object]]:
     return {field: [value] for field, value in fields.items()}
 
 
-def milliseconds(times: dict[str, Timing]) -> str:
+def milliseconds(times: dict[str, Timing], one: str = "frame") -> str:
     how = next((timing.how for timing in times.values()), None)
-    return f"ms per {how.unit_of('frame') if how else 'frame'}"
+    return f"ms per {how.unit_of(one) if how else one}"
 
 
-def unit(convention: Convention, work: str = "frame") -> str:
-    return f"G{convention.unit}s per {work} (convention {convention.name})"
+def unit(convention: Convention, work: str = "frame", prefix: str = "G") -> str:
+    return f"{prefix}{convention.unit}s per {work} (convention {convention.name})"
+
+
+def scaled(most: float) -> tuple[str, float]:
+    """The prefix of an axis that reaches to ``most``, and its factor.
+
+    >>> scaled(251e9), scaled(38_000_000)
+    (('G', 1000000000.0), ('M', 1000000.0))
+    """
+    return next(((letter, by) for letter, by in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if most >= by), ("", 1.0))
+
+
+def shortened(names: Sequence[str], most: int = 22) -> list[str]:
+    """Names that leave room for what is drawn beside them: modules of the user's without their package or file, where
+    the names still differ, and the middle of a name that is too long left out.
+
+    >>> shortened(["nets.py:sep(width=8)", "torchvision.models:mobilenet_v3_large_of_mine"])
+    ['sep(width=8)', 'mobilenet_v...e_of_mine']
+    """
+    plain = [re.sub(r"^[^(]*:", "", name) for name in names]
+    plain = [short if plain.count(short) == 1 else name for name, short in zip(names, plain, strict=True)]
+    head, tail = -(-most // 2), most // 2 - 2
+    cut = [name if len(name) <= most else f"{name[:head]}...{name[-tail:]}" for name in plain]
+    return [short if cut.count(short) == 1 else f"{number}: {short}" for number, short in enumerate(cut, 1)]
