@@ -151,7 +151,7 @@ def compared(comparison: "Comparison", *, ax: "Axes | None" = None, way: "Way | 
             f"no row was timed together with {base.model}, the base; to record the times: "
             f"{recording(wanted, restricted(way and way[1]))}"
         )
-    note = "; ".join([f"of {base.model}, by the others", *(each.rstrip(".") for each in comparison.calls())])
+    note = "; ".join([f"speed-up over {base.model}", *(each.rstrip(".") for each in comparison.calls())])
     return plane(new_axes(ax), points, comparison.convention, note)
 
 
@@ -311,8 +311,8 @@ def layers(
     if not total:
         raise InvalidInput(f"convention {price.name} gives {name} a cost of 0")
     ranked = sorted(costs, key=lambda layer: -costs[layer])
-    bars = [(layer, costs[layer]) for layer in ranked[:most]]
-    if rest := ranked[most:]:
+    bars = [(layer, costs[layer]) for layer in ranked[:most] if costs[layer]]
+    if rest := ranked[len(bars) :]:
         bars.append((f"{len(rest)} others", sum(costs[layer] for layer in rest)))
     prefix, giga = scaled(max(costs.values()))
     recurrent = {} if isinstance(program, ModuleEntry) else {layer.split(".", 1)[0] for layer, _ in program.recurrences}

@@ -158,6 +158,7 @@ def label(
     scale = ax.figure.get_figure(root=True).dpi / 72 if ax.figure is not None else 1.0  # pixels of a point in print
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
     taken += [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in _along([ax.transData.transform(p) for p in lines])]
+    taken += [each.get_window_extent() for each in ax.texts if each.get_text()]
     where: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
     leader: Any = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2}
     for text, point in sorted(labels, key=lambda each: each[1][1]):
