@@ -626,7 +626,7 @@ def _pictures(config: Any, takes: Any) -> Iterator[dict[str, Any]]:
     for name in ("pixel_values", "pixel_values_videos"):
         for frames in dict.fromkeys((_side(config, "num_frames", "frames_per_clip", otherwise=8), 16)):
             if name in takes:
-                clip = torch.randn(2 if "input_ids" in takes else 1, frames, channels, *sides)
+                clip = torch.randn(2 if "input_ids" in takes else 1, frames, channels, *known[0])
                 yield {name: clip}
                 yield {name: clip.transpose(1, 2)}
 
