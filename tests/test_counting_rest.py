@@ -37,6 +37,45 @@ def test_bags_have_the_buffers_of_torch(mode: str, more: dict[str, Any], backwar
         )
 
 
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(3, 2, 1),
+        nn.MaxPool2d((2, 3)),
+        nn.MaxPool2d(3, stride=1, padding=(1, 0)),
+        nn.MaxPool2d(2, 2, ceil_mode=True),
+        nn.MaxPool2d(3, dilation=2),
+        nn.MaxPool2d(2, return_indices=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.AdaptiveAvgPool2d((2, 3)),
+        lambda x: x.mean((2, 3)) + x.sum([-1, -2]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pools_are_those_of_torch(pool: Any, layout: torch.memory_format) -> None:
+    x = torch.randn(2, 4, 9, 7).contiguous(memory_format=layout).requires_grad_()
+    for backward in (False, True):
+        assert seen(pool, x, backward=backward) == seen(pool, x, backward=backward, real=True)
+
+
+def test_a_pool_that_leaves_nothing_is_refused_as_by_torch() -> None:
+    with pytest.raises(InvalidInput, match="Output size is too small"):
+        count(nn.MaxPool2d(5), "1x3x4x4")
+    with pytest.raises(InvalidInput, match="pad should be at most half"):
+        count(nn.MaxPool2d(3, padding=2), "1x3x8x8")
+
+
+def test_initial_weights_do_not_import_distributed_tensors() -> None:
+    code = (
+        "import sys, costmodel, torch; from costmodel.counting.load import load\n"
+        "net = load('torch.nn:Conv2d', {'in_channels': 3, 'out_channels': 4, 'kernel_size': 3})\n"
+        "assert costmodel.count(net, '1x3x9x9').macs == 49 * 27 * 4\n"
+        "assert not {'torch.distributed.tensor', 'torch.fx.experimental.symbolic_shapes'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def sampled(x: torch.Tensor) -> torch.Tensor:
     grid = F.affine_grid(torch.eye(2, 3)[None].repeat(2, 1, 1), [2, 3, 4, 4], align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)

@@ -1,7 +1,8 @@
-"""Work without torch's compiler, whose import takes seconds.
+"""Work without torch's compiler and its symbolic shapes, whose imports take as long as the count of many networks.
 
 Kernels for meta tensors and optimizers import the compiler for one reason: to be kept from being compiled
-(``torch/_compile.py``). Nothing compiles before somebody else imports the compiler.
+(``torch/_compile.py``); checks of arguments import symbolic shapes to ask if a plain boolean is true
+(``torch._check``). Nothing compiles, and no size is symbolic, before somebody else imports these.
 """
 
 import importlib
@@ -11,11 +12,22 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-NAME = "torch._dynamo"
-
 
 class _StandIn(ModuleType):
-    """What is asked for besides its two functions is the real compiler's."""
+    """A module in the place of the one of its name: what is asked for besides its functions is the real one's."""
+
+    asked: tuple[str, ...] = ()  # of its names with underscores, which also those ask for who look at all modules
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in self.asked:
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class _Compiler(_StandIn):
+    asked = ("__path__",)  # of a package, to import a part of it
 
     @staticmethod
     def graph_break(*args: Any, **options: Any) -> None:
@@ -27,30 +39,35 @@ class _StandIn(ModuleType):
         kept: list[Callable[..., Any]] = []
 
         def called(*args: Any, **kwargs: Any) -> Any:
-            compiler = sys.modules.get(NAME)
-            if not kept and compiler is not None and compiler is not _STAND_IN:
+            compiler = sys.modules.get(_COMPILER.__name__)
+            if not kept and compiler is not None and compiler is not _COMPILER:
                 kept.append(compiler.disable(function, recursive, **options))
             return (kept[0] if kept else function)(*args, **kwargs)
 
         return called
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":  # who looks at all modules there are, such as `inspect`
-            raise AttributeError(name)
-        if sys.modules.get(NAME) is self:
-            del sys.modules[NAME]
-        return getattr(importlib.import_module(NAME), name)
+
+class _Shapes(_StandIn):
+    def is_nested_int(self, size: Any) -> bool:
+        """False for a number."""
+        return type(size) is not int and bool(self.__getattr__("is_nested_int")(size))
+
+    def expect_true(self, condition: Any, *more: Any) -> bool:
+        """The truth of a boolean; symbolic ones are for the real module."""
+        return condition if type(condition) is bool else bool(self.__getattr__("expect_true")(condition, *more))
 
 
-_STAND_IN = _StandIn(NAME)
+_COMPILER = _Compiler("torch._dynamo")
+_STAND_INS = {each.__name__: each for each in (_COMPILER, _Shapes("torch.fx.experimental.symbolic_shapes"))}
 
 
 @contextmanager
 def not_imported() -> Iterator[None]:
-    """Another module in the place of the compiler, where nobody has imported that."""
-    absent = sys.modules.setdefault(NAME, _STAND_IN) is _STAND_IN
+    """Other modules in the places of these, where nobody has imported them."""
+    absent = [(name, each) for name, each in _STAND_INS.items() if sys.modules.setdefault(name, each) is each]
     try:
         yield
     finally:
-        if absent and sys.modules.get(NAME) is _STAND_IN:
-            del sys.modules[NAME]
+        for name, each in absent:
+            if sys.modules.get(name) is each:
+                del sys.modules[name]

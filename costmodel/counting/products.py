@@ -64,20 +64,22 @@ def _convolution(
     transposed = rest[0] if rest and isinstance(rest[0], bool) else False  # of aten.convolution
     # Every output (of a transposed convolution: every input) meets the weights of one output (input) channel.
     positions = x if transposed else result
-    return _biased(positions.numel() * weight[0].numel(), result, bias)
+    return _biased(positions.numel() * math.prod(weight.shape[1:]), result, bias)
 
 
 def _transposed(result: Any, x: Any, weight: Any, bias: Any = None, *rest: Any) -> Events:
-    return _biased(x.numel() * weight[0].numel(), result, bias)
+    return _biased(x.numel() * math.prod(weight.shape[1:]), result, bias)
 
 
 def _slow(result: Any, x: Any, weight: Any, sides: Any, bias: Any = None, *rest: Any) -> Events:
     """A convolution that is also told the sides of its kernel."""
-    return _biased((result[0] if isinstance(result, tuple) else result).numel() * weight[0].numel(), result, bias)
+    return _biased(
+        (result[0] if isinstance(result, tuple) else result).numel() * math.prod(weight.shape[1:]), result, bias
+    )
 
 
 def _slow_transposed(result: Any, x: Any, weight: Any, sides: Any, bias: Any = None, *rest: Any) -> Events:
-    return _biased(x.numel() * weight[0].numel(), result, bias)
+    return _biased(x.numel() * math.prod(weight.shape[1:]), result, bias)
 
 
 def _over_time(result: Any, x: Any, weight: Any, bias: Any, padding: int = 0) -> Events:
@@ -94,7 +96,7 @@ def _convolution_backward(
     transposed: bool, output_padding: Any, groups: int, mask: Any,
 ) -> Events:  # fmt: skip
     """Each product of the forward pass comes again for the gradient of the input and for that of the weights."""
-    forward = (x if transposed else grad).numel() * weight[0].numel()
+    forward = (x if transposed else grad).numel() * math.prod(weight.shape[1:])
     sums = {Event.REDUCTION: grad.numel()} if mask[2] else {}
     return {Event.MAC: forward * (bool(mask[0]) + bool(mask[1]))} | sums
 
@@ -103,7 +105,7 @@ def _deformed(result: Any, x: Any, weight: Any, offset: Any, mask: Any, bias: An
     """A convolution whose taps are interpolated (with a mask: and scaled) at places that an offset moves."""
     taps = result[:, :1].numel() * x.shape[1] * math.prod(weight.shape[2:])
     use_mask = rest[-1]
-    return _biased(result.numel() * weight[0].numel(), result, bias) | (
+    return _biased(result.numel() * math.prod(weight.shape[1:]), result, bias) | (
         {Event.INTERPOLATION: taps} | ({Event.PRODUCT: taps} if use_mask else {})
     )
 
@@ -214,7 +216,9 @@ def _quantised(*after: Event, transposed: bool = False) -> Rule:
         if not tensors:
             return None
         weight, *bias = tensors
-        events = _biased((x if transposed else result).numel() * weight[0].numel(), result, bias[0] if bias else None)
+        events = _biased(
+            (x if transposed else result).numel() * math.prod(weight.shape[1:]), result, bias[0] if bias else None
+        )
         return events | dict.fromkeys(after, result.numel())
 
     return rule

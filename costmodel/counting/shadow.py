@@ -201,9 +201,15 @@ class Shadows:
         name = name_of(func)
         if name in SAME_TYPES:
             _refuse_mixed_types(name, tensors)
+        if name in FILLS and type(args[0]) is Shadow:
+            return args[0]
         if not kwargs and (out := _as_it_came(func, name, args)) is not None:
             return out if out is args[0] else Shadow(out)
         if name in ("linear", "native_layer_norm") and not kwargs and (out := _of_rows(name, *args)) is not None:
+            return wrapped(out)
+        if name in AVERAGES and not kwargs and (out := _averaged(*args)) is not None:
+            return Shadow(out)
+        if name.startswith("max_pool2d") and not kwargs and (out := _pooled(name, *args)) is not None:
             return wrapped(out)
         if name in _READERS or (name == "where" and len(args) == 1):
             raise NeedsValues(name)
@@ -514,6 +520,11 @@ def _dense_shadow(tensor: torch.Tensor) -> Any:
         return Shadow(torch.empty(tensor.shape, dtype=tensor.dtype, device=META))
 
 
+# Operations that fill a tensor with random numbers, as weights are initialised: nothing of a tensor without values
+# changes. torch's own way imports its distributed tensors for that, which takes half as long as torch.
+FILLS = ("uniform_", "normal_", "random_", "bernoulli_", "exponential_", "cauchy_", "log_normal_", "geometric_")
+
+
 def _as_it_came(func: Any, name: str, args: Any) -> torch.Tensor | None:
     """The result of an operation where it is plain what it looks like: torch's own way to find that out takes most of a
     run."""
@@ -575,6 +586,39 @@ def _resized(func: Any, args: Any) -> torch.Tensor | None:
     )
     layout = torch.channels_last if channels_last(first) else torch.contiguous_format
     return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=META, memory_format=layout)
+
+
+AVERAGES = ("adaptive_avg_pool2d", "_adaptive_avg_pool2d")
+
+
+def _averaged(x: Any, sides: Any) -> torch.Tensor | None:
+    """The averages of a map in as many places as wanted."""
+    if type(x) is not Shadow or x.dim() != 4 or not x.is_contiguous() or not x.numel() or min(sides) < 1:
+        return None
+    return torch.empty((*x.shape[:2], *sides), dtype=x.dtype, device=META)
+
+
+def _pooled(
+    name: str, x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> Any:
+    """The largest numbers of windows, with indices also their places, unless something is unusual."""
+    if name not in ("max_pool2d", "max_pool2d_with_indices"):
+        return None
+    kernels, pads, gaps = (_of_all(each, 2) for each in (kernel, padding, dilation))
+    steps = _of_all(stride, 2) if stride not in ((), []) else kernels
+    plain = type(x) is Shadow and x.dim() == 4 and x.numel() and (x.is_contiguous() or channels_last(x))
+    if not plain or ceil or max(gaps) > 1 or any(2 * pad > side for pad, side in zip(pads, kernels, strict=True)):
+        return None
+    windows = zip(x.shape[2:], kernels, steps, pads, strict=True)
+    sides = [(side + 2 * pad - kernel) // step + 1 for side, kernel, step, pad in windows]
+    if min(sides) < 1:
+        return None  # torch says why
+    layout = torch.channels_last if channels_last(x) else torch.contiguous_format
+    largest, places = (
+        torch.empty((*x.shape[:2], *sides), dtype=kind, device=META, memory_format=layout)
+        for kind in (x.dtype, torch.int64)
+    )
+    return largest if name == "max_pool2d" else (largest, places)
 
 
 def _convolved(

@@ -41,7 +41,7 @@ def traffic(
         return _of_places(name, args, kwargs)
     if name in BAGS:
         table, indices = given[:2]
-        return indices.numel() * table[0].numel() * table.element_size() + stored(given[1:]), stored(results)
+        return indices.numel() * math.prod(table.shape[1:]) * table.element_size() + stored(given[1:]), stored(results)
     if name in FETCHES:
         return stored([*results[:1], *given[1:]]), stored(results)
     if name in OVERWRITES:
