@@ -82,7 +82,8 @@ class Grid:
         """What was counted, in the order of sizes and arguments; `InvalidInput` where the module refuses all."""
         found = list(found)
         rows = sorted((each for each in found if isinstance(each, Point)), key=lambda each: each.place)
-        refused = sorted((each for each in found if isinstance(each, Refusal)), key=lambda each: each.place)
+        refused = [each for each in found if isinstance(each, Refusal)]
+        refused.sort(key=lambda each: (bool(each.letters), each.place))
         if refused and not rows:
             reasons = list(dict.fromkeys(each.reason for each in refused))
             why = refused[0].error.__cause__ or refused[0].error

@@ -196,9 +196,9 @@ class PricedGrid:
             names = _named(_columns(each.letters, each.arguments), self.axes)
             alone = [name for name in names if name not in counted]
             reasons.setdefault(alone[0] if alone else ", ".join(names), each.reason)
-        notes = [f"left out: {name}: {shorten(why, 240, placeholder=' ...')}." for name, why in reasons.items()]
+        notes = [f"left out: {name}: {shorten(why, 240, placeholder=' ...')}" for name, why in reasons.items()]
         more = "; ".join(list(reasons)[MOST_REASONS:])
-        others = f"left out, too (--format json has the reasons): {shorten(more, 400, placeholder=' ...')}."
+        others = f"left out, too (--format json has the reasons): {shorten(more, 400, placeholder=' ...')}"
         return [*notes[:MOST_REASONS], *([others] if more else [])]
 
     @property
