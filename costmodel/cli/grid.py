@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from costmodel.cli.count import Inputs, Keywords, Traceback, input_sets, user_code
+from costmodel.cli.count import Keywords, Traceback, input_sets, user_code
 from costmodel.cli.parsers import LETTER, alternatives, is_module, letter_sizes
 from costmodel.cli.timing import Times, progress
 from costmodel.describe.catalogue import NETWORKS
@@ -30,7 +30,14 @@ TYPE = "costmodel sweep PACKAGE.MODULE:FACTORY --input Nx3xHxW --grid N=1,8 H=25
 class Gridded:
     """Options of a module of the user's: how it is called and made, and what varies."""
 
-    inputs: Inputs = None
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="[NAME=]INPUT",
+            help="As for count, with a letter for each size that varies: Nx3xHxW. Repeat for several inputs.",
+        ),
+    ] = None
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -163,6 +170,8 @@ def _tell(shown: "PricedGrid", form: str) -> None:
 
 def _counted(grid: "Grid") -> "tuple[Points, int]":
     """The points with progress, and the exit code: 130 after Ctrl-C, which keeps what was counted."""
+    from costmodel.profiles.points import Point
+
     found: list[Any] = []
     code = 0
     with progress(len(grid), "counting", delay=2) as bar:
@@ -171,7 +180,7 @@ def _counted(grid: "Grid") -> "tuple[Points, int]":
                 found.append(each)
                 bar.update(each.points)
         except KeyboardInterrupt:
-            if not found:
+            if not any(isinstance(each, Point) for each in found):
                 raise
             code = 130
     if code:
