@@ -48,6 +48,11 @@ def point_name(letters: Mapping[str, int], arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value_name(value)}" for name, value in [*letters.items(), *arguments.items()])
 
 
+def is_number(value: Any) -> bool:
+    """True for numbers; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def value_name(value: Any) -> str:
     """The value of an argument as a command line has it."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
-from costmodel.profiles.points import Point, Points, value_name
+from costmodel.profiles.points import Point, Points, is_number, value_name
 from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report.compare import QUANTITIES, scale
 from costmodel.report.layout.document import Document
@@ -120,9 +120,7 @@ class PricedGrid:
         about = {"convention": self.convention.name, "unit": self.convention.unit, "module": self.points.module}
         rows = []
         for row, times in zip(self.rows, flat([row.timings for row in self.rows]), strict=True):
-            plain = {
-                name: each if isinstance(each, int | float) else value_name(each) for name, each in row.values.items()
-            }
+            plain = {name: each if is_number(each) else value_name(each) for name, each in row.values.items()}
             rates = {f"{name[:-1]}flops_per_s": row.flops / each for name, each in times.items() if name.endswith("_s")}
             rows.append(_numbers(row) | plain | about | times | rates)
         return rows
@@ -146,9 +144,7 @@ class PricedGrid:
     ) -> Sheet:
         """A sheet whose rows are named by the axes; ``columns``: labels and what stands above the column."""
         names = [[value_name(row.values[axis]) for axis in self.axes] for row in rows]
-        align = "".join(
-            "r" if all(isinstance(each, int | float) for each in axis) else "l" for axis in self.axes.values()
-        )
+        align = "".join("r" if all(map(is_number, axis)) else "l" for axis in self.axes.values())
         return Sheet(
             title,
             [*self.axes, *columns.values()],

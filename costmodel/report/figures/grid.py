@@ -3,15 +3,17 @@
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from costmodel.profiles.points import value_name
+from costmodel.profiles.points import is_number, value_name
 from costmodel.report.compare import scale
-from costmodel.report.figures.style import COLOURS, MARKERS, legend, mark, new_axes, sign, solid
+from costmodel.report.figures.style import COLOURS, HEIGHT, MARKERS, legend, mark, new_axes, sign, solid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from costmodel.profiles.timing import Timing
     from costmodel.report.grid import GridRow, PricedGrid
+
+FEW, LINE = 6, 0.09  # lines whose names fit above a figure of the usual height; inches for each more, in two columns
 
 
 def grid(priced: "PricedGrid", *, over: str | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -24,7 +26,7 @@ def grid(priced: "PricedGrid", *, over: str | None = None, ax: "Axes | None" = N
     axes = priced.axes
     over = over or max(axes, key=lambda name: len(axes[name]))  # the first of the longest
     ticks = list(axes[over])
-    numbers = all(isinstance(each, int | float) and each > 0 for each in ticks)
+    numbers = all(is_number(each) and each > 0 for each in ticks)
     kind = next(((t.profile, t.how) for row in priced.rows for t in row.timings if t.how), None)
     lines: dict[str, list[tuple[GridRow, Timing | None]]] = {}
     for row in priced.rows:
@@ -67,6 +69,8 @@ def grid(priced: "PricedGrid", *, over: str | None = None, ax: "Axes | None" = N
     unit = f"{prefix}{priced.convention.unit}s per call"
     ax.set_ylabel("ms per call" if kind else unit)
     legend(ax, {name: look for name, look in style.items() if name})
+    if (whole := ax.figure.get_figure(root=True)) and len(whole.axes) == 1 and len(style) > FEW:
+        whole.set_figheight(HEIGHT + LINE * (len(style) - FEW))  # many names need room of their own
     what = "" if kind else f"{priced.convention.unit}s: convention {priced.convention.name}"
     sign(ax, priced.call, what, times=timed, hollow=hollow)
     return ax
