@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,12 +78,17 @@ class Called:
         return None
 
 
-def refuse_cells(models: list[str] | None, given: "Mapping[str, object]") -> None:
-    """Refuse options of cells where no network has any: they would be ignored in silence."""
+def refuse_options(
+    models: list[str] | None, of_cells: Mapping[str, object], of_networks: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Refuse options of cells where no network has any, and those of described networks where there is none: they would
+    be ignored in silence."""
     described = without_modules(models)
-    options = [option for option, value in given.items() if value]
-    if options and described is not None and not any(NETWORKS[name].sites for name in described):
-        raise InvalidInput(f"{', '.join(options)}: {' and '.join(described) or 'your module'} has no recurrent cells")
+    cells, networks = ([option for option, value in given.items() if value] for given in (of_cells, of_networks))
+    if cells and described is not None and not any(NETWORKS[name].sites for name in described):
+        raise InvalidInput(f"{', '.join(cells)}: {' and '.join(described) or 'your module'} has no recurrent cells")
+    if networks and described == []:
+        raise InvalidInput(f"{', '.join(networks)}: for described networks, such as v6; --input has the sizes of yours")
 
 
 def without_modules(names: list[str] | None) -> list[str] | None:

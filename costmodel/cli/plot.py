@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from costmodel.cli.app import app, examples, grouped
-from costmodel.cli.modules import Called, refuse_cells
+from costmodel.cli.modules import Called, refuse_options
 from costmodel.cli.options import (
     CHANNELS,
     KERNEL,
@@ -127,9 +127,10 @@ def plot(
         raise InvalidInput(f"--kernel: one value for {kind}, such as 3 or 3x5")
     draw: Callable[..., Any]
     models = called.models(model, dtype=choices.dtype)
-    size = size or called.frame(model)
     if own:
-        refuse_cells(model, {"--cell": cell, "--kernel": kernel, "--recurrence": recurrence != "convlstm"})
+        of_cells = {"--cell": cell, "--kernel": kernel, "--recurrence": recurrence != "convlstm"}
+        refuse_options(model, of_cells, {"--size": size, "--classes": classes})
+    size = size or called.frame(model)
     if own and kind == "promise":
         from costmodel.report.compare import compare
 

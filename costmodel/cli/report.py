@@ -2,12 +2,14 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.modules import Called, refuse_options
 from costmodel.cli.options import (
     CHANNELS,
     SWEPT,
@@ -31,6 +33,7 @@ from costmodel.published import lstm_icnet as published
         "report --model v6 --profile amd-epyc-2-cores --out v6",
         "report --implementation compiled --out report --force",
         "report --size 512x1024 --cell standard,sep --kernel 3,5",
+        "report --model nets.py:standard,nets.py:separable --input 1x3x256x512 --profile mine --out nets",
     )
 )
 @grouped
@@ -60,6 +63,7 @@ def report(
         ),
     ] = None,
     choices: ShownChoices,
+    called: Called,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Where to; it is written as a whole or not at all.")] = (
         "report"
     ),
@@ -67,7 +71,8 @@ def report(
 ) -> None:
     """Write a folder with everything: Table IV and the sweep in all formats, figures, and one page, index.html.
 
-    All from descriptions and recorded profiles; nothing is measured.
+    All from descriptions and recorded profiles; nothing is measured. With modules of your own also: costs side by side,
+    promised and measured speed-up, the layers of each; of modules alone, without Table IV and the sweep of cells.
     """
     from costmodel.report.folder import refuse_to_replace
 
@@ -75,17 +80,23 @@ def report(
     from costmodel.price.sweep import sweep as grid
     from costmodel.profiles import files as profiles
     from costmodel.report import sweep as sweeps
+    from costmodel.report.compare import compare as comparing
     from costmodel.report.folder import Report, replacing
     from costmodel.report.table import table as networks
 
+    models = called.models(model, dtype=choices.dtype)
+    of_networks = {"--cell": cell, "--size": size, "--kernel": kernel, "--channels": channels, "--classes": classes}
+    refuse_options(model, {}, of_networks | {"--recurrence": recurrence != "convlstm"})
+    size = size or called.frame(model)
     plain = networks(
-        model,
+        models,
         cell,
         size=size,
         kernel=(kernel or SWEPT)[0],
         classes=classes,
         convention=convention,
         recurrence=recurrence,
+        base=called.base,
     )
     widths, maps = channels or [CHANNELS], [eighth(plain.size or published.SIZE)]
     if channels is None and not plain.has_printed:  # the cells that the networks have
@@ -93,19 +104,36 @@ def report(
         widths = list(dict.fromkeys(Sides(width) for width, _ in cells)) or widths
         maps = list(dict.fromkeys(shape for _, shape in cells)) or maps
     cells_only = "paper" if convention in (None, published.CONVENTION) else convention
-    sweep = grid(kernel or SWEPT, widths, maps, cell, convention=cells_only, recurrence=recurrence)
-    if sweep.left_out:
+    sweep = None
+    if plain.described:
+        sweep = grid(kernel or SWEPT, widths, maps, cell, convention=cells_only, recurrence=recurrence)
+    if sweep and sweep.left_out:
         print(f"costmodel: left out: {sweep.left_out}", file=sys.stderr)
     recorded = [name for name, path in profiles.available().items() if readable(path)] if not profile else []
     times = recorded_times(profile or recorded, choices)
     found = {name: each.only(times.keep) for name, each in times.found.items()}
-    about = [plain.subject(row) for row in plain.rows] + [sweeps.subject(sweep, row) for row in sweep.rows()]
+    about = [plain.subject(row) for row in plain.rows]
+    about += [sweeps.subject(sweep, row) for row in sweep.rows()] if sweep else []
     if profile:
         times.miss(about, fatal=True)
     found = {name: each for name, each in found.items() if any(run.subject in about for run in each.runs)}
     command = ["costmodel", *sys.argv[1:], *([] if force else ["--force"])]
     command += [] if profile else [f"--profile={name}" for name in found]
-    whole = Report(plain, sweep, found, shlex.join(command))
+    own = [each for each in models or () if not isinstance(each, str)]
+    side_by_side = None
+    if own:
+        side_by_side = comparing(
+            models or [],
+            cell,
+            size=size,
+            kernel=(kernel or SWEPT)[0],
+            classes=classes,
+            convention=plain.convention,
+            recurrence=recurrence,
+            base=called.base,
+        )
+    counts = {each.name: replace(each.count, name=each.name) for each in own}
+    whole = Report(plain, sweep, found, shlex.join(command), side_by_side, counts)
     with replacing(Path(out), force) as folder, progress(len(whole.drawings), "drawing") as bar:
         whole.write(folder, tick=lambda what: bar.update())
     print(f"{Path(out) / 'index.html'}")

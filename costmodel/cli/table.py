@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
-from costmodel.cli.modules import Called, refuse_cells
+from costmodel.cli.modules import Called, refuse_options
 from costmodel.cli.options import (
     KERNEL,
     Cells,
@@ -81,9 +81,9 @@ def table(
     picture = plotted(plot)
     times = Times(profile, choices, measuring, effort)
     models = called.models(model, dtype=choices.dtype)
-    size = size or called.frame(model)
     of_cells = {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"}
-    refuse_cells(model, of_cells)
+    refuse_options(model, of_cells, {"--size": size, "--classes": classes})
+    size = size or called.frame(model)
     from costmodel.report import table as tables
 
     sites = dict(site or ())

@@ -94,6 +94,17 @@ class Comparison:
         rows = tuple(replace(row, timings=known(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
+    def speedups(self, way: "tuple[str, Settings] | None" = None) -> list[tuple[ComparedRow, Timing]]:
+        """The rows that were timed together with the base, without the base, and their times; ``way``: the profile and
+        settings, by default all."""
+        return [
+            (row, timing)
+            for row in self.rows
+            if row is not self.whole and self.promised(row)
+            for timing in row.timings
+            if timing.speedup() and way in (None, (timing.profile, timing.how))
+        ]
+
     def frame(self) -> "pd.DataFrame":
         """A pandas frame with a row for each row of the comparison; ``attrs`` carries convention and base."""
         import pandas as pd
@@ -155,10 +166,15 @@ class Comparison:
 
     def sheets(self) -> list[Sheet]:
         """A table of costs, and one of speed-ups for each profile and its settings."""
-        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
-        return [self._costs(), *(self._speed(name, how, machine) for (name, how), machine in ways.items() if how)]
+        return [self.costs(), *self.speeds().values()]
 
-    def _costs(self) -> Sheet:
+    def speeds(self) -> "dict[tuple[str, Settings], Sheet]":
+        """A table of speed-ups for each profile and its settings."""
+        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
+        return {(name, how): self._speed(name, how, machine) for (name, how), machine in ways.items() if how}
+
+    def costs(self) -> Sheet:
+        """Parameters, FLOPs, bytes and peak memory, and the promised speed-up."""
         unit = self.convention.unit
         (giga, flops), (mega, moved), (prefix, memory) = (
             scale(max(getattr(row, quantity) for row in self.rows)) for quantity in QUANTITIES[1:]

@@ -136,14 +136,13 @@ def compared(comparison: "Comparison", *, ax: "Axes | None" = None, way: "Way | 
     kept. ``way``: the profile and settings of the times, by default the first. `InvalidInput` where no row was timed
     together with the base."""
     base = comparison.whole
-    timed = [(row, each) for row in comparison.rows if row is not base for each in row.timings if each.speedup()]
-    way = way or next(((each.profile, each.how) for _, each in timed if each.how), None)
+    way = way or next(((each.profile, each.how) for _, each in comparison.speedups() if each.how), None)
     names = dict(zip([row.model for row in comparison.rows], _named([r.model for r in comparison.rows]), strict=True))
     looks = styles_of([None, *(row.model for row in comparison.rows if row is not base)])
     points = [
         Speedup(names[row.model], looks[row.model], promised, each)
-        for row, each in timed
-        if (each.profile, each.how) == way and (promised := comparison.promised(row))
+        for row, each in comparison.speedups(way)
+        if (promised := comparison.promised(row))
     ]
     if not points:
         wanted = [row.subject for row in comparison.rows if row.subject]
