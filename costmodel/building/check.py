@@ -1,7 +1,11 @@
-"""A comparison of a description with its running module: events, parameters, outputs, and the totals of two
-third-party counters."""
+"""A comparison of a description, or of the count of a user's module, with its running module: events, parameters,
+outputs, peak memory, and the totals of two third-party counters."""
 
-from collections.abc import Iterator
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -11,6 +15,9 @@ from torch import fx
 
 from costmodel.building.module import Streaming, build, check_memory
 from costmodel.building.reference import REFERENCES
+from costmodel.counting.count import Count
+from costmodel.counting.explain import COUNTERS, Reading, readings
+from costmodel.counting.modules import owner
 from costmodel.counting.observe import observe
 from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput, in_words
@@ -75,6 +82,130 @@ class Check:
         return {f"{FVCORE.prices[event]} x {event.value}": FVCORE.prices[event] * work[event] for event in PARTS}
 
 
+@dataclass(frozen=True)
+class ModuleCheck:
+    """All comparisons for a module of the user's: its count against the module that runs. ``described`` of a tool is
+    what its rules say that it prints; ``notes`` say why that is not what the convention of its name counts."""
+
+    subject: str
+    count: Count
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    fvcore_parts: Mapping[str, int]
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+
+def check_module(
+    count: Count, net: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], subject: str = ""
+) -> ModuleCheck:
+    """Compare a count with the module on the CPU that was counted, called with the same inputs with values: parameters,
+    FlopCounterMode, fvcore, and the most memory that torch's allocator holds."""
+    whole = owner(net)
+    known = {each.counter.name: each for each in readings(count, [COUNTERS[name] for name in TOOLS])[0]}
+    findings = [_unknown(dict(count.uncounted))]
+    notes: list[str] = []
+    if whole is not None:
+        findings.append(_number("parameters", int(count.params), sum(p.numel() for p in whole.parameters())))
+    for name, run in (("FlopCounterMode", _dispatched), ("fvcore", fvcore_count)):
+        finding, told = _tool(count, known[name], whole, net if name != "fvcore" else whole, run, args, kwargs)
+        findings += [finding] if finding else []
+        notes += told
+    findings.append(_memory(count, net, args, kwargs))
+    return ModuleCheck(subject or count.name, count, tuple(findings), tuple(notes), dict(known["fvcore"].items))
+
+
+TOOLS = ("FlopCounterMode", "fvcore")
+
+
+def _tool(
+    count: Count,
+    reading: Reading,
+    whole: torch.nn.Module | None,
+    net: Any,
+    run: Callable[..., int],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> tuple[Finding | None, list[str]]:
+    """What a tool prints beside what its rules say, and why that is not what its convention counts."""
+    name = reading.counter.name
+    if name == "fvcore" and (whole is None or kwargs):
+        return None, ["fvcore: not compared: it traces modules whose inputs have no names."]
+    try:
+        seen = run(net, *args, **kwargs)
+    except Exception as error:  # a tool may fail in any way
+        why = str(error).strip().partition("\n")[0]
+        if reading.total is None:
+            return None, [
+                f"{name}: not compared, it fails ({why:.200}), as its rules say: {'; '.join(reading.unknown)}."
+            ]
+        return Finding(name, reading.total, None, f"counted {reading.total:,}, but {name} fails: {why:.200}"), []
+    if reading.total is None:
+        return None, [f"{name}: not compared, it prints {seen:,}; not known here: {'; '.join(reading.unknown)}."]
+    missing = reading.unseen if name == "FlopCounterMode" else {}
+    finding = _number(name, reading.total - sum(missing.values()), seen)
+    convention = int(count.flops("torch" if name == "FlopCounterMode" else "fvcore"))
+    if convention == seen or not finding.ok:
+        return finding, []
+    unseen = ", ".join(f"{operation} {amount:+,}" for operation, amount in reading.unseen.items() if amount)
+    word = "has no formula on a CPU for" if missing else "does not see, or prices otherwise:"
+    return finding, [f"{name} prints {seen:,}, its convention counts {convention:,}: {name} {word} {unseen}."]
+
+
+def _unknown(uncounted: Mapping[str, int]) -> Finding:
+    return Finding("unknown ops", {}, uncounted, ", ".join(f"{n} x {op}" for op, n in uncounted.items()))
+
+
+def _dispatched(net: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
+    with torch.random.fork_rng(devices=[]):
+        return flop_counter_count(net, *args, **kwargs)
+
+
+# Of peak memory: what kernels need besides results depends on the CPU and its threads. Bytes: their smallest buffers.
+MEMORY_TOLERANCE, SMALL = 0.05, 16_384
+
+
+def _memory(count: Count, net: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Finding:
+    """The most memory that torch's allocator holds; where kernels need copies, either with or without these."""
+    seen = int(count.held) + allocated(lambda: net(*args, **kwargs))
+    low, high = int(count.peak_memory), int(count.cpu_peak_memory)
+    near = low * (1 - MEMORY_TOLERANCE) - SMALL <= seen <= high * (1 + MEMORY_TOLERANCE) + SMALL
+    off = f"counted {low:,} to {high:,} bytes, allocated {seen:,}, more than 5 % and {SMALL:,} bytes beside"
+    return Finding("peak memory", high, seen, "" if near else off)
+
+
+def allocated(run: Callable[[], Any]) -> int:
+    """Bytes that torch's CPU allocator holds at most while something runs, besides what was there before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    gc.collect()
+    with torch.inference_mode(), _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        run()
+    results = seen.profiler.kineto_results if seen.profiler else None
+    now = highest = 0
+    events = [each for each in (results.events() if results else ()) if each.name() == "[memory]"]
+    for each in sorted(events, key=lambda each: each.start_ns()):
+        now += each.nbytes()
+        highest = max(highest, now)
+    return highest
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what libraries in C write to stderr, such as that a profiler starts."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
 def check(program: Program, subject: str = "") -> Check:
     """Build the module of a description and compare both; ``subject``: the title in reports.
 
@@ -106,12 +237,7 @@ def compare(program: Program, ghost: Streaming, module: Streaming, subject: str)
     parameters = sum(p.numel() for p in module.parameters())
     findings = [
         Finding("events", described, observed.cost.work, _event_differences(described, observed.cost.work)),
-        Finding(
-            "unknown ops",
-            {},
-            dict(observed.uncounted),
-            ", ".join(f"{n} x {op}" for op, n in observed.uncounted.items()),
-        ),
+        _unknown(dict(observed.uncounted)),
         _number("launches", program.cost.launches, observed.cost.launches),
         _number("parameters", program.parameters, parameters),
         _number("FlopCounterMode", TORCH.flops(described), flop_counter_count(ghost, *arguments)),
@@ -203,10 +329,10 @@ def fvcore_count(module: torch.nn.Module, *args: Any) -> int:
         return int(analysis.total())
 
 
-def flop_counter_count(module: torch.nn.Module, *args: Any) -> int:
+def flop_counter_count(module: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """The total of ``torch.utils.flop_counter.FlopCounterMode``: FLOPs, two per MAC."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(*args)
+        module(*args, **kwargs)
     return int(counter.get_total_flops())

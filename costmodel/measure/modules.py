@@ -36,6 +36,14 @@ class Module:
         """The row of a table that describes this module."""
         return ModuleEntry.of(self.count, self.name, self.subject)
 
+    def made(self) -> tuple[Any, tuple[tuple[Any, ...], dict[str, Any]]]:
+        """The module as it is timed, on the CPU, with random parameters and inputs: what to call, and the inputs."""
+        from costmodel.measure.profile import settings_grid
+        from costmodel.measure.timed import timed
+
+        subject = timed(self.workload, settings_grid(threads=1)[0])
+        return subject.run, subject.inputs
+
     def __repr__(self) -> str:
         return f"<Module {self.subject.title:.300}: {self.count!r:.400}>"
 

@@ -9,13 +9,17 @@ from costmodel.report.layout.sheet import Sheet
 from costmodel.work.events import Work
 
 if TYPE_CHECKING:
-    from costmodel.building.check import Check, Finding
+    from costmodel.building.check import Check, Finding, ModuleCheck
 
 COLUMNS = ("events", "unknown ops", "launches", "parameters", "FlopCounterMode", "fvcore", "outputs")
 
 
-def document(checks: "Sequence[Check]", unchecked: Sequence[str] = ()) -> Document:
-    """The checks, with every difference in words; ``unchecked``: subjects that an interrupted command did not reach."""
+def document(
+    described: "Sequence[Check]", unchecked: Sequence[str] = (), modules: "Sequence[ModuleCheck]" = ()
+) -> Document:
+    """The checks, with every difference in words; ``unchecked``: subjects that an interrupted command did not reach;
+    ``modules``: checks of modules of the user's."""
+    checks: list[Check | ModuleCheck] = [*described, *modules]
     flat = [{"subject": c.subject} | f for c in checks for f in _record(c)["findings"]]
     return Document(
         json=lambda: {
@@ -24,7 +28,10 @@ def document(checks: "Sequence[Check]", unchecked: Sequence[str] = ()) -> Docume
             "unchecked": list(unchecked),
         },
         csv=lambda: [f | {key: json.dumps(f[key]) for key in ("described", "seen")} for f in flat],
-        sheets=lambda: [_comparisons(checks, unchecked), _parts(checks)],
+        sheets=lambda: [
+            *([_of_modules(modules, () if described else unchecked)] if modules else []),
+            *([_comparisons(described, unchecked), _parts(described)] if described else []),
+        ],
     )
 
 
@@ -55,6 +62,29 @@ def _comparisons(checks: "Sequence[Check]", unchecked: Sequence[str]) -> Sheet:
     )
 
 
+def _of_modules(checks: "Sequence[ModuleCheck]", unchecked: Sequence[str]) -> Sheet:
+    columns = ("unknown ops", "parameters", "FlopCounterMode", "fvcore", "peak memory")
+    rows, notes = [], []
+    for c in checks:
+        findings = {finding.what: finding for finding in c.findings}
+        rows.append([c.subject, "ok" if c.ok else "MISMATCH", *(_cell(findings.get(what)) for what in columns)])
+        notes += [f"{c.subject}, {f.what}: {f.difference}" for f in c.findings if not f.ok]
+        notes += [f"{c.subject}: {note}" for note in c.notes]
+        notes += [f"{c.subject}: note: {note}." for note in c.count.notes]
+    bad = sum(not c.ok for c in checks)
+    about = [
+        "As seen in the running module; as counted, or as the rules of the tool say, unless marked. -: not compared.",
+        "FlopCounterMode (FLOPs), fvcore (MACs), each as it prints them on a CPU; peak memory: bytes in torch's CPU "
+        "allocator with parameters and inputs, within 5 % and 16 kB of the count.",
+        *notes,
+        f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
+        *([f"not checked, interrupted: {', '.join(unchecked)}"] if unchecked else []),
+    ]
+    title = "Counts against running torch modules and third-party counters"
+    spare = ["unknown ops", "parameters", "peak memory"]
+    return Sheet(title, ["subject", "result", *columns], "llrrrrr", rows, about, spare=spare)
+
+
 def _parts(checks: "Sequence[Check]") -> Sheet:
     """The totals of fvcore, itemised."""
     columns = list(checks[0].fvcore_parts)
@@ -69,6 +99,8 @@ def _parts(checks: "Sequence[Check]") -> Sheet:
 def _cell(finding: "Finding | None") -> str:
     if finding is None:
         return "-"
+    if finding.seen is None:
+        return "fails MISMATCH"
     if isinstance(finding.seen, Work):
         return "same" if finding.ok else "MISMATCH"
     if isinstance(finding.seen, dict):
@@ -77,7 +109,7 @@ def _cell(finding: "Finding | None") -> str:
     return seen if finding.ok else f"{seen} MISMATCH"
 
 
-def _record(c: "Check") -> dict[str, Any]:
+def _record(c: "Check | ModuleCheck") -> dict[str, Any]:
     return {
         "subject": c.subject,
         "ok": c.ok,
@@ -91,8 +123,8 @@ def _record(c: "Check") -> dict[str, Any]:
             }
             for f in c.findings
         ],
-        "fvcore_parts": c.fvcore_parts,
-    }
+        "fvcore_parts": dict(c.fvcore_parts),
+    } | ({"notes": list(c.notes)} if hasattr(c, "notes") else {})
 
 
 def _plain(value: Any) -> Any:
