@@ -14,13 +14,25 @@ THRESHOLD = 0.05  # of verdicts where nobody names another one
 @dataclass(frozen=True)
 class Change:
     """A run that two profiles have. ``ratio``: the time in the second profile relative to the first; ``relative``: the
-    same for times relative to the standard cell (None: no standard cell)."""
+    same for times relative to the standard cell (None: no standard cell). ``old``: the run in the first profile, of a
+    module of the user's perhaps with another structure."""
 
     run: Run
+    old: Run
     before: Estimate
     after: Estimate
     ratio: Estimate
     relative: Estimate | None
+
+    @property
+    def structure_changed(self) -> bool:
+        """True for a module that is made of other parts than in the first profile."""
+        return self.run.subject != self.old.subject
+
+    @property
+    def structures(self) -> str:
+        """The fingerprints of both structures, in words."""
+        return f"from {self.old.subject.structure} to {self.run.subject.structure}"
 
     def judged(self, relative: bool) -> Estimate | None:
         """The ratio that a verdict is about; None of a standard cell relative to itself, or without a standard cell."""
@@ -30,6 +42,7 @@ class Change:
         return {
             "subject": self.run.subject.title,
             "how": self.run.how.title,
+            "structure_changed": self.structure_changed,
             "before_s": self.before.value,
             "before_verdict": self.before.verdict,
             "after_s": self.after.value,
@@ -90,14 +103,16 @@ def enough_processes(ratio: Estimate | None, threshold: float) -> int | None:
 
 
 def changes(first: Profile, second: Profile) -> list[Change]:
-    """Changes of every run that both profiles have, in the order of the second profile."""
+    """Changes of every run that both profiles have, in the order of the second profile; a module of the user's is the
+    same by its name, arguments and inputs, though its structure changed."""
     result = []
     for run in second.runs:
-        if (old := first.by_key.get(run.key)) is None:
+        alike = (each for each in first.runs if run.subject.is_later(each.subject) and each.key[1:] == run.key[1:])
+        if (old := first.by_key.get(run.key) or next(alike, None)) is None:
             continue
         standard = (run.subject.standard, run.how, run.clock)
         relative = None
         if standard != run.key and standard in first.by_key and standard in second.by_key:
             relative = estimate.relative_change((run, second.by_key[standard]), (old, first.by_key[standard]))
-        result.append(Change(run, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
+        result.append(Change(run, old, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
     return result

@@ -111,10 +111,11 @@ def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
 
 def from_run(profile: "Profile", name: str, run: "Run", base: "Subject | None" = None) -> Timing:
     """The times of a run, with the percentage of its base where the profile has the same run of that subject: by
-    default of the standard cell."""
+    default of the standard cell; a module of the user's has no base by default."""
     from costmodel.profiles import estimate
 
-    whole = profile.by_key.get((base or run.subject.standard, run.how, run.clock))
+    base = base or (None if run.subject.module else run.subject.standard)
+    whole = None if base is None else profile.by_key.get((base, run.how, run.clock))
     seconds, ratio = estimate.time(run), None if whole is None else estimate.ratio(run, whole)
     published = run.clock == "published"  # one number, without samples for a verdict
     return Timing(

@@ -1,6 +1,6 @@
 """Two profiles compared run by run, with a verdict on each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from costmodel.profiles.estimate import FEWEST, Estimate
 from costmodel.profiles.records import Host, Profile
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
+from costmodel.report.profile import unit_of_work
 from costmodel.report.times import value
 
 Named = tuple[str, Profile]
@@ -45,7 +46,7 @@ class _Row:
 
 def _row(change: Change, threshold: float, relative: bool) -> _Row:
     ratio, subject = change.judged(relative), change.run.subject
-    base = relative and subject == subject.standard
+    base = relative and subject == subject.standard and not subject.module
     return _Row(change, ratio, smallest_change(ratio), None if base else verdict(ratio, threshold))
 
 
@@ -55,10 +56,12 @@ def document(first: Named, second: Named, limit: float | None, relative: bool) -
     common run.
     """
     threshold = THRESHOLD if limit is None else limit
-    rows = [_row(change, threshold, relative) for change in changes(first[1], second[1])]
+    pairs = changes(first[1], second[1])
+    rows = [_row(change, threshold, relative) for change in pairs]
     if not rows:
         raise InvalidInput(f"{first[0]} and {second[0]} have no run in common: same subject, same settings")
-    only_before, only_after = _only(first[1], second[1]), _only(second[1], first[1])
+    only_before = _without(first[1], [change.old.key for change in pairs])
+    only_after = _without(second[1], [change.run.key for change in pairs])
     slower, undecided = ([row for row in rows if row.verdict == each] for each in ("slower", "undecided"))
     gate = Gate()
     if limit is not None:
@@ -77,6 +80,7 @@ def document(first: Named, second: Named, limit: float | None, relative: bool) -
         f"{', or no standard cell' if relative else ''}).",
         f"these files can show {'no change' if smallest is None else f'changes above {_pct(smallest)}'}.",
         *(f"The machines differ: {each}." for each in first[1].host.differences(second[1].host)),
+        *(f"structure changed: {row.title}, {row.change.structures}" for row in rows if row.change.structure_changed),
     ]
     if limit is not None:
         lines += [f"slower by more than {100 * limit:g} %: {row.title}" for row in slower]
@@ -98,8 +102,8 @@ def document(first: Named, second: Named, limit: float | None, relative: bool) -
     return Document(lambda: whole, lambda: list(map(_unnested, records)), lambda: _sheets(rows, lines)), gate
 
 
-def _only(one: Profile, other: Profile) -> list[str]:
-    return [run.title for run in one.runs if run.key not in other.by_key]
+def _without(profile: Profile, paired: Collection[tuple[Any, ...]]) -> list[str]:
+    return [run.title for run in profile.runs if run.key not in paired]
 
 
 def _sheets(rows: Sequence[_Row], lines: Sequence[str]) -> list[Sheet]:
@@ -108,7 +112,7 @@ def _sheets(rows: Sequence[_Row], lines: Sequence[str]) -> list[Sheet]:
     settings = list(dict.fromkeys(row.change.run.how for row in rows))
     return [
         Sheet(
-            how.title,
+            f"Time per {unit_of_work([r.change.run for r in rows if r.change.run.how == how])}: {how.title}",
             columns,
             "lrrlrrr",
             [_cells(row) for row in rows if row.change.run.how == how],
@@ -125,7 +129,7 @@ def _cells(row: _Row) -> list[str]:
         change.run.subject.title,
         value(change.before),
         value(change.after),
-        row.verdict or "",
+        ", ".join([*([row.verdict] if row.verdict else []), *(["structure changed"] * change.structure_changed)]),
         f"{ratio.value:.3f}" if ratio else "",
         "{:.3f}-{:.3f}".format(*ratio.interval) if ratio and ratio.interval else "",
         "" if row.smallest is None else _pct(row.smallest).removesuffix(" %"),
@@ -140,7 +144,7 @@ def _remedies(undecided: Sequence[_Row], limit: float) -> Iterator[str]:
     if alone:
         yield (
             f"no standard cell in both profiles: {'; '.join(alone)}. Record it in the same command: costmodel profile "
-            "--cells standard,..., or leave --relative out"
+            "--cells standard,..., or leave --relative out, as for modules of your own"
         )
     if few:
         yield f"fewer than {FEWEST} processes: {'; '.join(few)}. Record more of both profiles: {_more(FEWEST)}"

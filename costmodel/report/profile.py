@@ -1,6 +1,6 @@
 """The runs of a profile, as tables."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -72,6 +72,13 @@ def _work(run: Run) -> dict[str, Any]:
     }
 
 
+def unit_of_work(runs: Iterable[Run]) -> str:
+    """What a time is of, in words: a frame of networks, a step of cells, a call of modules or of several of these."""
+    kinds = {"call" if run.subject.module else "frame" if run.subject.network else "step": run for run in runs}
+    (first, *more) = kinds.items()
+    return first[1].how.unit_of("call" if more else first[0])
+
+
 def _base(runs: list[Run], bases: Mapping[Key, Subject]) -> str:
     """The base of percentages, in words."""
     pairs = [(run.subject, bases.get(run.key, run.subject.standard)) for run in runs]
@@ -102,17 +109,15 @@ def _sheet(
                 "" if faults is None else f"{faults:.0f}",
             ]
         )
-    units = {"call" if run.subject.module else "frame" if run.subject.network else "step" for run in runs}
-    one = units.pop() if len(units) == 1 else "call"
-    title = f"Time per {how.unit_of(one)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
+    title = f"Time per {unit_of_work(runs)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
     published = all(timing.clock == "published" for timing in times)
     memory = f"peak memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}"
     lines = [
-        *notes(times, _base(runs, bases)),
+        *notes(times, _base(runs, bases) if any(timing.pct is not None for timing in times) else ""),
         *(["%: computed from these times; printed percentages may differ in the last digit."] if published else []),
         *([f"MB: {memory}; faults: minor page faults per call."] if any(row[-2] or row[-1] for row in rows) else []),
         *(verdict.text for verdict in claims.judge(profile, how)),
     ]
     columns = ["subject", "ms", "95 %", "%", "95 %", "MB", "faults"]
     labels = ["subject", "ms", "ms 95 %", "time %", "time % 95 %", "MB", "faults"]
-    return Sheet(title, columns, "lrrrrrr", rows, lines, labels=labels).without(["95 %", "MB", "faults"])
+    return Sheet(title, columns, "lrrrrrr", rows, lines, labels=labels).without(["%", "95 %", "MB", "faults"])

@@ -121,7 +121,8 @@ class Table(Counted):
         subjects = {row.approach: self.subject(row) for row in self.rows}
 
         def merged(row: TableRow) -> tuple[Timing, ...]:
-            base = None if row.base == row.entry.base else subjects[row.base]
+            usual = row.base == row.entry.base and not isinstance(row.entry, ModuleEntry)
+            base = None if usual else subjects[row.base]
             known = [t for t in timings(profile, name, subjects[row.approach], base) if t.how and keep(t.how)]
             published = {t.machine: t for t in known if t.clock == "published"}
             # The row already has the printed times, with the printed percentage: no time appears twice.

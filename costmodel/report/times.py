@@ -94,12 +94,13 @@ def verdicts(estimates: "Iterable[Estimate]") -> list[str]:
 
 
 def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
-    """Explanations of the columns of measured times; ``of``: the base of percentages."""
+    """Explanations of the columns of measured times; ``of``: the base of percentages, "" without percentages."""
     clock = CLOCKS[timings[0].clock] if timings else ""
     if all(timing.clock == "published" for timing in timings):
-        return [f"ms: {clock}; %: of {of}."]
+        return [f"ms: {clock}{of and f'; %: of {of}'}."]
     estimates = [e for timing in timings for e in (timing.seconds, timing.ratio) if e]
-    lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval; %: of {of}, within rounds."]
+    share = of and f"; %: of {of}, within rounds"
+    lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval{share}."]
     lines += verdicts(estimates)
     if not all(e.interleaved for e in estimates):
         lines.append("Some percentages are of runs that were not interleaved and contain the drift between the runs.")
