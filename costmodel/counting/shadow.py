@@ -209,7 +209,7 @@ class Shadows:
             return wrapped(out)
         if name in AVERAGES and not kwargs and (out := _averaged(*args)) is not None:
             return Shadow(out)
-        if name.startswith("max_pool2d") and not kwargs and (out := _pooled(name, *args)) is not None:
+        if name in MAX_POOLS and not kwargs and (out := _pooled(name, *args)) is not None:
             return wrapped(out)
         if name in _READERS or (name == "where" and len(args) == 1):
             raise NeedsValues(name)
@@ -588,6 +588,7 @@ def _resized(func: Any, args: Any) -> torch.Tensor | None:
     return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=META, memory_format=layout)
 
 
+MAX_POOLS = ("max_pool2d", "max_pool2d_with_indices")
 AVERAGES = ("adaptive_avg_pool2d", "_adaptive_avg_pool2d")
 
 
@@ -602,8 +603,6 @@ def _pooled(
     name: str, x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
 ) -> Any:
     """The largest numbers of windows, with indices also their places, unless something is unusual."""
-    if name not in ("max_pool2d", "max_pool2d_with_indices"):
-        return None
     kernels, pads, gaps = (_of_all(each, 2) for each in (kernel, padding, dilation))
     steps = _of_all(stride, 2) if stride not in ((), []) else kernels
     plain = type(x) is Shadow and x.dim() == 4 and x.numel() and (x.is_contiguous() or channels_last(x))
