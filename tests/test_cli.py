@@ -49,7 +49,20 @@ def test_the_installed_script() -> None:
 
 
 COMMANDS = ["table", "sweep", "equation", "gradual", "check", "profile", "report", "plot", "count", "explain"]
-COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata"]
+COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata", "compare"]
+
+
+NETS = """
+from torch import nn
+
+def standard():
+    return nn.Conv2d(3, 8, 3, padding=1)
+
+def separable():
+    return nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, groups=3), nn.Conv2d(3, 8, 1))
+
+mine = separable
+"""
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)
@@ -57,6 +70,7 @@ def test_help_has_examples_that_work(
     command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # some write files
+    (tmp_path / "nets.py").write_text(NETS)
     code, out, err = run(capsys, *command, "--help")
     assert (code, err) == (0, "")
     shown = [line.strip() for line in out.splitlines() if line.startswith("    costmodel ")]
@@ -64,7 +78,8 @@ def test_help_has_examples_that_work(
         assert len(shown) >= 2
     for line in shown:
         # Those take seconds, or need profiles or label maps of one's own; they have tests of their own.
-        if not re.search("check|--measure|costmodel profile |diff|report|flicker|mymodel", line):
+        own = "check|--measure|costmodel profile |diff|report|flicker|mymodel|torchvision|profile mine"
+        if not re.search(own, line):
             assert run(capsys, *shlex.split(line)[1:])[0] == 0, line
 
 
