@@ -322,7 +322,7 @@ def layers(
         text = f"{100 * flops / total:.1f} %"
         ax.annotate(text, (flops / giga, place), xytext=(2, 0), textcoords="offset points", va="center")
     names = [f"{layer} (recurrent)" if layer in recurrent else layer for layer, _ in bars]
-    ax.set_yticks(list(places), shortened(names, most=32))
+    ax.set_yticks(list(places), shortened(names, most=26))
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.14)
     ax.set_xlim(left=0)
