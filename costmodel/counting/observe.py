@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map_only
 from costmodel.counting import compiler
 from costmodel.counting.attention import kept, name_of
 from costmodel.counting.higher_order import handle
-from costmodel.counting.memory import reserve, workspace
+from costmodel.counting.memory import doubt, reserve, workspace
 from costmodel.counting.rules import DROPOUTS, find
 from costmodel.counting.shadow import Shadow, meta_of, storage_of
 from costmodel.counting.traffic import tensors as _tensors
@@ -138,6 +138,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
             Operation(
                 *(_name(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),
                 masked=None if masked is None else Work(masked),
+                doubt=doubt(name_of(func), args) if self._follow else "",
             )
         )
         return out

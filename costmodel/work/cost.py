@@ -45,3 +45,4 @@ class Operation:
     live: int = 0  # bytes of all results that are still in memory when the operation ends (0: not followed)
     workspace: int = 0  # bytes that the operation needs besides while it runs on a CPU
     masked: Work | None = None  # of an attention, the work for the pairs that its mask keeps (None: for all)
+    doubt: str = ""  # what is not known of its workspace, in words
