@@ -453,8 +453,9 @@ def _blocks_of_scores(q: Any, k: Any) -> tuple[int, int]:
 
 def _attention(out: Any, q: Any, k: Any, *rest: Any) -> int:
     rows, columns = _blocks_of_scores(q, k)
-    scores = rows * columns * (6 if q.dtype in HALVES else 4)  # float32, and a copy in the type of the values
-    return THREADS * (scores + 4 * rows * (2 + int(q.shape[-1])))
+    size = max(4, int(q.element_size()))
+    scores = rows * columns * (6 if q.dtype in HALVES else size)  # float32, and a copy in the type of the values
+    return THREADS * (scores + size * rows * (2 + int(q.shape[-1])))
 
 
 def _attention_backward(out: Any, gradient: Any, q: Any, k: Any, *rest: Any) -> int:
@@ -523,6 +524,8 @@ CONVOLUTIONS = tuple(name for name, rule in WORKSPACES.items() if rule in (_forw
 
 def doubt(name: str, args: Sequence[Any]) -> str:
     """A sentence on an operation whose workspace is known only roughly; "" for all others."""
+    if name.startswith("_scaled_dot_product_flash_attention_for_cpu"):
+        return "attention in half types is known to 35 %" if args[0].dtype in HALVES else ""
     if name not in (*CONVOLUTIONS, "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward"):
         return ""
     if "rnn" in name:
@@ -537,6 +540,11 @@ def doubt(name: str, args: Sequence[Any]) -> str:
             return "gradients of convolutions in half types are known to 15 %"
         return "transposed convolutions in half types may need twice the number" if transposed else ""
     if not channels_last(x) and not channels_last(weight):
+        if name == "convolution_backward" and x.dtype == torch.float32:
+            if x.dim() == 5 and 3 < x.shape[1] < BLOCK:
+                return "gradients of convolutions over volumes of 4 to 15 channels are known to 25 %"
+            if args[9] > 1 and max(*_several(args[4]), *_several(args[6])) > 1:
+                return "gradients of convolutions with groups and strides or dilation may be off by half"
         return ""
     if name.startswith("conv_transpose") or (name == "convolution" and args[6]):
         return "transposed convolutions with channels last are known to 15 %"
@@ -564,6 +572,8 @@ def notes(operations: Sequence[Operation], modules: Iterable[str]) -> list[str]:
     if unknown:
         found.append(f"buffers of their kernels are not known: {', '.join(unknown)}")
     found += dict.fromkeys(each.doubt for each in operations if each.doubt)
+    if recurrent := dict.fromkeys(name for name in modules if name in ("GRU", "RNN")):
+        found.append(f"{' and '.join(recurrent)}: gates and states are known to 35 %")
     fused = dict.fromkeys(name for name in modules if name in FAST)
     if fused and not any(each.backward for each in operations):
         found.append(
