@@ -116,6 +116,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
         stack.enter_context(_quiet([device] if real and device.type == "cuda" else []))
+        if not real:
+            stack.enter_context(_one_thread())
         stack.enter_context(unchanged(call.function or net))
         stack.enter_context(unsharded(net))
         stack.callback(shadows.give_back)
@@ -243,6 +245,17 @@ def _quiet(devices: Sequence[torch.device]) -> Iterator[None]:
             numpy.random.set_state(others)
         log.setLevel(level)
         torch.backends.mha.set_fastpath_enabled(fused)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The few values that are known are copied faster by one thread than by several that wait for each other."""
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(number)
 
 
 def _substitute(name: str, tensor: torch.Tensor, stand_in: Callable[[torch.Tensor], torch.Tensor]) -> Any:

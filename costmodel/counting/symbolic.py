@@ -27,6 +27,7 @@ Sizes = Mapping[str, int]
 
 # Sizes to start from: sides that can be halved six times and that no layer has; then those that networks are made for.
 UNUSUAL = (832, 1088, 1216, 1472, 1856)
+EVEN = (1344, 1792, 2240, 2688, 3136)  # multiples of windows of 7 at strides up to 32, where nothing is padded
 USUAL = (832, 448, 224, 256, 384, 192, 128, 64, 32, 16, 8, 4, 2)
 FAR = 2688  # how far one letter goes alone, which tells slopes: 2**7 * 3 * 7
 TRIES = 8  # of sizes that would tell what is open: at some, other operations run
@@ -41,6 +42,10 @@ class _NoForm(Exception):
     """Some size has no form at the points tried."""
 
 
+class _OthersRun(Exception):
+    """Other operations run at some sizes among those where the same ones should."""
+
+
 def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") -> "Count":
     """The count of a call whose inputs have ``letters``, all its sizes expressions in them, with the domain where these
     hold. ``exact``: the count in numbers for given sizes; `InvalidInput` where the module refuses them."""
@@ -50,18 +55,9 @@ def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") ->
     search.start()
     search.find_steps()
     try:
-        forms = search.fit()
-    except _NoForm:  # some rounding that no form has, such as windows that overlap: at multiples of a large number
-        search.make_coarse()
-        forms = search.fit(say=True)
-        search.refine(forms)
-    domain = search.domain(forms)
-    if search.wrong is not None:  # the same operations run, but not as the forms say: one of these may be wrong
-        try:
-            better = search.fit(with_sizes=search.wrong)
-            forms, domain = better, search.domain(better)
-        except _NoForm:  # no: what the sizes follow is another rule there
-            pass
+        forms, domain = search.find()
+    except _OthersRun:  # such as where nothing is padded, at multiples of windows: those alone may have a form
+        search, forms, domain = _between(search)
     told: dict[Form, Any] = {}
 
     def spelled(value: Any) -> Any:
@@ -90,6 +86,20 @@ def closed_forms(letters: tuple[str, ...], exact: "Callable[[Sizes], Count]") ->
         saved={path: spelled(form) for path, form in forms.saved.items()},
         peaks=tuple(map(spelled, forms.peaks)),
     )
+
+
+def _between(search: "_Search") -> "tuple[_Search, Forms, Domain]":
+    """Forms of a call of which other operations run at some sizes between others: at multiples of windows, if the same
+    ones run at all of those; else where the domain tells such sizes apart."""
+    even = _Search(search.letters, search.exact)
+    try:
+        if search.base_sizes[search.letters[0]] == UNUSUAL[0] and even.start(EVEN):
+            even.find_steps()
+            return even, *even.find()
+    except (_OthersRun, InvalidInput):
+        pass
+    search.strict = False
+    return search, *search.find()
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,7 @@ class _Search:
     steps: dict[str, int] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)  # below which other operations run, where that is near
+    strict: bool = True  # the same operations run at all sizes near the start
     base: "Count" = field(init=False)  # at the sizes of the start
 
     def __post_init__(self) -> None:
@@ -202,9 +213,10 @@ class _Search:
 
     # ---- where to start ----
 
-    def start(self) -> None:
-        """Find sizes that the module takes: unusual ones, then some with a number of the refusal, then usual ones."""
-        unusual = dict(zip(self.letters, [*UNUSUAL, *UNUSUAL, *UNUSUAL], strict=False))
+    def start(self, sides: tuple[int, ...] = UNUSUAL) -> bool:
+        """Find sizes that the module takes: unusual ones, then some with a number of the refusal, then usual ones. True
+        if the module takes the first ones."""
+        unusual = dict(zip(self.letters, [*sides, *sides, *sides], strict=False))
         first = self.count(unusual)
         tried = [unusual]
         if first is None:
@@ -216,9 +228,9 @@ class _Search:
                 self.base_sizes, self.running, self.table = sizes, found.running, _Table(self.base)
                 for name in self.letters if len(self.base.operations) > MANY else ():
                     self._refuse_loop(name, dict.fromkeys(self.letters, FEW))
-                return
-        sides = ", ".join(f"{name} = {size}" for name, size in unusual.items())
-        raise InvalidInput(f"{error} (tried at {sides}, and at others)") from error
+                return first is not None
+        told = ", ".join(f"{name} = {size}" for name, size in unusual.items())
+        raise InvalidInput(f"{error} (tried at {told}, and at others)") from error
 
     def _named(self, sizes: dict[str, int], told: str) -> Iterator[dict[str, int]]:
         """Sizes with a number of the refusal in the place of some letters: first of most, the first ones last."""
@@ -308,14 +320,19 @@ class _Search:
         """The largest size with which the same operations run, if that is near."""
         base, step = self.base_sizes[name], self.steps[name]
         far = base + -(-FAR // step) * step
-        if not self.same({**self.base_sizes, name: far}):
+        above = {**self.base_sizes, name: base + step}
+        if tuple(above.values()) in self.counts and not self.same(above):
+            self.most[name] = base
+        elif not self.same({**self.base_sizes, name: far}):
             self.most[name] = self._last(name, far)
 
     def _last(self, name: str, bad: int) -> int:
         """The last size between that of the start and a bad one with which the same operations run."""
         good, step = self.base_sizes[name], self.steps[name]
+        jump = step  # doubled until it is too far
         while abs(bad - good) > step:
-            away = abs(bad - good) // (2 * step) * step
+            away = min(jump, abs(bad - good) // (2 * step) * step)
+            jump *= 2
             middle = good + away if bad > good else good - away
             if self.same({**self.base_sizes, name: middle}):
                 good = middle
@@ -324,6 +341,33 @@ class _Search:
         return good
 
     # ---- forms ----
+
+    def find(self) -> "tuple[Forms, Domain]":
+        """The forms, and where they hold. `_OthersRun` where forms cannot hold at all sizes tried, if ``strict``."""
+        try:
+            forms = self.fit()
+        except _NoForm:  # some rounding that no form has, such as windows that overlap: at multiples of a large number
+            self.make_coarse()
+            forms = self.fit(say=True)
+            self.refine(forms)
+        domain = self.domain(forms)
+        if self.wrong is not None:  # the same operations run, but not as the forms say: one of these may be wrong
+            try:
+                better = self.fit(with_sizes=self.wrong)
+                forms, domain = better, self.domain(better)
+            except _NoForm:  # no: what the sizes follow is another rule there
+                pass
+        for sizes, sample in self._counted():
+            if domain.holds(sizes) and (sample is None or not forms.agrees(sample, sizes)):
+                if self.strict:
+                    raise _OthersRun
+                told = " and ".join(f"{name} = {size}" for name, size in sizes.items())
+                raise InvalidInput(f"no closed form: at {told} other operations run than at sizes near; give numbers")
+        return forms, domain
+
+    def _counted(self) -> "Iterator[tuple[dict[str, int], _Sample | None]]":
+        for key, sample in self.counts.items():
+            yield dict(zip(self.letters, key, strict=True)), sample
 
     def fit(self, say: bool = False, with_sizes: dict[str, int] | None = None) -> Forms:
         """Forms that hold at all points tried; more points are tried until there is no choice left, and until new ones
@@ -351,7 +395,7 @@ class _Search:
             found = self.count(sizes)
             if found is not None and found.running == self.running:
                 confirmed += self.table.predict(found, sizes)
-                self._add(sizes)
+            self._add(sizes)
             if confirmed > 1:
                 return self.table.forms()
         if not say:
@@ -361,8 +405,9 @@ class _Search:
     def _first_points(self) -> Iterator[dict[str, int]]:
         yield self._base()
         for name in self.free:
-            step = self.steps[name]
-            yield {**self._base(), name: self.most.get(name, self.base_sizes[name] + -(-FAR // step) * step)}
+            base, step = self.base_sizes[name], self.steps[name]
+            last = self.most.get(name, base + -(-FAR // step) * step)
+            yield {**self._base(), name: last if last > base else self._near(name, 0)}
         for _ in range(RANDOM_POINTS):
             yield self._anywhere()
 
@@ -409,6 +454,8 @@ class _Search:
             return False
         found = self.count(sizes)
         if found is None or found.running != self.running:
+            if self.strict:
+                raise _OthersRun
             return False
         self.points.append(sizes)
         self.table.add(found)
@@ -458,7 +505,9 @@ class _Search:
                     del most[name]
                     break
         either: dict[str, int] = {}
-        if not good(least):
+        if self.least and good(known := {**least, **self.least}):
+            least = known
+        elif not good(least):
             together = {name: base[name] // steps[name] for name in free}
             number = 1
             while number < max(together.values()) and not good(self._all(number)):

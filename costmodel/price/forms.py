@@ -7,7 +7,7 @@ of those (`Form`). So a few values tell which form it is; where they leave a cho
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations, product
 from math import gcd, lcm, prod
 from typing import TypeAlias
@@ -146,8 +146,21 @@ class Open:
             for value in range((slope * size + low) // divisor, (slope * size + high) // divisor + 1):
                 first = max(low, value * divisor - slope * size)
                 last = min(high, value * divisor - slope * size + divisor - 1)
-                shares[value] = shares.get(value, 0) + (last + 1 - first) / (high + 1 - low)
+                share = (last + 1 - first) / (high + 1 - low)
+                likely = _likely(divisor, low, high)
+                if likely:
+                    share = (share + sum(first <= offset <= last for offset in likely) / len(likely)) / 2
+                shares[value] = shares.get(value, 0) + share
         return len(self.choices) - max(shares.values())
+
+
+@cache
+def _likely(divisor: int, low: int, high: int) -> tuple[int, ...]:
+    """Offsets of strides and windows, one after the other, each rounded down or up: of 28, 0, 24 of a stride of 4 that
+    is rounded down and a window of 7 that is rounded up, and 27."""
+    strides = [part for part in range(1, divisor + 1) if divisor % part == 0]
+    found = {0, *(divisor - part for part in strides), *(part - 1 for part in strides)}
+    return tuple(sorted(offset for offset in found if low <= offset <= high))
 
 
 @dataclass
