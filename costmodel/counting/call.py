@@ -42,7 +42,8 @@ class Call:
     ``inputs`` and ``kwargs`` hold tensors, whose values are used only if ``real``. ``backward`` adds the backward pass.
     ``frames``: the number of calls.
     ``function`` is called instead of the module, such as a method of it. ``words``: the inputs as users write them.
-    ``watch``: a context around the run, told the mode that counts.
+    ``watch``: a context around the run, told the mode that counts. ``workspaces``: learn what kernels of a CPU need
+    besides results.
     """
 
     net: Any
@@ -54,6 +55,7 @@ class Call:
     function: Any = None
     words: tuple[str, ...] = ()
     watch: "Callable[[CountingMode], AbstractContextManager[None]] | None" = None
+    workspaces: bool = True
 
     @cached_property
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -132,7 +134,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
             stack.enter_context(_saving(saved, places.now))
         given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
         shadows.own([*state.values(), *given])
-        listener = CountingMode(places.now, shadows.run_real if real else shadows.run, follow=True)
+        listener = CountingMode(places.now, shadows.run_real if real else shadows.run, True, call.workspaces)
         stack.enter_context(_threads_followed(listener, gradients))
         stack.enter_context(listener)
         listener.hold([*state.values(), *given])

@@ -368,7 +368,8 @@ def count(
 
         def exact(sizes: Mapping[str, int]) -> Count:
             numbers, named = tree_map_only(Shape, lambda text: Shape(with_sizes(text, sizes)), (inputs, dict(kwargs)))
-            sized = replace(call, inputs=numbers, kwargs=named, words=inputs_in_words(numbers, named))
+            told = inputs_in_words(numbers, named)
+            sized = replace(call, inputs=numbers, kwargs=named, words=told, workspaces=False)
             return _in_numbers(sized, with_values=False)
 
         try:

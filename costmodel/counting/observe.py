@@ -77,7 +77,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
     """Records operations.
 
     ``path`` tells whose operations come. ``run`` calls an operation, given its arguments and the tensors among these.
-    ``follow``: learn which results are alive together.
+    ``follow``: learn which results are alive together, and with ``workspaces`` what kernels need besides; else -1.
     """
 
     supports_higher_order_operators = True
@@ -87,13 +87,17 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         return False  # else the first operation imports torch's compiler
 
     def __init__(
-        self, path: Callable[[], str] = lambda: "", run: Callable[..., Any] | None = None, follow: bool = False
+        self,
+        path: Callable[[], str] = lambda: "",
+        run: Callable[..., Any] | None = None,
+        follow: bool = False,
+        workspaces: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.operations: list[Operation] = []
         self._path = path
         self._run = run
-        self._follow = follow
+        self._follow, self._workspaces = follow, workspaces
         self._live: dict[int, int] = {}  # bytes by storage
         self._there: list[torch.UntypedStorage] = []
         self._paused = False
@@ -133,7 +137,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         shape = tuple(written[0].shape) if written else ()
         live = self._alive(written, reserve(name_of(func), args)) if self._follow else 0
-        space = workspace(name_of(func), out, args) if self._follow else 0
+        space = 0 if not self._follow else workspace(name_of(func), out, args) if self._workspaces else -1
         self.operations.append(
             Operation(
                 *(_name(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),

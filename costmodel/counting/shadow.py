@@ -205,11 +205,7 @@ class Shadows:
             return args[0]
         if not kwargs and (out := _as_it_came(func, name, args)) is not None:
             return out if out is args[0] else Shadow(out)
-        if name in ("linear", "native_layer_norm") and not kwargs and (out := _of_rows(name, *args)) is not None:
-            return wrapped(out)
-        if name in AVERAGES and not kwargs and (out := _averaged(*args)) is not None:
-            return Shadow(out)
-        if name in MAX_POOLS and not kwargs and (out := _pooled(name, *args)) is not None:
+        if not kwargs and (plain := PLAIN.get(name)) and (out := plain(name, *args)) is not None:
             return wrapped(out)
         if name in _READERS or (name == "where" and len(args) == 1):
             raise NeedsValues(name)
@@ -571,6 +567,24 @@ def _of_rows(name: str, x: Any, second: Any, weight: Any = None, bias: Any = Non
     return meta_of(x), *(torch.empty(statistics, dtype=x.dtype, device=META) for _ in range(2))
 
 
+def _joined(name: str, parts: Any, dim: int = 0) -> torch.Tensor | None:
+    """The result of ``cat``, unless something is unusual: maps or rows that lie one after the other in memory."""
+    if not all(type(each) is Shadow and each.dim() > 1 and each.is_contiguous() for each in parts):
+        return None
+    first = parts[0]
+    if not -first.dim() <= dim < first.dim():
+        return None
+    place = dim % first.dim()
+    rests = {(each.dtype, *each.shape[:place], *each.shape[place + 1 :]) for each in parts}
+    # A map of one channel or one place lies in memory both ways.
+    plain = all(each.shape[1] > 1 and max(each.shape[2:], default=2) > 1 for each in parts)
+    if len(rests) != 1 or not plain or any(each.dim() != first.dim() for each in parts):
+        return None
+    shape = list(first.shape)
+    shape[place] = sum(each.shape[place] for each in parts)
+    return torch.empty(shape, dtype=first.dtype, device=META)
+
+
 def _resized(func: Any, args: Any) -> torch.Tensor | None:
     """The result of a resize, whose kernels for meta tensors want numbers for factors."""
     name = name_of(func)
@@ -588,11 +602,7 @@ def _resized(func: Any, args: Any) -> torch.Tensor | None:
     return torch.empty((*first.shape[:2], *given), dtype=first.dtype, device=META, memory_format=layout)
 
 
-MAX_POOLS = ("max_pool2d", "max_pool2d_with_indices")
-AVERAGES = ("adaptive_avg_pool2d", "_adaptive_avg_pool2d")
-
-
-def _averaged(x: Any, sides: Any) -> torch.Tensor | None:
+def _averaged(name: str, x: Any, sides: Any) -> torch.Tensor | None:
     """The averages of a map in as many places as wanted."""
     if type(x) is not Shadow or x.dim() != 4 or not x.is_contiguous() or not x.numel() or min(sides) < 1:
         return None
@@ -661,3 +671,15 @@ def _refuse_mixed_types(name: str, tensors: list[torch.Tensor]) -> None:
     if len(types) > 1:
         names = " and ".join(str(each).removeprefix("torch.") for each in types)
         raise TypeError(f"{name} of {names}: expected the same type")
+
+
+# What the results of these look like is plain, unless something is unusual: then None.
+PLAIN: dict[str, Callable[..., Any]] = {
+    "linear": _of_rows,
+    "native_layer_norm": _of_rows,
+    "adaptive_avg_pool2d": _averaged,
+    "_adaptive_avg_pool2d": _averaged,
+    "max_pool2d": _pooled,
+    "max_pool2d_with_indices": _pooled,
+    "cat": _joined,
+}
