@@ -28,4 +28,4 @@ def _sheet(paper: str, errata: Sequence[Erratum]) -> Sheet:
         for each in errata
     ]
     notes = ["In brackets: a command that shows it."]
-    return Sheet(f"Errata of {paper}", ["no.", "erratum"], "rl", rows, notes)
+    return Sheet(f"Errata of {paper}", ["no.", "erratum"], "rl", rows, notes, prose=True)

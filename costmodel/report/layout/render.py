@@ -82,7 +82,8 @@ def _tabulate(sheet: Sheet, form: str) -> str:
 
 def _text(sheet: Sheet) -> str:
     width = shutil.get_terminal_size((0, 0)).columns  # 0: a pipe or a file
-    sheet = _folded(sheet, width) if width else sheet
+    if width or sheet.prose:
+        sheet = _folded(sheet, width or USUAL_WIDTH)
     columns = _fitting(sheet, width) if width else list(range(len(sheet.columns)))
     names = [name for n, name in enumerate(sheet.labels or sheet.columns) if n not in columns]
     left_out = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 class Sheet:
     """A table to read: ``align`` has ``l`` or ``r`` per column; the first ``keys`` columns name a row; ``labels`` are
     longer names of the columns, clear outside the table; ``spare`` are labels of columns that a narrow terminal leaves
-    out first, the least important first."""
+    out first, the least important first; ``prose``: the last column holds sentences, folded also in pipes and files."""
 
     title: str
     columns: Sequence[str]
@@ -18,6 +18,7 @@ class Sheet:
     keys: int = 1
     labels: Sequence[str] = ()
     spare: Sequence[str] = ()
+    prose: bool = False
 
     def without(self, names: Sequence[str]) -> "Sheet":
         """The sheet without those of the named columns that are empty in every row."""
