@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from test_cli import process, run
 
 import costmodel
-from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.errors import InvalidInput
 from costmodel.measure import timed as steps
 from costmodel.measure.modules import module, structure
-from costmodel.measure.profile import choose, record, settings_grid
+from costmodel.measure.profile import choose, settings_grid
 from costmodel.measure.workload import Named
 from costmodel.profiles.files import load
 from costmodel.profiles.recording import recording
@@ -46,23 +46,23 @@ def changed(here: Path) -> None:
 # ---- tables and comparisons ------------------------------------------------------------------------------------------
 
 
-def test_a_table_has_modules_beside_networks(here: Path) -> None:
+def test_a_table_has_modules_beside_networks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = "segnet.py:standard,segnet.py:separable"
-    found = json.loads(process("table", "--model", names, "--input", CLIP, "--format", "json").stdout)
+    found = json.loads(run(capsys, "table", "--model", names, "--input", CLIP, "--format", "json")[1])
     rows = {row["approach"]: row for row in found["rows"]}
     assert (found["convention"], found["size"], list(rows)) == ("torch", None, names.split(","))
     for name, flops in FLOPS.items():
         row = rows[f"segnet.py:{name}"]
         assert (row["flops"], row["params"], row["version"], row["paper"]) == (flops, PARAMS[name], None, None)
         assert row["flops_pct"] == round(100 * flops / FLOPS["standard"], 2)
-    mixed = process("table", "--model", "icnet,segnet.py:separable", "--input", "1x2x3x128x160")
-    assert "Cost of one 128x160 frame, 19 classes" in mixed.stdout
-    assert "segnet.py:separable: one call with 1x2x3x128x160." in mixed.stdout
+    _, mixed, _ = run(capsys, "table", "--model", "icnet,segnet.py:separable", "--input", "1x2x3x128x160")
+    assert "Cost of one 128x160 frame, 19 classes" in mixed
+    assert "segnet.py:separable: one call with 1x2x3x128x160." in mixed
 
 
-def test_compare_puts_modules_networks_and_cells_side_by_side(here: Path) -> None:
+def test_compare_puts_modules_networks_and_cells_side_by_side(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["compare", "segnet.py:standard", "segnet.py:separable", "sep", "icnet", "--input", "1x2x3x128x160"]
-    found = json.loads(process(*given, "--format", "json").stdout)
+    found = json.loads(run(capsys, *given, "--format", "json")[1])
     assert set(found) == {"convention", "unit", "inputs", "base", "rows"}
     assert [row["model"] for row in found["rows"]] == ["segnet.py:standard", "segnet.py:separable", "sep cell", "ICNet"]
     assert found["base"] == "segnet.py:standard"
@@ -74,11 +74,11 @@ def test_compare_puts_modules_networks_and_cells_side_by_side(here: Path) -> Non
     assert (first["timings"], first["measured"], first["kept_pct"]) == ([], None, None)
 
 
-def test_compare_measures_and_keeps_and_shows_again(here: Path) -> None:
+def test_compare_measures_and_keeps_and_shows_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["compare", "segnet.py:standard", "segnet.py:separable", "--input", CLIP]
-    done = process(*given, "--measure", "cpu", "--save", "mine", *QUICK, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    for row in json.loads(done.stdout)["rows"]:
+    code, out, err = run(capsys, *given, "--measure", "cpu", "--save", "mine", *QUICK, "--format", "json")
+    assert code == 0, err
+    for row in json.loads(out)["rows"]:
         (timing,) = row["timings"]
         assert row["measured"] == timing["measured"] == pytest.approx(100 / timing["pct"])
         assert row["kept_pct"] == pytest.approx(100 * row["measured"] / row["promised"])
@@ -86,11 +86,11 @@ def test_compare_measures_and_keeps_and_shows_again(here: Path) -> None:
     assert one.processes[0].started == two.processes[0].started  # interleaved
     assert (one.subject.module, one.subject.inputs, one.subject.size) == ("segnet.py:standard", (CLIP,), None)
     assert one.processes[0].deviation == pytest.approx(0, abs=1e-5)
-    again = process(*given, "--profile", "mine")
-    assert "Speed-up on" in again.stdout
-    assert again.stderr == ""
-    other = process(*given, "--base", "segnet.py:separable", "--profile", "mine", "--format", "csv")
-    assert "segnet.py:separable,593,100.0" in other.stdout  # PARAMS["separable"]
+    code, out, err = run(capsys, *given, "--profile", "mine")
+    assert "Speed-up on" in out
+    assert (code, err) == (0, "")
+    _, out, _ = run(capsys, *given, "--base", "segnet.py:separable", "--profile", "mine", "--format", "csv")
+    assert "segnet.py:separable,593,100.0" in out  # PARAMS["separable"]
 
 
 @pytest.mark.parametrize(
@@ -235,34 +235,33 @@ def test_a_clip_carries_its_state(here: Path) -> None:
 # ---- profiles --------------------------------------------------------------------------------------------------------
 
 
-def test_a_changed_module_is_not_taken_for_the_old_one(here: Path) -> None:
+def test_a_changed_module_is_not_taken_for_the_old_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["profile", "--model", "segnet.py:standard", "--input", CLIP, "--out", "mine", *QUICK]
     assert process(*given).returncode == 0
     file = here / "profiles" / "mine.json"
     before = file.read_text()
     changed(here)
     for more in (["--resume"], []):
-        done = process(*given, *more)
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "segnet.py:standard has changed since profiles/mine.json recorded it" in done.stderr
-        assert "--replace measures it again" in done.stderr
-    shown = process("table", "--model", "segnet.py:standard", "--input", CLIP, "--profile", "mine")
-    assert (shown.returncode, shown.stdout) == (2, "")
-    assert "has changed since profile mine recorded it" in shown.stderr
+        code, _, err = run(capsys, *given, *more)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "segnet.py:standard has changed since profiles/mine.json recorded it" in err
+        assert "--replace measures it again" in err
+    code, out, err = run(capsys, "table", "--model", "segnet.py:standard", "--input", CLIP, "--profile", "mine")
+    assert (code, out) == (2, "")
+    assert "has changed since profile mine recorded it" in err
     assert file.read_text() == before
-    assert process(*given, "--replace").returncode == 0
+    assert run(capsys, *given, "--replace")[0] == 0
     (run_now,) = load(file).runs
     assert run_now.subject.structure == structure(
         module("segnet.py:standard", CLIP, arguments={"width": 6}).count.call.net
     )
 
 
-def test_an_error_where_it_is_timed_is_one_line_and_exit_code_2(here: Path) -> None:
+def test_an_error_where_it_is_timed_is_one_line_and_exit_code_2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = "segnet.py:in_child,segnet.py:Counter"
-    done = process("profile", "--model", models, "--input", "2x4", "--out", "mine", *QUICK)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "segnet.py:in_child raised RuntimeError: only where it is timed (segnet.py, line" in done.stderr
+    code, _, err = run(capsys, "profile", "--model", models, "--input", "2x4", "--out", "mine", *QUICK)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "segnet.py:in_child raised RuntimeError: only where it is timed (segnet.py, line" in err
     assert [each.subject.module for each in load(here / "profiles" / "mine.json").runs] == ["segnet.py:Counter"]
 
 
@@ -288,9 +287,3 @@ def test_a_profile_file_of_before_still_loads_and_a_module_stands_beside_network
     profile.save(tmp_path / "one.json")
     assert load(tmp_path / "one.json") == profile
     assert profile.frame()[["subject", "module", "inputs"]].values.tolist() == [["a:b 1x3", "a:b", "1x3"]]
-
-
-def test_failed_user_code_ends_a_recording_with_code_2(here: Path) -> None:
-    with pytest.raises(MeasuringFailed) as failure:
-        record(choose(settings_grid(threads=1), [module("segnet.py:in_child", "2x4")]), processes=1, rounds=1)
-    assert failure.value.code == 2
