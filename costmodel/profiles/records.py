@@ -353,7 +353,7 @@ class Profile(_Data):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        """For notebooks: a row for each run, with the median over its processes; `costmodel.estimates` has intervals."""
+        """For notebooks: a row for each run, with its median; `costmodel.estimates` has intervals."""
         import pandas as pd
 
         rows = [
