@@ -1,6 +1,6 @@
 """The errors of this package. Their messages are sentences for the user."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 MOST_CHARACTERS = 60
@@ -16,7 +16,14 @@ def meant(name: Any, known: Iterable[str]) -> str:
     """The known names that are nearly ``name``, as a question at the end of a message; "" if there are none."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known)) if isinstance(name, str) else []
+    if not isinstance(name, str):
+        return ""
+    known = list(known)
+    return question(get_close_matches(name, known) or [each for each in known if each.lower() == name.lower()])
+
+
+def question(close: Sequence[str]) -> str:
+    """Names that may be meant, as a question at the end of a message; "" without names."""
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -7,7 +7,7 @@ import inspect
 import logging
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.metadata import packages_distributions
@@ -20,7 +20,7 @@ import torch
 from costmodel.counting.modules import owner
 from costmodel.counting.reasons import placed_reason
 from costmodel.counting.shadow import WithoutMemory
-from costmodel.errors import InvalidInput
+from costmodel.errors import InvalidInput, meant, question
 
 EXPECTED = "package.module:factory, such as torchvision.models:resnet50, file.py:factory, or a file .pt2 or .onnx"
 
@@ -43,8 +43,8 @@ def load(name: str, arguments: Mapping[str, Any] | None = None, meta: bool = Tru
     found = _imported(place, name)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            close = get_close_matches(part, [each for each in dir(found) if not each.startswith("_")])
-            raise InvalidInput(f"{name!r}: {place} has no {attribute!r}{_question(close)}")
+            close = meant(part, [each for each in dir(found) if not each.startswith("_")])
+            raise InvalidInput(f"{name!r}: {place} has no {attribute!r}{close}")
         found = getattr(found, part)
     if owner(found) is not None or isinstance(found, torch.export.ExportedProgram):
         if arguments:
@@ -99,33 +99,29 @@ def _imported(place: str, name: str) -> Any:
             missing = isinstance(error, ModuleNotFoundError) and error.name
             if missing and (place == missing or place.startswith(f"{missing}.")):
                 raise InvalidInput(
-                    f"{name!r}: there is no module {missing!r} here or among the installed ones{_meant(missing)}"
+                    f"{name!r}: there is no module {missing!r} here or among the installed ones{_missing(missing)}"
                 ) from None
             raise InvalidInput(f"importing {place} raised {placed_reason(error)}") from error
 
 
-def _meant(missing: str) -> str:
+def _missing(missing: str) -> str:
     """The modules with nearly that name, of the package, the current folder or the installed ones, as a question."""
     package, dot, last = missing.rpartition(".")
     if dot:
         folders = getattr(sys.modules.get(package), "__path__", [])
-        return _question([f"{package}.{name}" for name in get_close_matches(last, _modules(folders))])
-    return _question(get_close_matches(last, [*_modules([str(Path.cwd())]), *packages_distributions()]))
+        return question([f"{package}.{name}" for name in get_close_matches(last, _modules(folders))])
+    return question(get_close_matches(last, [*_modules([str(Path.cwd())]), *packages_distributions()]))
 
 
 def _modules(folders: Iterable[str]) -> list[str]:
     return [each.name for each in pkgutil.iter_modules(folders)]
 
 
-def _question(close: Sequence[str]) -> str:
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
 def _of_file(file: Path, given: str) -> Any:
     """The module in a file of Python. The file's folder is where its own imports are looked for, too."""
     if not file.is_file():
         close = get_close_matches(file.name, [each.name for each in file.parent.glob("*.py")], cutoff=0.7)
-        raise InvalidInput(f"{given!r}: there is no file {str(file)!r}{_question(close)}")
+        raise InvalidInput(f"{given!r}: there is no file {str(file)!r}{question(close)}")
     root, name = file.resolve().parent, file.stem
     while (root / "__init__.py").is_file():  # of a package, whose relative imports need its name
         root, name = root.parent, f"{root.name}.{name}"
@@ -199,11 +195,10 @@ def _check_arguments(factory: Any, name: str, arguments: Mapping[str, Any]) -> N
             example = ", ".join(f'"{each}": ...' for each in needed)
             raise InvalidInput(f"{name} raised TypeError: {error}; give arguments={{{example}}}") from error
         unknown = [each for each in arguments if each not in signature.parameters]
-        close = get_close_matches(unknown[0], [each.name for each in taken]) if unknown else []
-        hint = (
-            f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(each.name for each in taken) or 'none'}"
-        )
-        raise InvalidInput(f"{name} raised TypeError: {error}; {hint}") from error
+        names = [each.name for each in taken]
+        hint = meant(unknown[0], names) if unknown else ""
+        allowed = f"; it takes {', '.join(names) or 'none'}"
+        raise InvalidInput(f"{name} raised TypeError: {error}{hint or allowed}") from error
 
 
 def _exported(file: str) -> Any:

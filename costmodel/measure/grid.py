@@ -32,9 +32,7 @@ class Grid:
         letters = list(dict.fromkeys(s for shape in shapes_in(self.args, dict(self.kwargs)) for s in letters_of(shape)))
         for name in self.sizes:
             if name not in letters:
-                close = [each for each in letters if each.lower() == name.lower()]
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                known = among(name, letters) + hint if letters else "there are none: write 1x3xHxW, not 1x3x224x224"
+                known = among(name, letters) if letters else "there are none: write 1x3xHxW, not 1x3x224x224"
                 raise InvalidInput(f"{name!r} is no letter of the inputs: {known}")
         if missing := [name for name in letters if name not in self.sizes]:
             example = " ".join(f"{name}={'1,8' if name in 'NB' else '256,512'}" for name in missing)

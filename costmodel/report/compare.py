@@ -15,7 +15,8 @@ from costmodel.price.table import Given, apart
 from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import notes, speedup_cells, time_cells
+from costmodel.report.numbers import scale
+from costmodel.report.times import not_timed, notes, speedup_cells, time_cells
 from costmodel.work.cost import Cost
 from costmodel.work.size import Size, int_pair
 
@@ -234,19 +235,13 @@ class Comparison:
             f"promised: {self.convention.unit}s of {self.base} / of this one; measured: time of {self.base} / of this "
             "one, within rounds; kept %: measured / promised.",
         ]
-        if lacking := len(self.rows) - len(rows):
-            lines.append(f"The profile has no times of {lacking} more rows with {how.title}.")
+        lines += not_timed(len(self.rows) - len(rows), "rows", how)
         title = f"Speed-up on {machine} (profile {profile}): {how.title}"
         return Sheet(title, columns, "lrrrrrr", rows, lines, labels=labels, spare=["ms 95 %"]).without(["95 %"])
 
 
 def _pct(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def scale(most: int) -> tuple[str, float]:
-    """A prefix for numbers up to ``most``, and its factor."""
-    return next(((letter, by) for letter, by in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if most >= 10 * by), ("", 1))
 
 
 def compare(

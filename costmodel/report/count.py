@@ -8,6 +8,7 @@ from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.machine import Machine
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
+from costmodel.report.numbers import in_bytes, scale
 from costmodel.work.cost import NOTHING, Cost
 from costmodel.work.events import Event, Work
 
@@ -106,18 +107,6 @@ def _bound(operations: "Sequence[Operation]", machine: Machine | None) -> dict[s
     return {"roofline_ms": 1000 * seconds, "bound": bound}
 
 
-def _scale(most: int) -> tuple[str, float]:
-    """A prefix for numbers up to ``most``, and its factor."""
-    letters = (("G", 1e9), ("M", 1e6), ("k", 1e3))
-    return next(((letter, scale) for letter, scale in letters if most >= 10 * scale), ("", 1))
-
-
-def _bytes(number: int) -> str:
-    """Bytes in words, such as ``57.7 kB``."""
-    letter, scale = _scale(number)
-    return f"{number / scale:,.{1 if letter else 0}f} {letter}B"
-
-
 def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
     moved, flops = cost.reads + cost.writes, price.flops(cost.work)
     return {
@@ -163,7 +152,7 @@ def _sheet(
 ) -> Sheet:
     whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
     whole |= _passes(count.operations, price) | _bound(count.operations, machine)
-    (letter, scale), (prefix, size) = _scale(whole["flops"]), _scale(whole["bytes"])
+    (letter, by), (prefix, size) = scale(whole["flops"]), scale(whole["bytes"])
     unit = f"{letter}{price.unit}s"
     both = any(each.backward for each in count.operations)
     passes = {"forward_flops": f"{unit} forward", "backward_flops": f"{unit} backward"} if both else {"flops": unit}
@@ -176,7 +165,7 @@ def _sheet(
                 row["module"] or "(itself)",
                 row["class"],
                 f"{row['params']:,}",
-                *(f"{row[each] / scale:,.{3 if letter else 0}f}" for each in passes),
+                *(f"{row[each] / by:,.{3 if letter else 0}f}" for each in passes),
                 f"{share:.2f}",
                 f"{row['bytes'] / size:,.{2 if prefix else 0}f}",
                 intensity,
@@ -194,7 +183,7 @@ def _sheet(
         *counted(count.work, price),
         *(_memory(count) if count.held >= 0 else []),
         *([_a_frame(count, price)] if count.frames > 1 else []),
-        *([f"saved for backward: {_bytes(sum(count.saved.values()))}."] if count.saved else []),
+        *([f"saved for backward: {in_bytes(sum(count.saved.values()))}."] if count.saved else []),
         *(f"note: {note}." for note in count.notes),
         *(f"NOT COUNTED, no rule: {number} x {operation}" for operation, number in count.uncounted.items()),
     ]
@@ -258,13 +247,13 @@ def _roof(machine: Machine) -> str:
 
 
 def _memory(count: "Count") -> list[str]:
-    states = f", {_bytes(count.optimizer_memory.states)} states of {count.optimizer}" if count.optimizer else ""
-    held = f"{_bytes(count.held)} of them parameters, buffers and inputs{states}"
-    whole = f"peak memory: {_bytes(count.peak_memory)}, {held}"
+    states = f", {in_bytes(count.optimizer_memory.states)} states of {count.optimizer}" if count.optimizer else ""
+    held = f"{in_bytes(count.held)} of them parameters, buffers and inputs{states}"
+    whole = f"peak memory: {in_bytes(count.peak_memory)}, {held}"
     if not _with_copies(count):
         return [f"{whole}."]
     return [
-        f"{whole}; {_bytes(count.cpu_peak_memory)} with what kernels of a CPU need besides results (AVX-512, two "
+        f"{whole}; {in_bytes(count.cpu_peak_memory)} with what kernels of a CPU need besides results (AVX-512, two "
         "threads).",
         *(f"peak memory on a CPU: {note}." for note in count.memory_notes),
     ]

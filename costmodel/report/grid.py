@@ -10,10 +10,11 @@ from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.profiles.points import Point, Points, is_number, value_name
 from costmodel.profiles.timing import Timing, flat, timings
-from costmodel.report.compare import QUANTITIES, scale
+from costmodel.report.compare import QUANTITIES
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import left_out, milliseconds, notes, ranked, rate_cell, time_cells
+from costmodel.report.numbers import scale, significant
+from costmodel.report.times import left_out, not_timed, notes, ranked, rate_cell, time_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,8 +222,7 @@ class PricedGrid:
             f"G{unit}/s: {unit}s of convention {self.convention.name} / time, in billions; {unit} %: of "
             f"{self.name(self.base)}.",
         ]
-        if lacking := len(self.rows) - len(rows):
-            lines.append(f"The profile has no times of {lacking} more rows with {how.title}.")
+        lines += not_timed(len(self.rows) - len(rows), "rows", how)
         columns = {"ms": "ms", "ms 95 %": "95 %", f"G{unit}/s": f"G{unit}/s", f"{unit} %": f"{unit} %"}
         columns |= {"time %": "time %", "time % 95 %": "95 %"}
         title = f"Time per {how.unit_of('call')} on {machine} (profile {profile}): {how.title}"
@@ -246,7 +246,7 @@ def _columns(letters: Mapping[str, int], arguments: Mapping[str, Any]) -> dict[s
 
 def _digits(value: float) -> str:
     """A number with four significant digits, and without an exponent."""
-    return milliseconds(value / 1e3) if value >= 1e-4 or not value else f"{value:.4g}"
+    return significant(value) if value >= 1e-4 or not value else f"{value:.4g}"
 
 
 def grid(points: Points, *, convention: "str | Convention" = "torch", base: str | None = None) -> PricedGrid:

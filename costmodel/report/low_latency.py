@@ -6,7 +6,7 @@ from typing import Any
 from costmodel.describe.ops import Map
 from costmodel.published import low_latency as published
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import number
+from costmodel.report.numbers import number
 from costmodel.video import key_frames
 from costmodel.video.schedule import Stages, dff, dff_propagate, schedule
 from costmodel.work.cost import Cost

@@ -11,7 +11,7 @@ from costmodel.report import sweep as sweeps
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.table import Table
-from costmodel.report.times import speedup_cells, verdicts
+from costmodel.report.times import days, speedup_cells, verdicts
 
 if TYPE_CHECKING:
     from costmodel.profiles.estimate import Estimate
@@ -119,8 +119,7 @@ def _explained(timed: "Sequence[Timing | None]", base: str) -> list[str]:
         lines = [f"{how}bootstrap interval.", *lines, *verdicts([t.ratio for t in known if t.ratio])]
     if len(known) < len(timed):
         lines.append("not timed: the profile has no time of this row, or of its base, with these settings.")
-    days = sorted({date for timing in known for date in timing.dates})
-    return [*lines, f"Timed on {days[0]}{f' to {days[-1]}' if days[1:] else ''}."] if days else lines
+    return [*lines, *days(known)]
 
 
 def _sheet(title: str, promises: Sequence[Promise], body: list[list[str]], notes: list[str]) -> Sheet:

@@ -8,7 +8,7 @@ from costmodel.errors import InvalidInput
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.low_latency import comparisons, published_record
-from costmodel.report.times import number
+from costmodel.report.numbers import number
 from costmodel.video.schedule import FORMULAS, MODES, Schedule, Stages
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import left_out, notes, ranked, time_cells
+from costmodel.report.times import left_out, not_timed, notes, ranked, time_cells
 
 if TYPE_CHECKING:
     from costmodel.profiles.records import Profile, Settings, Subject
@@ -206,8 +206,7 @@ def _time_sheets(
             about = [subject(sweep, row) for row in rows]
             lines = [*notes(shown, "the standard cell"), *(v.text for v in claims.judge(profiles[name], how, about))]
             lines.append(f"cost %: convention {sweep.convention.name}, of the standard cell.")
-            if lacking := len(rows) - len(timed):
-                lines.append(f"The profile has no times of {lacking} more rows with {how.title}.")
+            lines += not_timed(len(rows) - len(timed), "rows", how)
             title = f"Time per {how.unit_of('step')} on {machine} (profile {name}): {how.title}"
             columns = ["cost %", "ms", "95 %", "%", "95 %"]
             labels = ["cost %", "ms", "ms 95 %", "time %", "time % 95 %"]

@@ -16,7 +16,8 @@ from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
 from costmodel.report.layout.render import find_format, render, render_csv, render_json
 from costmodel.report.layout.sheet import Sheet
-from costmodel.report.times import left_out, milliseconds, notes, ranked, time_cells
+from costmodel.report.numbers import milliseconds
+from costmodel.report.times import left_out, not_timed, notes, ranked, time_cells
 from costmodel.work.size import Size
 
 if TYPE_CHECKING:
@@ -269,8 +270,7 @@ class Table(Counted):
         if printed:
             machines = {"cpu": published.CPU.name, "cuda": published.GPU.name}
             lines.append(f"paper: ms as printed in Table IV, {machines[how.device]}.")
-        if lacking := len(self.rows) - len(rows):
-            lines.append(f"The profile has no times of {lacking} more {self.kind} with {how.title}.")
+        lines += not_timed(len(self.rows) - len(rows), self.kind, how)
         about = [self.subject(row) for row in self.rows]
         lines += [verdict.text for verdict in claims.judge(self.profiles[profile], how, about)]
         what = how.unit_of(self.unit_of_work)

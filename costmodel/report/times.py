@@ -5,20 +5,16 @@ from typing import TYPE_CHECKING
 
 from costmodel.errors import InvalidInput
 from costmodel.profiles.timing import CLOCKS, Timing
+from costmodel.report.numbers import milliseconds, significant
 
 if TYPE_CHECKING:
     from costmodel.profiles.estimate import Estimate
+    from costmodel.profiles.records import Settings
 
 
 def value(estimate: "Estimate", unit: str = "ms") -> str:
     """An estimate as one cell of a table: the value where it is stable, else the verdict."""
     return _shown(estimate, unit)[0]
-
-
-def milliseconds(seconds: float, digits: int = 4) -> str:
-    """Milliseconds with significant digits, trailing zeros kept: ``68.60``, ``1388``."""
-    text = f"{1e3 * seconds:#.{digits}g}".rstrip(".")
-    return f"{1e3 * seconds:.0f}" if "e+" in text else text
 
 
 def time_cells(timing: "Timing | None") -> list[str]:
@@ -49,7 +45,7 @@ def speedup_cells(timing: "Timing | None", promised: float) -> list[str]:
 def rate_cell(timing: "Timing", work: float) -> str:
     """Billions of operations in a second, of a call with so much work; the range where the time is not stable."""
     if timing.seconds is None:  # published: no samples
-        return milliseconds(work / timing.median_s / 1e12)
+        return significant(work / timing.median_s / 1e9)
     value, spread = _shown(timing.seconds.inverse().scaled(work / 1e9), "G")
     return value if timing.seconds.verdict == "stable" else spread
 
@@ -67,7 +63,7 @@ def _shown(estimate: "Estimate | None", unit: str, digits: int | None = None) ->
         if unit == "ms":
             return milliseconds(value, 4 - fewer)
         if unit == "G":
-            return milliseconds(value / 1e3, 4 - fewer)
+            return significant(value, 4 - fewer)
         if unit == "x":
             return f"{value:.2f}" + ("" if fewer else "x")
         return f"{100 * value:.{2 - fewer if digits is None else digits}f}"
@@ -106,14 +102,18 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
         lines.append("Some percentages are of runs that were not interleaved and contain the drift between the runs.")
     throttle = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
     lines += [f"The GPU was throttled by: {', '.join(throttle)}."] if throttle else []
-    days = sorted({date for timing in timings for date in timing.dates})
-    return [*lines, f"Timed on {days[0]}{f' to {days[-1]}' if days[1:] else ''}."] if days else lines
+    return [*lines, *days(timings)]
 
 
-def number(value: float, digits: int = 4) -> str:
-    """A number without trailing zeros; significant digits where decimals would show 0."""
-    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
-    return f"{value:.{digits}g}" if value and float(text) == 0 else text
+def days(timings: "Iterable[Timing]") -> list[str]:
+    """A note on the days of measured times."""
+    found = sorted({date for timing in timings for date in timing.dates})
+    return [f"Timed on {found[0]}{f' to {found[-1]}' if found[1:] else ''}."] if found else []
+
+
+def not_timed(number: int, what: str, how: "Settings") -> list[str]:
+    """A note on rows of which a profile has no times."""
+    return [f"The profile has no times of {number} more {what} with {how.title}."] if number else []
 
 
 def ranked(

@@ -4,8 +4,8 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from costmodel.profiles.points import is_number, value_name
-from costmodel.report.compare import scale
 from costmodel.report.figures.style import COLOURS, HEIGHT, MARKERS, legend, mark, new_axes, sign, solid
+from costmodel.report.numbers import scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
