@@ -1,6 +1,7 @@
-"""costmodel: the costs of recurrent vision networks, derived, checked and measured.
+"""costmodel: the costs of any PyTorch module, and of recurrent vision networks, derived, checked and measured.
 
-Describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time it
+Count any module (`count`), name one (`module`), vary it (`points`, `grid`), put several side by side (`compare`);
+describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time
 (`profile`), measure how much segmentations flicker (`mfip`, `mfp`). `cells`, `networks` and `conventions` list the
 names that exist. Importing costmodel is cheap: the calls that need torch, sympy, numpy or pandas import them.
 """

@@ -126,6 +126,7 @@ def test_12_the_row_d() -> None:
 
 
 def test_the_command_prints_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     code, out = run(capsys, monkeypatch, "costmodel errata")
     words = " ".join(out.split())
     assert code == 0

@@ -130,7 +130,7 @@ def _tool(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> tuple[Finding | None, list[str]]:
-    """What a tool prints beside what its rules say, and why that is not what its convention counts."""
+    """The total that a tool prints beside that of its rules, and the reasons why its convention counts another one."""
     name = reading.counter.name
     if name == "fvcore" and (whole is None or kwargs):
         return None, ["fvcore: not compared: it traces modules whose inputs have no names."]

@@ -10,10 +10,10 @@ import typer.core
 
 # In the order of the help; the file of a command has its name.
 COMMANDS = (
-    *("table", "compare", "sweep", "promise", "equation", "errata", "gradual", "check"),
-    *("flicker", "count", "explain", "fits"),
-    *("report", "plot", "schedule"),
+    *("count", "compare", "sweep", "explain", "fits", "check"),
     *("profile", "profiles", "diff"),
+    *("report", "plot"),
+    *("table", "promise", "equation", "errata", "gradual", "schedule", "flicker"),
 )
 
 
@@ -40,8 +40,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="What a recurrent vision network costs: derived from its description, checked against torch, timed.",
-    epilog="Start with: costmodel table --model v6",
+    help="The cost of any PyTorch module, and of recurrent vision networks: counted or derived from a description, "
+    "checked against torch, timed.",
+    epilog="Start with: costmodel count mymodel.py:build --input 1x3x224x224, or: costmodel table --model v6",
 )
 
 

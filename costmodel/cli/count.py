@@ -208,7 +208,7 @@ def count(
     traceback: Traceback = False,
     form: Format = "text",
 ) -> None:
-    """What any module costs: FLOPs under a convention, parameters, bytes, by module.
+    """Count the cost of any module: FLOPs under a convention, parameters, bytes, by module.
 
     Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
     """

@@ -6,7 +6,7 @@ from costmodel.cli.options import Format
 
 @app.command(epilog=examples("errata", "errata --format markdown", "errata --format json"))
 def errata(form: Format = "text") -> None:
-    """The errors in the papers: what is printed where, what is right, the arithmetic, a command that shows it."""
+    """The errors in the papers: place, right value, arithmetic, and a command that shows each of them."""
     from costmodel.report import errata as report
 
     print(report.document().text(form))

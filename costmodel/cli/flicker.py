@@ -34,7 +34,7 @@ def flicker(
     form: Format = "text",
     plot: Plot = None,
 ) -> None:
-    """How much segmentations flicker: mFIP, and with truths mFP, of section IV, per frame pair and on average.
+    """Measure how much segmentations flicker: mFIP, and with truths mFP, of section IV, per frame pair and on average.
 
     A label map is 8-bit or 16-bit grey or has a palette; its label is the value or index of a pixel.
     """

@@ -41,7 +41,7 @@ def gradual(
     decoder_blocks: DecoderBlocks = None,
     form: Format = "text",
 ) -> None:
-    """What training with gradual grouping costs: dense convolutions whose mask closes, then grouped ones."""
+    """The cost of training with gradual grouping: dense convolutions whose mask closes, then grouped ones."""
     from costmodel.price.gradual import linear
     from costmodel.report import gradual as report
 

@@ -28,7 +28,7 @@ TYPE = "costmodel sweep PACKAGE.MODULE:FACTORY --input Nx3xHxW --grid N=1,8 H=25
 
 @dataclass
 class Gridded:
-    """Options of a module of the user's: how it is called and made, and what varies."""
+    """Options of a module of the user's: its inputs, the arguments of its factory, and the sizes that vary."""
 
     inputs: Annotated[
         list[str] | None,
@@ -104,10 +104,10 @@ class Gridded:
             if twice := arguments.keys() & parts.keys():
                 raise InvalidInput(f"--make: {min(twice)!r} is given twice: its values stand between commas")
             arguments |= parts
-        from costmodel.measure.grid import grid
+        from costmodel.measure.grid import Grid
 
         args, kwargs = sets[0]
-        return grid(module, *args, sizes=sizes, arguments=arguments, kwargs=kwargs, dtype=dtype)
+        return Grid.of(module, *args, sizes=sizes, arguments=arguments, kwargs=kwargs, dtype=dtype)
 
 
 def _alternatives(text: str) -> dict[str, list[Any]]:
@@ -148,7 +148,7 @@ def sweep_module(
         for name, found in times.found.items():
             result = result.timed(name, found, times.keep)
         _miss(times, points)
-    shown = result.sorted(order, top)
+    shown = result.arranged(order, top)
     print(shown.text(form))
     _tell(shown, form)
     if picture:

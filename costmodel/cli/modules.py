@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Called:
-    """Options: how modules of the user's are made and called, and the base of percentages."""
+    """Options: inputs and factory arguments of modules of the user's, and the base of percentages."""
 
     inputs: Inputs = None
     kwargs: Keywords = None

@@ -62,8 +62,7 @@ def promise(
     choices: ShownChoices,
     form: Format = "text",
 ) -> None:
-    """What fewer FLOPs promise and what of it is measured: the speed-up of single cells over the standard cell, of
-    networks with --model.
+    """Compare promised with measured speed-ups: of single cells over the standard cell, of networks with --model.
 
     kept % is measured / promised. Times are those of --profile, else of all profiles that have these rows.
     """

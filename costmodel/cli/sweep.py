@@ -84,8 +84,8 @@ def sweep(
     effort: Effort,
     choices: Choices,
 ) -> None:
-    """Cost of the cells at every combination of kernels and channels, beside the paper's approximation; or of a module
-    of your own at every combination of sizes (--grid) and arguments (--make).
+    """The cost of a module of your own at every combination of sizes (--grid) and arguments (--make); or of cells at
+    every combination of kernels and channels, beside the paper's approximation.
 
     --plot draws the measured speed-up of cells against the promised one where there are times, else cost over kernels;
     of a module, times or FLOPs over the letter or the argument with the most values.

@@ -11,7 +11,7 @@ import typer
 
 from costmodel.cli.parsers import at_door, duration, each, joined, one_of, whole
 from costmodel.errors import InvalidInput, MeasuringFailed
-from costmodel.profiles.recording import earlier, recording
+from costmodel.profiles.recording import changed, earlier, recording
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -70,7 +70,7 @@ class Choices:
         return {name: values for name, values in settings.items() if values}
 
     def keep(self, settings: "Settings") -> bool:
-        """Whether a run with these settings is shown."""
+        """True if a run with these settings is shown."""
         return all(getattr(settings, name) in allowed for name, allowed in self.given.items())
 
 
@@ -225,8 +225,8 @@ class Times:
             for subject in lacking:
                 if old := earlier(profile, subject):
                     raise InvalidInput(
-                        f"{subject.name} has changed since profile {name} recorded it (structure {old.structure}, now "
-                        f"{subject.structure}): record it anew, with --replace or into another profile"
+                        f"{changed(old, subject, f'profile {name}')}: record it anew, with --replace or into another "
+                        "profile"
                     )
             whole = len(lacking) == len(subjects)
             rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
@@ -292,7 +292,7 @@ def recorded_for(subjects: "Iterable[Subject]", names: list[str] | None, choices
 
 
 def readable(path: Path) -> bool:
-    """Whether a profile can be loaded; the reason goes to stderr where it cannot."""
+    """True if a profile can be loaded; else the reason goes to stderr."""
     from costmodel.profiles.files import load
 
     try:

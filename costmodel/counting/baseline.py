@@ -41,7 +41,7 @@ Record = dict[str, Any]
 
 
 def record(count: "Count", convention: "str | Convention" = "torch", attention: str = "full") -> Record:
-    """What the file of a count holds. `InvalidInput` for closed forms."""
+    """The count as its file holds it. `InvalidInput` for closed forms."""
     if count.letters:
         raise InvalidInput(f"a baseline is in numbers: give sizes instead of {', '.join(count.letters)}")
     price, count = find_convention(convention), count.seen(attention)

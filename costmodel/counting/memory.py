@@ -173,8 +173,8 @@ class _Convolution:
 
     @property
     def _padded(self) -> int:
-        """What oneDNN needs on the way from the narrow map to the wide one with strides (``jit_brgemm_conv_bwd``): a
-        padded image a thread, and where the strides do not divide the kernel, the wide map and rows of it. Found by
+        """Bytes of oneDNN on the way from the narrow map to the wide one with strides (``jit_brgemm_conv_bwd``):
+        a padded image a thread, and where the strides do not divide the kernel, the wide map and rows of it. Found by
         allocations, as multiples of four pages, of which fixed buffers need two, or 14 kB."""
         pads = [-(-size // step) - 1 for size, step in zip(self.kernel, self.strides, strict=True)]
         sides = [side + 2 * pad for side, pad in zip(self.narrow.sides, pads, strict=True)]

@@ -661,7 +661,7 @@ class _Table:
         return ""
 
     def _products(self, fit: Fit) -> list[Form]:
-        """What numbers of elements are multiples of."""
+        """Forms of which numbers of elements are multiples."""
         return list(dict.fromkeys(fit.elements(sides) for shapes in self._known() for sides in shapes))
 
     def _known(self) -> Iterator[list[list[Form]]]:

@@ -8,7 +8,7 @@ from typing import Any
 from costmodel.describe.catalogue import NETWORKS, describe_network, find_network, find_networks
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell, find_cells
 from costmodel.describe.program import Program
-from costmodel.errors import InvalidInput, meant
+from costmodel.errors import InvalidInput, among, in_words, meant
 from costmodel.work.cost import NOTHING, Cost
 from costmodel.work.size import int_pair
 
@@ -48,6 +48,16 @@ class Entry:
 
     def _cell(self) -> tuple[str | None, str]:
         return (self.cell.name, self.cell.recurrence.name) if self.cell else (None, CONV_LSTM.name)
+
+
+def find_base(base: str, names: Iterable[str], short: Mapping[str, str]) -> str:
+    """The name of the row that percentages refer to: ``base`` is one of the ``names`` in tables, or short for such a
+    name, as the keys of ``short`` are. `InvalidInput` for others."""
+    names = list(names)
+    found = base if base in names else short.get(base)
+    if found is None:
+        raise InvalidInput(f"base {in_words(base)}: {among(base, names)}")
+    return found
 
 
 @dataclass(frozen=True)

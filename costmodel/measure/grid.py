@@ -46,6 +46,27 @@ class Grid:
             if not values:
                 raise InvalidInput(f"no value for {name}: at least one")
 
+    @classmethod
+    def of(
+        cls,
+        module: str,
+        *inputs: Any,
+        sizes: Mapping[str, int | Iterable[int]] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
+    ) -> "Grid":
+        """The points that `points` counts, each value once."""
+        axes = {name: [as_size(name, size) for size in _several(values)] for name, values in (sizes or {}).items()}
+        return cls(
+            module,
+            tuple(map(given, inputs)),
+            with_shapes(dict(kwargs or {})),
+            {name: list(dict.fromkeys(values)) for name, values in axes.items()},
+            {name: _different(_several(values)) for name, values in (arguments or {}).items()},
+            dtype,
+        )
+
     def __len__(self) -> int:
         return math.prod(map(len, [*self.sizes.values(), *self.arguments.values()]))
 
@@ -77,7 +98,7 @@ class Grid:
                 )
 
     def points(self, found: Iterable[Point | Refusal]) -> Points:
-        """What was counted, in the order of sizes and arguments; `InvalidInput` where the module refuses all."""
+        """The points, in the order of sizes and arguments; `InvalidInput` where the module refuses all."""
         found = list(found)
         rows = sorted((each for each in found if isinstance(each, Point)), key=lambda each: each.place)
         refused = [each for each in found if isinstance(each, Refusal)]
@@ -123,28 +144,8 @@ def points(
     >>> [row.flops for row in costmodel.grid(found).rows]  # 2 * 9 * 3 * 8 * 6 * 6, ...
     [15552, 31104, 84672, 169344]
     """
-    whole = grid(module, *inputs, sizes=sizes, arguments=arguments, kwargs=kwargs, dtype=dtype)
+    whole = Grid.of(module, *inputs, sizes=sizes, arguments=arguments, kwargs=kwargs, dtype=dtype)
     return whole.points(whole)
-
-
-def grid(
-    module: str,
-    *inputs: Any,
-    sizes: Mapping[str, int | Iterable[int]] | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-    dtype: str | None = None,
-) -> Grid:
-    """The points that `points` counts, each value once."""
-    axes = {name: [as_size(name, size) for size in _several(values)] for name, values in (sizes or {}).items()}
-    return Grid(
-        module,
-        tuple(map(given, inputs)),
-        with_shapes(dict(kwargs or {})),
-        {name: list(dict.fromkeys(values)) for name, values in axes.items()},
-        {name: _different(_several(values)) for name, values in (arguments or {}).items()},
-        dtype,
-    )
 
 
 def _several(values: Any) -> list[Any]:

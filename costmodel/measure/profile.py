@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from costmodel.describe.catalogue import find_networks
 from costmodel.describe.cells import Cell, describe_cell, find_cells
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import entries
+from costmodel.describe.selection import entries, find_base
 from costmodel.errors import InvalidInput, MeasuringFailed, among, in_words
 from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
@@ -20,8 +20,8 @@ from costmodel.measure.workload import Described
 from costmodel.price.table import Given, apart
 from costmodel.profiles.estimate import ratio
 from costmodel.profiles.files import destination, load, locked
-from costmodel.profiles.recording import earlier
-from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
+from costmodel.profiles.recording import changed, earlier
+from costmodel.profiles.records import Process, Profile, Run, Settings, Subject, by_short_name
 from costmodel.work.size import as_size, int_pair
 
 
@@ -131,15 +131,11 @@ def choose(
 
 
 def find_subject(name: str, subjects: Sequence[Subject]) -> Subject:
-    """The subject that a user calls ``name``: by its name in tables, or a network, whose standard cell is meant.
+    """The first subject that a user calls ``name``: by its name in tables, or a network, whose standard cell is meant.
     `InvalidInput` for others."""
-    for subject in subjects:
-        if subject.name == name:
-            return subject
-    for subject in subjects:
-        if name in (subject.module, subject.network, subject.cell) and subject.cell in (None, "standard", name):
-            return subject
-    raise InvalidInput(f"base {name!r}: one of {', '.join(dict.fromkeys(each.name for each in subjects))}")
+    known = {subject.name: subject for subject in reversed(subjects)}
+    short = {short: subject.name for short, subject in by_short_name(subjects).items()}
+    return known[find_base(name, reversed(known), short)]
 
 
 def record(
@@ -176,8 +172,7 @@ def record(
         for job, old in ((job, old) for job in jobs if (old := earlier(result, job.subject))):
             if not replace:
                 raise InvalidInput(
-                    f"{job.subject.name} has changed since {path} recorded it (structure {old.structure}, now "
-                    f"{job.subject.structure}): replace=True measures it again, another name keeps both"
+                    f"{changed(old, job.subject, path)}: replace=True measures it again, another name keeps both"
                 )
             result = result.without(old)
         recorded = [job for job in jobs if job.key in result.by_key]

@@ -1,4 +1,4 @@
-"""What a child process is told to time, as data: `costmodel.measure.timed` builds and runs it."""
+"""The work that a child process times, as data: `costmodel.measure.timed` builds and runs the work."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class Workload(Protocol):
-    """What a child process is told to build and to step; it travels as a pickle."""
+    """The work that a child process builds and steps; its description travels as a pickle."""
 
     def memory(self, how: Settings) -> int:
         """Bytes that the work needs at least."""

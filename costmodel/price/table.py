@@ -1,14 +1,14 @@
 """Parameters and FLOPs of the catalogue's networks beside the printed ones, in the papers' order, names, rounding."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 from costmodel.describe.catalogue import NETWORKS, describe_network, find_networks
 from costmodel.describe.cells import CONV_LSTM, Cell, find_cell
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import Entry, ModuleEntry, entries
+from costmodel.describe.selection import Entry, ModuleEntry, entries, find_base
 from costmodel.errors import InvalidInput, in_words
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.published import PrintedTable, erfnet
@@ -107,7 +107,7 @@ class Counted:
 
     @property
     def unit_of_work(self) -> str:
-        """What is counted of every row: ``1024x2048 frame``, or the ``call`` of modules."""
+        """The unit that every row counts: a ``1024x2048 frame``, or the ``call`` of modules."""
         return f"{'x'.join(map(str, self.size))} frame" if self.size else "call"
 
     @property
@@ -117,7 +117,7 @@ class Counted:
 
     @property
     def kind(self) -> str:
-        """What the rows are, in words: networks, and modules of the user's."""
+        """The kind of the rows, in words: networks, and modules of the user's."""
         described, own = self.described, any(isinstance(row.entry, ModuleEntry) for row in self.rows)
         return " and ".join([*(["networks"] if described or not own else []), *(["modules"] if own else [])])
 
@@ -208,7 +208,11 @@ def count_networks(
             raise InvalidInput(f"{module.name} is given twice")
         costs[module.name] = module.entry.cost
         rows.append((module.entry, NOT_PRINTED, None))
-    whole = None if base is None else find_base(base, [entry for entry, *_ in rows])
+    whole = None
+    if base is not None:
+        approaches = [entry.approach for entry, *_ in rows]
+        short = {each.model: each.base for each, *_ in rows if isinstance(each, Entry) and each.base in approaches}
+        whole = find_base(base, approaches, short)
     first = modules[0].name if modules else ""
     made = [_row(*each, price, costs, whole or (first if isinstance(each[0], ModuleEntry) else None)) for each in rows]
     return replace(counted, rows=tuple(made))
@@ -235,17 +239,6 @@ def _module(given: Any, name: str = "") -> Module:
             "costmodel.module('package.module:factory', '1x3x224x224') makes one, or costmodel.count(net, ...)"
         )
     return CountAlone(replace(given.entry, approach=name), given.workload) if name else given
-
-
-def find_base(base: str, rows: Sequence[Entry | ModuleEntry]) -> str:
-    """The approach of the row that a user calls ``base``: by its name in the table, or that of a network, whose row
-    with standard cells is meant. `InvalidInput` for others."""
-    names = [row.approach for row in rows]
-    meant = [row.base for row in rows if isinstance(row, Entry) and row.model == base]
-    found = base if base in names else next((name for name in meant if name in names), None)
-    if found is None:
-        raise InvalidInput(f"base {base!r}: one of {', '.join(names)}")
-    return found
 
 
 def _row(

@@ -49,12 +49,12 @@ def point_name(letters: Mapping[str, int], arguments: Mapping[str, Any]) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """True for numbers; true and false are none."""
+    """True for numbers, among which true and false do not count."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def value_name(value: Any) -> str:
-    """The value of an argument as a command line has it."""
+    """The value of an argument as it stands on a command line."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

@@ -16,6 +16,12 @@ def earlier(profile: "Profile", subject: "Subject") -> "Subject | None":
     return next((run.subject for run in profile.runs if subject.is_later(run.subject)), None)
 
 
+def changed(old: "Subject", subject: "Subject", where: object) -> str:
+    """The sentence about a module that has changed since a profile, ``where``, recorded it."""
+    structures = f"structure {old.structure}, now {subject.structure}"
+    return f"{subject.name} has changed since {where} recorded it ({structures})"
+
+
 def recording(
     subjects: "Iterable[Subject]", settings: "Mapping[str, Sequence[Any]] | None" = None, name: str = "NAME"
 ) -> str:

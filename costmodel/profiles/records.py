@@ -8,7 +8,7 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -23,6 +23,8 @@ from costmodel.describe.selection import Entry, approach
 if TYPE_CHECKING:
     import pandas as pd
 
+# Format 1: networks and cells. Grown compatibly by modules of the user's (`Subject.module`, `arguments`, `inputs`,
+# `structure`), whose `size` is absent: all older files load; an older costmodel refuses the new runs by field.
 FORMAT: Literal[1] = 1
 Sides = tuple[int, int]
 Side = tuple[Count, Count]
@@ -138,6 +140,15 @@ class Subject(_Data):
         network = NETWORKS.get(self.network or "")
         variant = network is not None and network.family and network.base
         return self.model_copy(update={"network": network.base}) if network and variant else self
+
+
+def by_short_name(subjects: Iterable[Subject]) -> dict[str, Subject]:
+    """The first subject of each network, cell and module, by its name alone; of a network with standard cells, if there
+    is one."""
+    found: dict[str, Subject] = {}
+    for subject in sorted(subjects, key=lambda each: each.cell not in (None, "standard")):
+        found.setdefault(subject.module or subject.network or subject.cell or "", subject)
+    return found
 
 
 class Settings(_Data):

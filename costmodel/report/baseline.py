@@ -12,7 +12,7 @@ MOST_MODULES = 10  # of a quantity, in tables; JSON has all
 
 
 def document(comparison: "Comparison", file: str, limit: float | None = None) -> Document:
-    """What rose and fell, and in which modules; ``limit``: the part by which a quantity may rise (0.02: 2 %)."""
+    """Quantities that rose and fell, and their modules; ``limit``: the part by which one may rise (0.02: 2 %)."""
     after = comparison.after
     about = {key: after[key] for key in ("name", "inputs", "frames", "convention", "unit", "attention")}
     record = about | {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.catalogue import find_networks
 from costmodel.describe.cells import Cell, describe_cell, is_cell
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import ModuleEntry, approach, entries
+from costmodel.describe.selection import ModuleEntry, approach, entries, find_base
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.table import Given, apart
@@ -281,7 +281,7 @@ def compare(
             ComparedRow(model, inputs, cost, int(price.params(cost)), int(price.flops(cost.work)), memory, subject)
         )
 
-    from costmodel.profiles.records import Subject
+    from costmodel.profiles.records import Subject, by_short_name
 
     sides = int_pair("kernel", kernel)
     for each in _in_order(models, names or [], modules):
@@ -307,7 +307,10 @@ def compare(
                 add(entry.approach, (shape,), entry.cost, entry.program.memory, found)
     if not rows:
         raise InvalidInput("nothing to compare: give networks, cells or modules")
-    return Comparison(price, tuple(rows), _base(base, rows))
+    subjects = {row.subject: row.model for row in reversed(rows) if row.subject}
+    short = {name: subjects[subject] for name, subject in by_short_name(reversed(subjects)).items()}
+    whole = rows[0].model if base is None else find_base(base, [row.model for row in rows], short)
+    return Comparison(price, tuple(rows), whole)
 
 
 def _in_order(models: "Given", names: list[str], modules: list[Any]) -> "list[str | ModuleEntry]":
@@ -316,12 +319,3 @@ def _in_order(models: "Given", names: list[str], modules: list[Any]) -> "list[st
         return [*names, *(module.entry for module in modules)]
     left = iter(modules)
     return [each if isinstance(each, str) and not isinstance(models, Mapping) else next(left).entry for each in models]
-
-
-def _base(base: str | None, rows: list[ComparedRow]) -> str:
-    if base is None:
-        return rows[0].model
-    for row in rows:
-        if base in (row.model, *([row.subject.network, row.subject.cell, row.subject.module] if row.subject else [])):
-            return row.model
-    raise InvalidInput(f"base {base!r}: one of {', '.join(row.model for row in rows)}")

@@ -19,7 +19,7 @@ MOST_PROCESSES = 100  # beyond that, more processes are no remedy
 
 @dataclass(frozen=True)
 class Gate:
-    """What fails: runs that are slower, and sentences on what cannot be judged, with the remedy."""
+    """The reasons to fail: runs that are slower, and sentences on runs that cannot be judged, with the remedy."""
 
     slower: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()

@@ -50,7 +50,7 @@ class PricedGrid:
     rows: tuple[GridRow, ...]
     base: GridRow
     axes: Mapping[str, Sequence[Any]]
-    lacking: int = 0  # rows that `sorted` left out
+    lacking: int = 0  # rows that `arranged` left out
     profiles: "Mapping[str, Profile]" = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -80,12 +80,12 @@ class PricedGrid:
         rows = tuple(replace(row, timings=known(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
-    def sorted(self, by: str | None = None, top: int | None = None) -> "PricedGrid":
-        """The ``top`` largest rows by ``flops``, ``params``, ``bytes``, ``memory`` or ``ms`` (which needs times of a
-        single kind of run); without ``by`` the first ones. `InvalidInput` for other words."""
+    def arranged(self, sort: str | None = None, top: int | None = None) -> "PricedGrid":
+        """The grid with the largest rows first, by ``flops``, ``params``, ``bytes``, ``memory`` or ``ms`` (which needs
+        times of a single kind of run), and at most ``top`` rows. `InvalidInput` for other words."""
         names = {"flops": "flops", "params": "params", "bytes": "bytes", "memory": "peak_memory"}
         keys = {word: [float(getattr(row, name)) for row in self.rows] for word, name in names.items()}
-        places = ranked([row.timings for row in self.rows], keys, by, top)
+        places = ranked([row.timings for row in self.rows], keys, sort, top)
         rows = tuple(self.rows[n] for n in places)
         return replace(self, rows=rows, lacking=self.lacking + len(self) - len(rows))
 
@@ -200,7 +200,7 @@ class PricedGrid:
 
     @property
     def call(self) -> str:
-        """What is counted at every point: the module, with the arguments that are the same at every point."""
+        """The call that is counted at every point: the module, with the arguments that are the same at every point."""
         same = {name: each for name, each in self.base.values.items() if name not in self.axes}
         fixed = ", ".join(f"{name}={value_name(each)}" for name, each in same.items())
         return f"one call of {self.points.module} with {', '.join(self.points.inputs)}{fixed and f', {fixed}'}"
@@ -250,7 +250,7 @@ def _digits(value: float) -> str:
 
 
 def grid(points: Points, *, convention: "str | Convention" = "torch", base: str | None = None) -> PricedGrid:
-    """What the points of a grid cost: parameters, FLOPs, bytes, peak memory. `PricedGrid.timed` adds times.
+    """The costs of the points of a grid: parameters, FLOPs, bytes, peak memory. `PricedGrid.timed` adds times.
 
     ``points`` are what `costmodel.points` counted. ``base``: the point that percentages refer to, such as ``"H=256"``,
     by default the first; of several such points the first. `InvalidInput` for unknown names.

@@ -73,7 +73,7 @@ def _work(run: Run) -> dict[str, Any]:
 
 
 def unit_of_work(runs: Iterable[Run]) -> str:
-    """What a time is of, in words: a frame of networks, a step of cells, a call of modules or of several of these."""
+    """The unit of a time, in words: a frame of networks, a step of cells, a call of modules or of several of these."""
     kinds = {"call" if run.subject.module else "frame" if run.subject.network else "step": run for run in runs}
     (first, *more) = kinds.items()
     return first[1].how.unit_of("call" if more else first[0])
