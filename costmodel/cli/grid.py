@@ -14,7 +14,6 @@ from costmodel.cli.timing import Times, progress
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import is_cell
 from costmodel.errors import InvalidInput
-from costmodel.profiles.recording import earlier
 
 if TYPE_CHECKING:
     from costmodel.measure.grid import Grid
@@ -190,14 +189,9 @@ def _counted(grid: "Grid") -> "tuple[Points, int]":
 
 def _miss(times: Times, points: "Points") -> None:
     """Say how many points a profile does not have, if nothing was measured for them."""
-    for name, profile in times.found.items() if times.measuring.measure is None else ():
-        there = {run.subject for run in profile.runs if times.keep(run.how)}
-        lacking = [each.subject for each in points.rows if each.subject not in there]
-        times.miss([subject for subject in lacking if earlier(profile, subject)])  # refuses what has changed
-        if lacking:
-            into = "NAME" if profile.host.source else times.given.get(name, name)  # nobody adds to what was published
-            print(
-                f"costmodel: profile {name} has no times of {len(lacking)} of {len(points)} points; to record them: "
-                f"the same command with --measure cpu --save {into}",
-                file=sys.stderr,
-            )
+    for name, lacking, into in times.lacking([each.subject for each in points.rows]):
+        print(
+            f"costmodel: profile {name} has no times of {len(lacking)} of {len(points)} points; to record them: "
+            f"the same command with --measure cpu --save {into}",
+            file=sys.stderr,
+        )

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -214,23 +214,27 @@ class Times:
             if measured:
                 self.found[name] = measured
 
-    def miss(self, subjects: "list[Subject]", fatal: bool = False) -> None:
-        """Say which rows a profile does not have, and what records them, if nothing was measured for them; ``fatal``:
-        `InvalidInput` where it has none of them."""
+    def lacking(self, subjects: "list[Subject]") -> "Iterator[tuple[str, list[Subject], str]]":
+        """Each profile without some rows, if nothing was measured for them: its name, the rows, and the profile to
+        record them in. `InvalidInput` for a module that has changed since."""
         for name, profile in self.found.items() if self.measuring.measure is None else ():
             there = {run.subject for run in profile.runs if self.keep(run.how)}
             lacking = [subject for subject in subjects if subject not in there]
-            if not lacking:
-                continue
             for subject in lacking:
                 if old := earlier(profile, subject):
                     raise InvalidInput(
                         f"{changed(old, subject, f'profile {name}')}: record it anew, with --replace or into another "
                         "profile"
                     )
+            if lacking:
+                yield name, lacking, "NAME" if profile.host.source else self.given.get(name, name)  # not into published
+
+    def miss(self, subjects: "list[Subject]", fatal: bool = False) -> None:
+        """Say which rows a profile does not have, and what records them, if nothing was measured for them; ``fatal``:
+        `InvalidInput` where it has none of them."""
+        for name, lacking, into in self.lacking(subjects):
             whole = len(lacking) == len(subjects)
             rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
-            into = "NAME" if profile.host.source else self.given.get(name, name)  # nobody adds to what was published
             text = f"profile {name} {rows}; to record them: {recording(lacking, self.choices.given, into)}"
             if whole and fatal:
                 raise InvalidInput(text)

@@ -14,7 +14,7 @@ from costmodel.profiles.timing import Timing, flat, timings
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
-from costmodel.report.layout.render import find_format, render, render_csv, render_json
+from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import milliseconds
 from costmodel.report.times import left_out, not_timed, notes, ranked, time_cells
@@ -148,12 +148,7 @@ class Table(Counted):
 
     def text(self, form: str = "text") -> str:
         """The table as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
-        find_format(form)
-        if form == "json":
-            return render_json(self.record())
-        if form == "csv":
-            return render_csv(self._flat())
-        return render([self.costs(), *self.times().values()], form)
+        return Document(self.record, self._flat, lambda: [self.costs(), *self.times().values()]).text(form)
 
     def costs(self) -> Sheet:
         """Parameters and FLOPs, beside the printed ones."""

@@ -194,7 +194,7 @@ def schedule(
         first_frame_ms=float(every),
         front_ms=float(front),
         frame_period_ms=float(period),
-        staleness_frames=_staleness(mode, high, period, period - (front if chosen == 1 else 0), max(cycle)),
+        staleness_frames=_staleness(mode, high, period - (front if chosen == 1 else 0), max(cycle)),
         background_load=float(p * high / period) if mode == "parallel" else None,
         feasible=(p * high if chosen == 2 else work) <= period if mode == "parallel" else None,
         keeps_up=shortest <= period,
@@ -220,7 +220,7 @@ def _cycle(mode: str, interval: int | None, gaps: Sequence[int] | None) -> tuple
     return cycle
 
 
-def _staleness(mode: str, high: Fraction, period: Fraction, left: Fraction, longest: int) -> tuple[int, int] | None:
+def _staleness(mode: str, high: Fraction, left: Fraction, longest: int) -> tuple[int, int] | None:
     """Staleness in frames, least and most; ``left``: the time of every period for the background."""
     if mode != "parallel":
         return 0, longest - 1
