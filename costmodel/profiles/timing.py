@@ -1,6 +1,6 @@
 """Times as reports carry them: machine, clock, median, interval and verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,16 @@ class Timing:
                 row[f"{prefix}_{unit}_high"] = None if high is None else factor * high
                 row[f"{prefix}_{unit}_verdict"] = estimate.verdict
         return row
+
+
+def ways(rows: "Iterable[Sequence[Timing]]") -> "dict[tuple[str, Settings], str]":
+    """The profiles with their settings that have times of some rows, each with the name of the machine."""
+    return {(t.profile, t.how): t.machine for row in rows for t in row if t.how}
+
+
+def of_way(row: "Iterable[Timing]", way: "tuple[str, Settings] | None") -> "Timing | None":
+    """The time of a row by a profile and its settings; None where the row has none."""
+    return next((t for t in row if (t.profile, t.how) == way), None)
 
 
 def flat(rows: "Sequence[Sequence[Timing]]") -> list[dict[str, Any]]:

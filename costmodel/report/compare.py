@@ -12,7 +12,7 @@ from costmodel.describe.selection import ModuleEntry, approach, entries, find_ba
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.table import Given, apart
-from costmodel.profiles.timing import Timing, flat, timings
+from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import scale
@@ -171,8 +171,8 @@ class Comparison:
 
     def speeds(self) -> "dict[tuple[str, Settings], Sheet]":
         """A table of speed-ups for each profile and its settings."""
-        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
-        return {(name, how): self._speed(name, how, machine) for (name, how), machine in ways.items() if how}
+        found = ways(row.timings for row in self.rows)
+        return {way: self._speed(*way, machine) for way, machine in found.items()}
 
     def costs(self) -> Sheet:
         """Parameters, FLOPs, bytes and peak memory, and the promised speed-up."""
@@ -220,7 +220,7 @@ class Comparison:
     def _speed(self, profile: str, how: "Settings", machine: str) -> Sheet:
         rows, times = [], []
         for row in self.rows:
-            timing = next((each for each in row.timings if (each.profile, each.how) == (profile, how)), None)
+            timing = of_way(row.timings, (profile, how))
             if timing is None:
                 continue
             times.append(timing)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.profiles.points import Point, Points, is_number, value_name
-from costmodel.profiles.timing import Timing, flat, timings
+from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.report.compare import QUANTITIES
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
@@ -132,8 +132,8 @@ class PricedGrid:
 
     def sheets(self) -> list[Sheet]:
         """A table of costs, and one of times for each profile and its settings."""
-        ways = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
-        return [self._costs(), *(self._times(name, how, machine) for (name, how), machine in ways.items() if how)]
+        found = ways(row.timings for row in self.rows)
+        return [self._costs(), *(self._times(*way, machine) for way, machine in found.items())]
 
     def _sheet(
         self,
@@ -209,7 +209,7 @@ class PricedGrid:
         unit = self.convention.unit
         rows, times, body = [], [], []
         for row in self.rows:
-            timing = next((each for each in row.timings if (each.profile, each.how) == (profile, how)), None)
+            timing = of_way(row.timings, (profile, how))
             if timing is None:
                 continue
             rows.append(row)

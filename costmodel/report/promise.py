@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.price.conventions import Convention
 from costmodel.price.sweep import Sweep
-from costmodel.profiles.timing import Timing, timings
+from costmodel.profiles.timing import Timing, of_way, timings, ways
 from costmodel.report import sweep as sweeps
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
@@ -15,7 +15,7 @@ from costmodel.report.times import days, speedup_cells, verdicts
 
 if TYPE_CHECKING:
     from costmodel.profiles.estimate import Estimate
-    from costmodel.profiles.records import Profile, Settings, Subject
+    from costmodel.profiles.records import Profile, Subject
 
 
 @dataclass(frozen=True)
@@ -75,30 +75,27 @@ def document(
     """Promised and measured speed-up, the share of the promise that is kept: a table for each profile and its settings;
     one without times where no profile has a speed-up of these rows. ``base``: the name of the base in notes."""
     times = [[t for name, each in profiles.items() for t in timings(each, name, row.subject)] for row in promises]
-    ways = {(t.profile, t.how): t.machine for of_row in times for t in of_row if t.how and t.speedup()}
-
-    def found(of_row: list[Timing], way: "tuple[str, Settings | None]") -> Timing | None:
-        return next((t for t in of_row if (t.profile, t.how) == way), None)
+    known = ways([t for t in of_row if t.speedup()] for of_row in times)
 
     def sheets() -> list[Sheet]:
         lines = [
             f"promised: {convention.unit}s of {base} / of this one; convention {convention.name}, {convention.source}."
         ]
-        if not ways:
+        if not known:
             return [_sheet(f"Promised speed-up: {title}", promises, [[] for _ in promises], [*lines, *notes])]
         shown = []
-        for way, machine in ways.items():
-            timed = [found(of_row, way) for of_row in times]
+        for way, machine in known.items():
+            timed = [of_way(of_row, way) for of_row in times]
             body = [speedup_cells(timing, row.promised) for row, timing in zip(promises, timed, strict=True)]
             about = f"Promised and measured speed-up on {machine} (profile {way[0]}), "
-            about += f"{way[1].title if way[1] else ''}: {title}"
+            about += f"{way[1].title}: {title}"
             shown.append(_sheet(about, promises, body, [*lines, *_explained(timed, base), *notes]))
         return shown
 
     def records() -> list[dict[str, Any]]:
         return [
-            {**row.keys, "promised": row.promised, **_measured(row, found(of_row, way))}
-            for way in ways or [("", None)]
+            {**row.keys, "promised": row.promised, **_measured(row, of_way(of_row, way))}
+            for way in known or [None]
             for row, of_row in zip(promises, times, strict=True)
         ]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.cells import CONV_LSTM
 from costmodel.errors import InvalidInput
 from costmodel.price.sweep import Row, Sweep
-from costmodel.profiles.timing import Timing, flat, timings
+from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
@@ -191,12 +191,11 @@ def _sheet(sweep: Sweep, rows: list[Row], lacking: int = 0) -> Sheet:
 def _time_sheets(
     sweep: Sweep, rows: list[Row], times: list[list[Timing]], profiles: "Mapping[str, Profile]"
 ) -> "dict[tuple[str, Settings], Sheet]":
-    settings = {(t.profile, t.how): t.machine for of_row in times for t in of_row}
     sheets = {}
-    for (name, how), machine in settings.items():
+    for (name, how), machine in ways(times).items():
         body, shown, timed = [], [], []
         for row, of_row in zip(rows, times, strict=True):
-            timing = next((t for t in of_row if (t.profile, t.how) == (name, how)), None)
+            timing = of_way(of_row, (name, how))
             if timing is None:
                 continue
             shown.append(timing)

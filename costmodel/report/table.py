@@ -10,7 +10,7 @@ from costmodel.describe.ops import Pair
 from costmodel.describe.selection import ModuleEntry
 from costmodel.price.conventions import Convention
 from costmodel.price.table import PRINTED, Counted, CountedRow, Given, count_networks
-from costmodel.profiles.timing import Timing, flat, timings
+from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
 from costmodel.report import claims
@@ -234,8 +234,8 @@ class Table(Counted):
 
     def times(self) -> "dict[tuple[str, Settings], Sheet]":
         """A sheet for every profile and its settings."""
-        settings = {(t.profile, t.how): t.machine for row in self.rows for t in row.timings}
-        return {(name, how): self._time(name, how, machine) for (name, how), machine in settings.items() if how}
+        found = ways(row.timings for row in self.rows)
+        return {way: self._time(*way, machine) for way, machine in found.items()}
 
     def _time(self, profile: str, how: "Settings", machine: str) -> Sheet:
         printed = how.dtype is not None and any(
@@ -243,7 +243,7 @@ class Table(Counted):
         )
         rows, times = [], []
         for row in self.rows:
-            timing = next((t for t in row.timings if (t.profile, t.how) == (profile, how)), None)
+            timing = of_way(row.timings, (profile, how))
             if timing is None:
                 continue
             times.append(timing)

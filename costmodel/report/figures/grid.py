@@ -4,6 +4,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from costmodel.profiles.points import is_number, value_name
+from costmodel.profiles.timing import of_way, ways
 from costmodel.report.figures.style import COLOURS, HEIGHT, MARKERS, legend, mark, new_axes, sign, solid
 from costmodel.report.numbers import scale
 
@@ -27,10 +28,10 @@ def grid(priced: "PricedGrid", *, over: str | None = None, ax: "Axes | None" = N
     over = over or max(axes, key=lambda name: len(axes[name]))  # the first of the longest
     ticks = list(axes[over])
     numbers = all(is_number(each) and each > 0 for each in ticks)
-    kind = next(((t.profile, t.how) for row in priced.rows for t in row.timings if t.how), None)
+    kind = next(iter(ways(row.timings for row in priced.rows)), None)
     lines: dict[str, list[tuple[GridRow, Timing | None]]] = {}
     for row in priced.rows:
-        timing = next((t for t in row.timings if (t.profile, t.how) == kind), None)
+        timing = of_way(row.timings, kind)
         if timing or kind is None:
             lines.setdefault(priced.name(row, without=over), []).append((row, timing))
     style = dict(zip(lines, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
