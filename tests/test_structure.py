@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def statements(tree: ast.Module, types: bool) -> Iterator[ast.AST]:
         yield from ast.walk(node)
 
 
+@cache
 def imports(path: Path, types: bool = False) -> set[str]:
     names = set()
     for node in statements(ast.parse(path.read_text()), types):
