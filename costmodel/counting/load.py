@@ -66,11 +66,16 @@ def prepared(net: Any, train: bool, dtype: str | None) -> Any:
         raise InvalidInput(f"dtype {dtype!r}: one of float32, bfloat16, float16, float64")
     if isinstance(net, torch.export.ExportedProgram):
         net = net.module()  # its mode was chosen when it was exported
-    elif module := owner(net):
+    elif (module := owner(net)) is not None:  # one with a length of 0 is false
         module.train(train)
-    if dtype and (module := owner(net)):
-        module.to(kind)
+    if dtype and (module := owner(net)) is not None:
+        with_floats(module, dtype)
     return net
+
+
+def with_floats(module: torch.nn.Module, dtype: str) -> None:
+    """Give floating-point parameters and buffers a type; complex ones keep theirs, which ``module.to`` makes real."""
+    getattr(module, {"float32": "float", "float64": "double", "float16": "half"}.get(dtype, dtype))()
 
 
 @contextmanager
