@@ -1,16 +1,17 @@
 """Work as the child process builds and steps it, and the reference for its results."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.building.module import build
 from costmodel.counting.call import needs_values
 from costmodel.counting.clip import NOTHING, Inputs, clip
-from costmodel.counting.load import load, prepared
+from costmodel.counting.load import load, prepared, with_floats
 from costmodel.counting.modules import owner
 from costmodel.counting.outputs import tensors_in
 from costmodel.counting.shapes import without_letters
@@ -27,6 +28,8 @@ Tensors = tuple[torch.Tensor, ...]
 
 class Timed:
     """Work that runs with the settings ``how``; the last output is kept. ``step()`` computes one more of it."""
+
+    mode: Callable[[], Any] = torch.inference_mode
 
     def __init__(self, how: Settings, module: "torch.nn.Module | None", function: Callable[..., Any]) -> None:
         self.how, self.module, self.run = how, module, function
@@ -46,12 +49,13 @@ class Timed:
     def place(self) -> None:
         """Move module and inputs to the device, dtype and memory format; compile, and capture, as the settings say."""
         how = self.how
-        where: dict[str, Any] = {"device": how.device, "dtype": getattr(torch, how.dtype or "float32")}
+        kind = how.dtype or "float32"
+        where: dict[str, Any] = {"device": how.device, "dtype": getattr(torch, kind)}
         if how.device == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = bool(how.tf32)
             torch.backends.cudnn.benchmark = False
         if self.module is not None:
-            self.module.to(**where)
+            with_floats(self.module.to(how.device), kind)
             if how.memory_format == "channels_last":
                 self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
 
@@ -60,11 +64,17 @@ class Timed:
             return self._laid_out(tensor)
 
         self.inputs = tree_map_only(torch.Tensor, placed, self.inputs)
+        if "torch._dynamo" in sys.modules:  # a module may compile parts of itself
+            torch.compiler.set_stance("default" if how.implementation == "compiled" else "force_eager")
+        self.try_out()
         if how.implementation == "compiled":
             self.run = torch.compile(self.run)
         self.restart()
         if how.cuda_graph:
             self.capture()
+
+    def try_out(self) -> None:
+        """Find out what a call needs, before anything is compiled or captured."""
 
     def _laid_out(self, tensor: torch.Tensor) -> torch.Tensor:
         last = self.how.memory_format == "channels_last" and tensor.dim() == 4
@@ -81,7 +91,7 @@ class Timed:
                     tensor.zero_()
 
     def _step(self) -> object:
-        with torch.inference_mode():
+        with self.mode():
             self.call()
         return self.output
 
@@ -96,7 +106,7 @@ class Timed:
         torch.cuda.current_stream().wait_stream(side)
         self.restart()
         graph, before = torch.cuda.CUDAGraph(), self.state
-        with torch.cuda.graph(graph), torch.inference_mode():
+        with torch.cuda.graph(graph), self.mode():
             self._step()
             for old, new in zip(before, self.state, strict=True):
                 if new is not old:
@@ -105,9 +115,13 @@ class Timed:
         self.step = graph.replay
 
     def results(self) -> list[torch.Tensor]:
-        """Floating-point outputs and states as float32 on the CPU."""
-        found = [tensor for tensor in tensors_in([self.output, *self.state]) if tensor.is_floating_point()]
-        return [tensor.to("cpu", torch.float32) for tensor in found]
+        """Floating-point and complex outputs and states as float32 on the CPU."""
+        found = [torch.view_as_real(each.resolve_conj()) if each.is_complex() else each for each in self._outputs()]
+        return [tensor.to("cpu", torch.float32) for tensor in found if tensor.is_floating_point()]
+
+    def _outputs(self) -> Iterator[torch.Tensor]:
+        for tensor in tensors_in([self.output, *self.state]):
+            yield tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 class TimedNetwork(Timed):
@@ -135,26 +149,44 @@ class TimedNetwork(Timed):
 
 class TimedModule(Timed):
     """A module of the user's in evaluation mode, on random inputs, the same ones at every step; integers and booleans
-    are ones, as they are counted. With ``how.frames`` a step is so many calls, the state carried from call to call."""
+    are ones, as they are counted. With ``how.frames`` a step is so many calls, the state carried from call to call. A
+    module that changes its inputs in place gets a copy of them at every step, which takes part of the time; one that
+    needs gradients runs outside of inference mode."""
 
     def __init__(self, named: Named, how: Settings) -> None:
         torch.manual_seed(0)
         function = prepared(load(named.name, named.arguments, meta=False), train=False, dtype=None)
         super().__init__(how, owner(function), function)
         self.carry = NOTHING
+        self.changes = False
         torch.manual_seed(0)
         self.inputs = tree_map_only(torch.Tensor, _valued, without_letters((named.inputs, dict(named.kwargs))))
 
-    def place(self) -> None:
-        function = self.run
-        super().place()
-        if self.how.frames > 1:
-            modules = [] if self.module is None else list(self.module.modules())
-            with torch.inference_mode():
-                self.carry = clip(function, modules, 2, Inputs(*self.inputs), [], needs_values).carry
+    def try_out(self) -> None:
+        before = self._copied()
+        try:
+            self._first_call()
+        except RuntimeError:
+            self.mode, self.inputs = torch.no_grad, before
+            before = self._copied()
+            self._first_call()
+        pairs = zip(tree_leaves(before), tree_leaves(self.inputs), strict=True)
+        self.changes = not all(torch.equal(a, b) for a, b in pairs if isinstance(a, torch.Tensor))
+        self.inputs = before
+
+    def _first_call(self) -> None:
+        with self.mode():
+            if self.how.frames == 1:
+                self._called(*self.inputs)
+            else:
+                modules = [] if self.module is None else list(self.module.modules())
+                self.carry = clip(self.run, modules, 2, Inputs(*self.inputs), [], needs_values).carry
+
+    def _copied(self) -> Any:
+        return tree_map_only(torch.Tensor, torch.clone, self.inputs)
 
     def call(self) -> None:
-        args, kwargs = self.inputs
+        args, kwargs = self._copied() if self.changes else self.inputs
         self.output = self._called(args, kwargs)
         following = Inputs(args, kwargs)
         for _ in range(self.how.frames - 1):
@@ -227,6 +259,9 @@ def _distance(results: list[torch.Tensor], reference: list[torch.Tensor]) -> flo
     for result, wanted in zip(results, reference, strict=True):
         if result.shape != wanted.shape:
             return math.inf
+        if not bool(wanted.isfinite().all()):  # logarithms and masks have such values: the others are compared
+            finite = wanted.isfinite() & result.isfinite()
+            result, wanted = result[finite], wanted[finite]
         if not wanted.numel():
             continue
         scale = float(torch.linalg.vector_norm(wanted, torch.inf)) or 1.0
