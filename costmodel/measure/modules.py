@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+from torch.utils._pytree import tree_leaves
+
 from costmodel.counting.count import Count, count
 from costmodel.counting.load import load, prepared
 from costmodel.counting.modules import owner
-from costmodel.counting.shapes import given, inputs_in_words, letters_of, shapes_in, typed, with_shapes
+from costmodel.counting.shapes import given, inputs_in_words, letters_of, shapes_in, typed, with_shapes, without_letters
 from costmodel.describe.selection import ModuleEntry
 from costmodel.errors import InvalidInput
 from costmodel.measure.workload import Named
@@ -102,9 +105,22 @@ class Factory:
         counted = count(net, *own[0], frames=frames, **own[1])
         return Module(
             counted,
-            Subject(module=self.name, arguments=written, inputs=inputs_in_words(args, named), structure=structure(net)),
-            Named(self.name, self.arguments, args, named, int(counted.peak_memory)),
+            Subject(module=self.name, arguments=written, inputs=_inputs(args, named), structure=structure(net)),
+            Named(self.name, self.arguments, args, named, int(counted.peak_memory), kinds(net, own)),
         )
+
+
+def _inputs(args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[str, ...]:
+    """The inputs in words that are the same for the same call: ``8x08:float32`` is ``8x8``, names are sorted."""
+    return inputs_in_words(*without_letters((args, dict(sorted(named.items())))))
+
+
+def kinds(net: Any, inputs: Any) -> frozenset[str]:
+    """The floating-point types of parameters, buffers and inputs."""
+    whole = owner(net)
+    held = [] if whole is None else [*whole.parameters(), *whole.buffers()]
+    floats = (each.dtype for each in [*held, *tree_leaves(without_letters(inputs))] if torch.is_tensor(each))
+    return frozenset(str(kind).removeprefix("torch.") for kind in floats if kind.is_floating_point)
 
 
 def structure(net: Any) -> str:
@@ -113,6 +129,7 @@ def structure(net: Any) -> str:
     whole = owner(net)
     if whole is None:
         return "function"
-    text = re.sub(r"\b0x[0-9a-f]+\b", "", repr(whole))  # addresses differ between processes
+    text = re.sub(r"\b0x[0-9a-f]+\b", "", repr(whole))  # addresses differ between processes, and the order of sets
+    text = re.sub(r"{([^{}:]*)}", lambda found: str(sorted(found[1].split(", "))), text)
     shapes = [(name, tuple(each.shape)) for name, each in [*whole.named_parameters(), *whole.named_buffers()]]
     return hashlib.sha256(f"{text}\n{shapes}".encode()).hexdigest()[:12]

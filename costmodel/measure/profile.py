@@ -119,6 +119,12 @@ def choose(
             raise InvalidInput(
                 f"{each.name} is a count, and no process can make it: give costmodel.module('package:factory', ...)"
             )
+        if others := each.workload.kinds - {"float32", *(how.dtype for how in hows)}:
+            raise InvalidInput(
+                f"{each.name} has parameters or inputs of {' and '.join(sorted(others))}, and would be timed as "
+                f"{' and '.join(dict.fromkeys(str(how.dtype) for how in hows))}: choose dtype {sorted(others)[0]}, or "
+                "count it with the dtype that is timed"
+            )
     jobs += [
         Job(each.entry.subject, how, each.workload, modules[0].entry.subject) for how, each in product(hows, modules)
     ]

@@ -32,7 +32,8 @@ class Described:
 class Named:
     """A module of the user's, by its name and the arguments of its factory, and the inputs of a call.
 
-    ``inputs`` and ``kwargs`` hold shapes; ``peak_memory`` in bytes, as the module was counted.
+    ``inputs`` and ``kwargs`` hold shapes; ``peak_memory`` in bytes and ``kinds``, the floating-point types, are
+    those with which the module was counted.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Named:
     inputs: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     peak_memory: int = 0
+    kinds: frozenset[str] = frozenset()
 
     def memory(self, how: Settings) -> int:
         return self.peak_memory

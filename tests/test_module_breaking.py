@@ -1,0 +1,159 @@
+"""A stranger's modules that are unlike others: what is timed is what is counted, and what is compared is the same."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import costmodel
+from costmodel.counting.load import load, prepared
+from costmodel.errors import InvalidInput
+from costmodel.measure.modules import Module, structure
+from costmodel.measure.profile import choose, settings_grid
+from costmodel.measure.timed import Timed, deviation, expected, timed
+
+NETS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+    def forward(self, x): return self.l(x)
+    def __len__(self): return 0  # false where a truth value is asked for
+
+class Changes(nn.Module):
+    def forward(self, x): return x.mul_(0.5) @ x
+
+class Gradient(Net):
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            return torch.autograd.grad(self.l(x).pow(2).sum(), x)[0]
+
+class Complex(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(8, 8, dtype=torch.complex64))
+    def forward(self, x): return x.to(torch.complex64) @ self.w
+
+class Logarithm(Net):
+    def forward(self, x): return self.l(x).log()
+
+class Masked(Net):
+    def forward(self, x): return self.l(x).masked_fill(torch.ones(8, 8).tril() == 0, float("-inf"))
+
+class Sparse(nn.Module):
+    def forward(self, x): return x.to_sparse()
+
+class Sets(Net):
+    def extra_repr(self): return str(set('abcdef')) + repr(torch.relu) + repr(lambda x: x)
+
+def compiled(): return torch.compile(Net())
+def half(): return Net().half()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("breaking_nets.py").write_text(NETS)
+    monkeypatch.delitem(sys.modules, "breaking_nets", raising=False)
+
+
+def a_module(name: str, *inputs: str, **kwargs: object) -> Module:
+    return costmodel.module(f"breaking_nets.py:{name}", *(inputs or ["8x8"]), **kwargs)
+
+
+def placed(name: str) -> Timed:
+    subject = timed(a_module(name).workload, settings_grid(threads=1)[0])
+    subject.place()
+    return subject
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["Net", "Changes", "Gradient", "Complex", "Logarithm", "Masked", "Sparse"])
+def test_results_are_compared_with_the_reference(name: str, dtype: str) -> None:
+    workload, how = a_module(name).workload, settings_grid(threads=1, dtype=dtype)[0]
+    reference = expected(workload, how)
+    subject = timed(workload, how)
+    subject.place()
+    found = deviation(subject, reference)
+    assert found is not None
+    assert found < 0.1
+
+
+def test_values_that_are_not_finite_hide_no_wrong_ones() -> None:
+    subject = placed("Masked")
+    reference = expected(a_module("Masked").workload, subject.how)
+    with torch.no_grad():
+        subject.module.l.weight.mul_(2)  # type: ignore[union-attr]
+    with pytest.raises(InvalidInput, match="deviate from the reference"):
+        deviation(subject, reference)
+
+
+def test_inputs_that_a_module_changes_are_the_same_at_every_step() -> None:
+    subject = placed("Changes")
+    first = [subject.step(), subject.results()[0]][1]
+    for _ in range(200):  # halved so often, all inputs would be 0
+        subject.step()
+    assert torch.equal(subject.results()[0], first)
+    assert first.abs().max() > 0.1
+
+
+def test_complex_parameters_stay_complex() -> None:
+    assert placed("Complex").module.w.dtype == torch.complex64  # type: ignore[union-attr]
+    net = prepared(load("breaking_nets.py:Complex"), False, "float64")
+    assert net.w.dtype == torch.complex64
+
+
+def test_a_module_that_is_false_is_in_evaluation_mode() -> None:
+    assert not placed("Net").module.training  # type: ignore[union-attr]
+
+
+def test_a_compiled_module_is_counted_and_eager_where_the_settings_say_so() -> None:
+    assert a_module("compiled").count.macs == a_module("Net").count.macs == 8 * 8 * 8
+    subject = placed("compiled")
+    torch._dynamo.reset()
+    subject.step()
+    assert not torch._dynamo.utils.counters["stats"].get("unique_graphs")
+    torch.compiler.set_stance("default")
+
+
+def test_a_module_of_another_type_is_not_timed_as_float32_in_silence() -> None:
+    half = a_module("half", "8x8:float16")
+    with pytest.raises(InvalidInput, match="inputs of float16, and would be timed as float32: choose dtype float16"):
+        choose(settings_grid(), [half])
+    assert choose(settings_grid(dtype="float16"), [half])
+    assert choose(settings_grid(), [a_module("half", dtype="float32")])
+    assert choose(settings_grid(dtype=["float32", "bfloat16"]), [a_module("Net", dtype="bfloat16")])
+
+
+def test_the_same_call_is_the_same_subject() -> None:
+    subjects = {a_module("Net", each).subject for each in ("8x8", "8x08", "8x8:float32")}
+    assert {each.inputs for each in subjects} == {("8x8",)}
+    assert len(subjects) == 1
+
+
+def test_a_structure_is_the_same_in_every_process() -> None:
+    code = (
+        "import costmodel; from costmodel.measure.modules import structure; from costmodel.counting.load import load;"
+        "print(structure(load('breaking_nets.py:Sets')))"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=100,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
+    assert structure(torch.nn.Conv2d(1, 1, 3, stride=(1, 2))) != structure(torch.nn.Conv2d(1, 1, 3, stride=(2, 1)))
