@@ -123,6 +123,7 @@ def test_arguments_have_types(name: str) -> None:
         (lambda: costmodel.table("erfnet-D*-propose"), "did you mean 'erfnet-D.-proposed'"),
         (lambda: costmodel.table(sites={"finl": "sep"}), "unknown site 'finl': .*; did you mean 'final'"),
         (lambda: costmodel.table().text("markdwn"), "unknown format 'markdwn': .*; did you mean 'markdown'"),
+        (lambda: costmodel.equation("SEP"), "unknown cell 'SEP': .*; did you mean 'sep'"),
         (lambda: costmodel.profile(cells=["sepp"]), "unknown cell 'sepp': one of .*; did you mean 'sep'"),
         (lambda: costmodel.profile(cells=["sep"], dtype="bfloat"), "unknown dtype 'bfloat': .*did you mean 'bfloat16'"),
         (lambda: costmodel.sweep(recurrence="convgrru"), "unknown recurrence 'convgrru': .*; did you mean 'convgru'"),

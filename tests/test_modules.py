@@ -278,6 +278,15 @@ def test_the_base_of_percentages_may_be_any_row(here: Path) -> None:
         choose(settings_grid(threads=1), modules, base="v5")
 
 
+def test_the_base_by_the_name_of_a_network_is_the_one_with_standard_cells() -> None:
+    given: dict[str, Any] = {"models": ["v6"], "cells": ["depth", "standard"], "size": (128, 160), "base": "v6"}
+    assert costmodel.compare(**given).base == "LSTM-ICNet v6"
+    assert {row.base for row in costmodel.table(**given).rows} == {"LSTM-ICNet v6"}
+    cells, size = given["cells"], given["size"]
+    jobs = choose(settings_grid(threads=1), ["v6"], cells, size=size, base="v6")
+    assert {job.standard.name for job in jobs} == {"LSTM-ICNet v6"}
+
+
 def test_a_profile_file_of_before_still_loads_and_a_module_stands_beside_networks(tmp_path: Path) -> None:
     subject = Subject(module="a:b", inputs=("1x3",), structure="s")
     how = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
