@@ -225,7 +225,7 @@ class Comparison:
                 continue
             times.append(timing)
             promised = self.promised(row)
-            measured = speedup_cells(timing, promised) if promised else ["", "", ""]
+            measured = speedup_cells(timing, promised)
             told = "" if promised is None else f"{promised:.2f}x"
             rows.append([row.model, *time_cells(timing)[:2], told, *measured])
         columns = ["model", "ms", "95 %", "promised", "measured", "95 %", "kept %"]

@@ -31,13 +31,16 @@ def percentage(ratio: "Estimate | None") -> list[str]:
     return _shown(ratio, "%")
 
 
-def speedup_cells(timing: "Timing | None", promised: float) -> list[str]:
-    """The measured speed-up, its interval, and the per cent of the promise that it keeps, as cells of a table; where
-    the speed-up is not stable, the range of the per cent."""
-    if timing is None or (measured := timing.speedup()) is None or (kept := timing.kept(promised)) is None:
+def speedup_cells(timing: "Timing | None", promised: float | None) -> list[str]:
+    """The measured speed-up, its interval, and the per cent of the promise (None: there is none) that it keeps, as
+    cells of a table; where the speed-up is not stable, the range of the per cent."""
+    if timing is None or (measured := timing.speedup()) is None:
         return ["not timed", "", ""]
+    kept = None if promised is None else timing.kept(promised)
     if timing.ratio is None:  # published: no samples
-        return [f"{measured.value:.2f}x", "", f"{100 * kept.value:.0f}"]
+        return [f"{measured.value:.2f}x", "", "" if kept is None else f"{100 * kept.value:.0f}"]
+    if kept is None:
+        return [*_shown(measured, "x"), ""]
     value, spread = _shown(kept, "%", 0)
     return [*_shown(measured, "x"), value if kept.verdict == "stable" else spread]
 
