@@ -157,3 +157,23 @@ def test_a_structure_is_the_same_in_every_process() -> None:
     }
     assert len(seen) == 1
     assert structure(torch.nn.Conv2d(1, 1, 3, stride=(1, 2))) != structure(torch.nn.Conv2d(1, 1, 3, stride=(2, 1)))
+
+
+@pytest.mark.parametrize("package", ["", "pack"])
+def test_files_of_two_folders_have_their_own_neighbours(package: str) -> None:
+    for folder, width in (("one", 4), ("two", 8)):
+        place = Path(folder, package)
+        place.mkdir(parents=True)
+        if package:
+            (place / "__init__.py").touch()
+        (place / "breaking_sizes.py").write_text(f"WIDTH = {width}")
+        dot = "." if package else ""
+        code = f"from {dot}breaking_sizes import WIDTH\nimport torch\ndef build(): return torch.nn.Linear(WIDTH, 1)"
+        (place / "breaking_file.py").write_text(code)
+    Path("breaking_sizes.py").write_text("WIDTH = 16")
+    sys.modules.pop("breaking_sizes", None)
+    names = [str(Path(folder, package, "breaking_file.py:build")) for folder in ("one", "two", "one")]
+    assert [load(name).in_features for name in names] == [4, 8, 4]
+    paths = list(sys.path)
+    assert timed(costmodel.measure.workload.Named(names[1]), settings_grid(threads=1)[0]).module.in_features == 8  # type: ignore[union-attr]
+    assert sys.path.count(paths[0]) == 1

@@ -123,17 +123,22 @@ def _modules(folders: Iterable[str]) -> list[str]:
 
 
 def _of_file(file: Path, given: str) -> Any:
-    """The module in a file of Python. The file's folder is where its own imports are looked for, too."""
+    """The module in a file of Python. The file's folder is where its own imports are looked for first."""
     if not file.is_file():
         close = get_close_matches(file.name, [each.name for each in file.parent.glob("*.py")], cutoff=0.7)
         raise InvalidInput(f"{given!r}: there is no file {str(file)!r}{question(close)}")
     root, name = file.resolve().parent, file.stem
     while (root / "__init__.py").is_file():  # of a package, whose relative imports need its name
         root, name = root.parent, f"{root.name}.{name}"
-    if str(root) not in sys.path:
-        sys.path.insert(1, str(root))  # stays: a factory may import when it is called
+    _forget_namesakes(root)
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))  # stays: a factory may import when it is called
     if "." in name:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        if (found := Path(getattr(module, "__file__", None) or "").resolve()) != file.resolve():
+            raise InvalidInput(f"{given!r}: Python already has another {name}, {str(found)!r}: rename the folder")
+        return module
     known = sys.modules.get(name)
     if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file.resolve():
         return known
@@ -148,6 +153,25 @@ def _of_file(file: Path, given: str) -> Any:
             sys.modules.pop(name, None)
         raise
     return module
+
+
+def _forget_namesakes(root: Path) -> None:
+    """Forget modules from the folders of other files that have the name of a module in this folder, so that two
+    folders can each have a ``layers.py``."""
+    others = (_ROOTS | {Path.cwd()}) - {root}
+    _ROOTS.add(root)
+    namesakes = set()
+    for name in {name.partition(".")[0] for name in sys.modules} - {"costmodel", "__main__"}:
+        source = Path(getattr(sys.modules.get(name), "__file__", None) or "/").resolve()
+        home = source.parent.parent if source.name == "__init__.py" else source.parent
+        if home in others and ((root / f"{name}.py").is_file() or (root / name / "__init__.py").is_file()):
+            namesakes.add(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] in namesakes]:
+        _FORGOTTEN.append(sys.modules.pop(name))
+
+
+_ROOTS: set[Path] = set()  # folders of files that were loaded
+_FORGOTTEN: list[ModuleType] = []  # functions of theirs may still run
 
 
 def _made(factory: Any, name: str, arguments: Mapping[str, Any], meta: bool) -> Any:
