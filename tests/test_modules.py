@@ -98,7 +98,7 @@ def test_compare_measures_and_keeps_and_shows_again(here: Path, capsys: pytest.C
     [
         (["compare", "segnet.py:standard", "segnet.py:separable"], "no inputs: --input with a shape"),
         (["compare", "segnet.py:standard", "segnet.py:standard", "--input", CLIP], "segnet.py:standard is given twice"),
-        (["compare", "segnet.py:standard", "--input", "Nx2x3x8x8"], "times are of numbers: a size for N"),
+        (["compare", "segnet.py:standard", "--input", "Nx2x3x8x8"], "inputs need numbers here, not N"),
         (["compare", "segnet.py:standard", "--input", CLIP, "--base", "v6"], "base 'v6': one of segnet.py:standard"),
         (["compare", "segnet.py:standard", "--input", f"{CLIP},{CLIP}"], "one call here, not 2 alternatives"),
         (["compare", "segnet.py:standrd", "--input", CLIP], "did you mean 'standard'?"),
@@ -252,9 +252,15 @@ def test_a_changed_module_is_not_taken_for_the_old_one(here: Path, capsys: pytes
     assert file.read_text() == before
     assert run(capsys, *given, "--replace")[0] == 0
     (run_now,) = load(file).runs
-    assert run_now.subject.structure == structure(
-        module("segnet.py:standard", CLIP, arguments={"width": 6}).count.call.net
-    )
+    assert run_now.subject.structure == module("segnet.py:standard", CLIP, arguments={"width": 6}).subject.structure
+
+
+def test_a_changed_forward_is_seen_where_its_work_changes(here: Path) -> None:
+    before = module("segnet.py:standard", CLIP).subject
+    file = here / "other.py"
+    text = (here / "segnet.py").read_text()
+    file.write_text(text.replace("in enumerate(self.cells):", "in list(enumerate(self.cells)) * 2:"))
+    assert module("other.py:standard", CLIP).subject.structure != before.structure
 
 
 def test_an_error_where_it_is_timed_is_one_line_and_exit_code_2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,15 +202,20 @@ def different_keys(lists: list[list[Pair]] | None) -> list[Pair] | None:
     return pairs or None
 
 
+PYTHON = {"True": True, "False": False, "None": None}  # as people write them who write Python
+
+
 def arguments(text: str) -> Arguments:
-    """``width=32``, whose value is JSON or a text, or a JSON object of several."""
+    """``width=32``, whose value is JSON, a constant of Python or a text, or a JSON object of several."""
     if text.lstrip().startswith("{"):
         return Arguments(keywords(text))
-    name, value = pair(text)
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InvalidInput(f"{text!r}: expected NAME=VALUE, such as width=32, or a JSON object")
     try:
         return Arguments({name: json.loads(value)})
     except ValueError:
-        return Arguments({name: value})
+        return Arguments({name: PYTHON.get(value, value)})
 
 
 def merged(parts: list[Arguments] | None) -> dict[str, Any] | None:

@@ -237,7 +237,9 @@ class Times:
             rows = "has none of these rows" if whole else f"has no {', no '.join(each.title for each in lacking)}"
             text = f"profile {name} {rows}; to record them: {recording(lacking, self.choices.given, into)}"
             if whole and fatal:
-                raise InvalidInput(text)
+                own = dict.fromkeys(run.subject.title for run in self.found[name].runs if run.subject.module)
+                there = f"; it has {', '.join(list(own)[:3])}: --model and --input show them" if own else ""
+                raise InvalidInput(text + there)
             print(f"costmodel: {text}", file=sys.stderr)
 
 

@@ -11,13 +11,21 @@ from torch.utils._pytree import tree_map_only
 
 from costmodel.counting.count import count
 from costmodel.counting.modules import name_of
-from costmodel.counting.shapes import Shape, given, inputs_in_words, letters_of, shapes_in, with_shapes, with_sizes
+from costmodel.counting.shapes import (
+    BATCH,
+    Shape,
+    given,
+    inputs_in_words,
+    letters_of,
+    shapes_in,
+    usual,
+    with_shapes,
+    with_sizes,
+)
 from costmodel.errors import InvalidInput
 
 Needed = Callable[[Mapping[str, int]], int]
 
-BATCH = ("N", "B")  # letters that vary by themselves; all others vary together
-SIDE = 224  # of a letter that does not vary
 DOUBLINGS = 31
 MOST_REFUSED = 4096  # sides up to which a module may refuse all
 UNITS = {"": 1, "B": 1} | {
@@ -93,7 +101,7 @@ def fits(
         raise InvalidInput("step and the sizes of letters start at 1")
     if wrong := [name for name in (*at, *(vary or ())) if name not in letters]:
         raise InvalidInput(f"{wrong[0]}: no such letter in the inputs, which have {', '.join(letters)}")
-    usual = {name: at.get(name, 1 if name in BATCH else SIDE) for name in letters}
+    sizes = {name: at.get(name, usual(name)) for name in letters}
     limit = bytes_of(memory)
 
     memory_notes: dict[str, None] = {}
@@ -111,7 +119,7 @@ def fits(
     refused: dict[str, InvalidInput] = {}
     for group in _groups(letters, vary):
         try:
-            found.append(_fit(group, usual, 1 if group[0] in BATCH else step, limit, needed))
+            found.append(_fit(group, sizes, 1 if group[0] in BATCH else step, limit, needed))
         except InvalidInput as error:
             refused[" and ".join(group)] = error
     if not found:

@@ -10,7 +10,16 @@ from typing import Any
 
 from torch.utils._pytree import tree_map_only
 
-from costmodel.counting.shapes import Shape, given, inputs_in_words, letters_of, shapes_in, with_shapes, with_sizes
+from costmodel.counting.shapes import (
+    Shape,
+    given,
+    inputs_in_words,
+    letters_of,
+    shapes_in,
+    usual,
+    with_shapes,
+    with_sizes,
+)
 from costmodel.errors import InvalidInput, among
 from costmodel.measure.modules import Factory
 from costmodel.profiles.points import Point, Points, Refusal
@@ -34,9 +43,6 @@ class Grid:
             if name not in letters:
                 known = among(name, letters) if letters else "there are none: write 1x3xHxW, not 1x3x224x224"
                 raise InvalidInput(f"{name!r} is no letter of the inputs: {known}")
-        if missing := [name for name in letters if name not in self.sizes]:
-            example = " ".join(f"{name}={'1,8' if name in 'NB' else '256,512'}" for name in missing)
-            raise InvalidInput(f"no sizes for {', '.join(missing)} of the inputs: give some, as in --grid {example}")
         if not self.sizes and not self.arguments:
             raise InvalidInput(
                 "nothing varies: a letter in the inputs with its sizes, as in --input Nx3xHxH --grid N=1,8 H=256,512, "
@@ -57,11 +63,16 @@ class Grid:
         dtype: str | None = None,
     ) -> "Grid":
         """The points that `points` counts, each value once."""
+        args, named = tuple(map(given, inputs)), with_shapes(dict(kwargs or {}))
         axes = {name: [as_size(name, size) for size in _several(values)] for name, values in (sizes or {}).items()}
+        if axes or arguments:  # letters that nobody varies
+            for shape in shapes_in(args, named):
+                for name in letters_of(shape):
+                    axes.setdefault(name, [usual(name)])
         return cls(
             module,
-            tuple(map(given, inputs)),
-            with_shapes(dict(kwargs or {})),
+            args,
+            named,
             {name: list(dict.fromkeys(values)) for name, values in axes.items()},
             {name: _different(_several(values)) for name, values in (arguments or {}).items()},
             dtype,

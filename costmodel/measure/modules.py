@@ -19,6 +19,9 @@ from costmodel.describe.selection import ModuleEntry
 from costmodel.errors import InvalidInput
 from costmodel.measure.workload import Named
 from costmodel.profiles.records import Subject
+from costmodel.work.events import Work
+
+NO_WORK = Work()
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def module(
     64
     """
     args, named = tuple(map(given, inputs)), with_shapes(kwargs)
-    if letters := [side for shape in shapes_in(args, named) for side in letters_of(shape)]:
-        raise InvalidInput(f"times are of numbers: a size for {', '.join(dict.fromkeys(letters))}")
+    if letters := dict.fromkeys(side for shape in shapes_in(args, named) for side in letters_of(shape)):
+        raise InvalidInput(f"inputs need numbers here, not {', '.join(letters)}: letters are for count, fits and sweep")
     return Factory(name, dict(arguments or {}), dtype).called(args, named, frames)
 
 
@@ -103,9 +106,12 @@ class Factory:
         written, net = self.written, self.net
         own = (typed(args, self.dtype), typed(named, self.dtype)) if self.dtype else (args, named)
         counted = count(net, *own[0], frames=frames, **own[1])
+        once = counted if frames == 1 else count(net, *own[0], **own[1])
         return Module(
             counted,
-            Subject(module=self.name, arguments=written, inputs=_inputs(args, named), structure=structure(net)),
+            Subject(
+                module=self.name, arguments=written, inputs=_inputs(args, named), structure=structure(net, once.work)
+            ),
             Named(self.name, self.arguments, args, named, int(counted.peak_memory), kinds(net, own)),
         )
 
@@ -123,13 +129,18 @@ def kinds(net: Any, inputs: Any) -> frozenset[str]:
     return frozenset(str(kind).removeprefix("torch.") for kind in floats if kind.is_floating_point)
 
 
-def structure(net: Any) -> str:
-    """A fingerprint of what a module is made of: its parts as torch prints them, and the shapes of its parameters and
-    buffers; not of their values, not of the code of ``forward``."""
+def structure(net: Any, work: Work = NO_WORK) -> str:
+    """A fingerprint of what a module is and does: its parts as torch prints them, the shapes of its parameters and
+    buffers, the work that one call is counted to do; not of values."""
+    done = sorted((event.value, number) for event, number in work.items() if number)
     whole = owner(net)
     if whole is None:
-        return "function"
+        return _digest(done)
     text = re.sub(r"\b0x[0-9a-f]+\b", "", repr(whole))  # addresses differ between processes, and the order of sets
     text = re.sub(r"{([^{}:]*)}", lambda found: str(sorted(found[1].split(", "))), text)
     shapes = [(name, tuple(each.shape)) for name, each in [*whole.named_parameters(), *whole.named_buffers()]]
-    return hashlib.sha256(f"{text}\n{shapes}".encode()).hexdigest()[:12]
+    return _digest(text, shapes, done)
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]

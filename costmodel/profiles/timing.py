@@ -31,6 +31,7 @@ class Timing:
     profile: str = ""
     throttle: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()  # days on which the run was timed
+    unchecked: bool = False  # results that no reference could be compared with
 
     def speedup(self) -> "Estimate | None":
         """The speed-up over the standard cell as measured; a published one has no interval. None without that cell."""
@@ -139,6 +140,7 @@ def from_run(profile: "Profile", name: str, run: "Run", base: "Subject | None" =
         ratio=None if published else ratio,
         how=run.how,
         profile=name,
+        unchecked=bool(run.subject.module) and all(process.deviation is None for process in run.processes),
         throttle=tuple(dict.fromkeys(reason for p in run.processes for reason in _held(p))),
         dates=() if published else _dates(profile, run),
     )

@@ -94,6 +94,8 @@ class PricedGrid:
         import pandas as pd
 
         frame = pd.DataFrame(self._flat())
+        for axis in self.axes:  # in CSV as on the command line, true and false; here as in Python
+            frame[axis] = [row.values[axis] for row in self.rows]
         frame.attrs.update(self._about())
         return frame
 

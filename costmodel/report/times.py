@@ -103,6 +103,11 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
     lines += verdicts(estimates)
     if not all(e.interleaved for e in estimates):
         lines.append("Some percentages are of runs that were not interleaved and contain the drift between the runs.")
+    if unchecked := sum(timing.unchecked for timing in timings):
+        lines.append(
+            f"The results of {unchecked} of these rows were not compared with a reference: they are random, or their "
+            "shapes depend on values."
+        )
     throttle = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
     lines += [f"The GPU was throttled by: {', '.join(throttle)}."] if throttle else []
     return [*lines, *days(timings)]
