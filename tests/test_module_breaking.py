@@ -9,11 +9,15 @@ import pytest
 import torch
 
 import costmodel
+from costmodel.building.check import check_module
+from costmodel.counting import rules
 from costmodel.counting.load import load, prepared
 from costmodel.errors import InvalidInput
 from costmodel.measure.modules import Module, structure
 from costmodel.measure.profile import choose, settings_grid
 from costmodel.measure.timed import Timed, deviation, expected, timed
+from costmodel.measure.workload import Named
+from costmodel.work.events import Event
 
 NETS = """
 import torch
@@ -53,6 +57,14 @@ class Sparse(nn.Module):
 class Sets(Net):
     def extra_repr(self): return str(set('abcdef')) + repr(torch.relu) + repr(lambda x: x)
 
+class Yields(Net):
+    def forward(self, x):
+        for _ in range(3): yield self.l(x)
+
+class Method(Net):
+    def twice(self, x): return self.l(self.l(x))
+
+def method(): return Method().twice
 def compiled(): return torch.compile(Net())
 def half(): return Net().half()
 """
@@ -175,5 +187,19 @@ def test_files_of_two_folders_have_their_own_neighbours(package: str) -> None:
     names = [str(Path(folder, package, "breaking_file.py:build")) for folder in ("one", "two", "one")]
     assert [load(name).in_features for name in names] == [4, 8, 4]
     paths = list(sys.path)
-    assert timed(costmodel.measure.workload.Named(names[1]), settings_grid(threads=1)[0]).module.in_features == 8  # type: ignore[union-attr]
+    assert timed(Named(names[1]), settings_grid(threads=1)[0]).module.in_features == 8  # type: ignore[union-attr]
     assert sys.path.count(paths[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["Net", "compiled", "Yields", "Method.twice", "Logarithm"])
+def test_checks_agree_with_modules_and_find_a_wrong_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def findings(inputs: str) -> dict[str, bool]:
+        made = a_module("method" if "." in name else name, inputs)
+        net, (args, kwargs) = made.made()
+        return {each.what: each.ok for each in check_module(made.count, net, args, kwargs).findings}
+
+    assert all(findings("8x8").values())
+    monkeypatch.setattr(rules, "_FOUND", {})
+    for rule in ("addmm", "linear"):
+        monkeypatch.setitem(rules.RULES, rule, lambda result, *rest, **more: {Event.MAC: 7 * result.numel()})
+    assert not findings("5x8")["FlopCounterMode"]

@@ -111,7 +111,7 @@ def check_module(
     if whole is not None:
         findings.append(_number("parameters", int(count.params), sum(p.numel() for p in whole.parameters())))
     for name, run in (("FlopCounterMode", _dispatched), ("fvcore", fvcore_count)):
-        finding, told = _tool(count, known[name], whole, net if name != "fvcore" else whole, run, args, kwargs)
+        finding, told = _tool(count, known[name], whole, net, run, args, kwargs)
         findings += [finding] if finding else []
         notes += told
     findings.append(_memory(count, net, args, kwargs))
@@ -132,7 +132,7 @@ def _tool(
 ) -> tuple[Finding | None, list[str]]:
     """The total that a tool prints beside that of its rules, and the reasons why its convention counts another one."""
     name = reading.counter.name
-    if name == "fvcore" and (whole is None or kwargs):
+    if name == "fvcore" and (whole is not net or kwargs):
         return None, ["fvcore: not compared: it traces modules whose inputs have no names."]
     try:
         seen = run(net, *args, **kwargs)
@@ -170,7 +170,7 @@ MEMORY_TOLERANCE, SMALL = 0.05, 16_384
 
 def _memory(count: Count, net: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Finding:
     """The most memory that torch's allocator holds; where kernels need copies, either with or without these."""
-    seen = int(count.held) + allocated(lambda: net(*args, **kwargs))
+    seen = int(count.held) + allocated(lambda: _whole(net(*args, **kwargs)))
     low, high = int(count.peak_memory), int(count.cpu_peak_memory)
     near = low * (1 - MEMORY_TOLERANCE) - SMALL <= seen <= high * (1 + MEMORY_TOLERANCE) + SMALL
     off = f"counted {low:,} to {high:,} bytes, allocated {seen:,}, more than 5 % and {SMALL:,} bytes beside"
@@ -182,7 +182,7 @@ def allocated(run: Callable[[], Any]) -> int:
     from torch.profiler import ProfilerActivity, profile
 
     gc.collect()
-    with torch.inference_mode(), _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with torch.no_grad(), _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         run()
     results = seen.profiler.kineto_results if seen.profiler else None
     now = highest = 0
@@ -335,5 +335,10 @@ def flop_counter_count(module: Callable[..., Any], *args: Any, **kwargs: Any) ->
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(*args, **kwargs)
+        _whole(module(*args, **kwargs))
     return int(counter.get_total_flops())
+
+
+def _whole(output: Any) -> Any:
+    """An output, or all that a generator yields, which is work, too."""
+    return list(output) if isinstance(output, Iterator) else output

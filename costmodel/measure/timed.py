@@ -156,6 +156,7 @@ class TimedModule(Timed):
     def __init__(self, named: Named, how: Settings) -> None:
         torch.manual_seed(0)
         function = prepared(load(named.name, named.arguments, meta=False), train=False, dtype=None)
+        function = getattr(function, "_orig_mod", function)  # settings say if it is compiled
         super().__init__(how, owner(function), function)
         self.carry = NOTHING
         self.changes = False
