@@ -143,10 +143,15 @@ def test_refused_points_are_told_and_the_others_are_rows(capsys: pytest.CaptureF
     assert (code, len(out.splitlines()), "left out: H=2" in err) == (0, 5, True)
 
 
+def test_letters_without_sizes_have_usual_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "sweep swept_nets:build --input Nx3xHxW --grid H=8,16")
+    assert (code, err) == (0, "")
+    assert "N=1, W=224" in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("swept_nets:build --input Nx3xHxW --grid H=8 N=1", "no sizes for W of the inputs: .*--grid W=256,512"),
         (
             "swept_nets:build --input Nx3xHxH --grid h=8 N=1",
             "'h' is no letter of the inputs: one of N, H; did you mean 'H'",
