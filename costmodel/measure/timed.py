@@ -164,16 +164,14 @@ class TimedModule(Timed):
         self.inputs = tree_map_only(torch.Tensor, _valued, without_letters((named.inputs, dict(named.kwargs))))
 
     def try_out(self) -> None:
-        before = self._copied()
+        tensors = [each for each in tree_leaves(self.inputs) if isinstance(each, torch.Tensor)]
+        before = [each._version for each in tensors]
         try:
             self._first_call()
         except RuntimeError:
-            self.mode, self.inputs = torch.no_grad, before
-            before = self._copied()
+            self.mode = torch.no_grad
             self._first_call()
-        pairs = zip(tree_leaves(before), tree_leaves(self.inputs), strict=True)
-        self.changes = not all(torch.equal(a, b) for a, b in pairs if isinstance(a, torch.Tensor))
-        self.inputs = before
+        self.changes = before != [each._version for each in tensors]
 
     def _first_call(self) -> None:
         with self.mode():
@@ -183,11 +181,8 @@ class TimedModule(Timed):
                 modules = [] if self.module is None else list(self.module.modules())
                 self.carry = clip(self.run, modules, 2, Inputs(*self.inputs), [], needs_values).carry
 
-    def _copied(self) -> Any:
-        return tree_map_only(torch.Tensor, torch.clone, self.inputs)
-
     def call(self) -> None:
-        args, kwargs = self._copied() if self.changes else self.inputs
+        args, kwargs = tree_map_only(torch.Tensor, torch.clone, self.inputs) if self.changes else self.inputs
         self.output = self._called(args, kwargs)
         following = Inputs(args, kwargs)
         for _ in range(self.how.frames - 1):
