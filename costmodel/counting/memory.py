@@ -37,10 +37,14 @@ HALVES = (torch.bfloat16, torch.float16)
 def channels_last(x: Any) -> bool:
     """True for a map whose channels are next to each other, as torch decides by its strides
     (``is_channels_last_strides_2d`` in ``c10/core/MemoryFormat.h``): a batch of one has a stride, too."""
-    if x.dim() != 4 or x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+    if x.dim() != 4 or not x.is_contiguous(memory_format=torch.channels_last):
         return False
-    strides = x.stride()
-    return bool(strides[0] >= strides[2] and strides[0] != strides[1])
+    sizes, strides, least = x.shape, x.stride(), 0
+    for side in (1, 3, 2, 0):
+        if strides[side] < max(least, side == 1) or (side == 0 and least == strides[1]):
+            return False
+        least = strides[side] * max(1, sizes[side])
+    return True
 
 
 def workspace(name: str, out: Any, args: Sequence[Any]) -> int:
@@ -157,9 +161,16 @@ class _Convolution:
     def columns(self) -> int:
         """The unfolded input: of the whole batch, where torch has such a buffer, or of one map."""
         same = self.pointwise and self.wide.sides == self.narrow.sides and not self.transposed
-        batch = 1 if self.transposed or self.dilated else self.wide.batch
-        ones = math.prod(self.wide.sides) * self.wide.size if self.transposed and len(self.kernel) == 3 else 0
-        return 0 if same else batch * self._unfolded + ones
+        volume = len(self.kernel) == 3
+        batch = 1 if (volume if self.transposed else self.dilated) else self.wide.batch
+        groups = 1 if self.split else self.groups
+        ones = math.prod(self.wide.sides) * self.wide.size if self.transposed and volume else 0
+        return 0 if same else batch * groups * self._unfolded + ones
+
+    @property
+    def split(self) -> bool:
+        """True where torch runs one group after the other, outside oneDNN, and then puts the results together."""
+        return self.groups > 1 and (len(self.kernel) < 3 or self.transposed or self.dilated)
 
     @property
     def _unfolded(self) -> int:
@@ -184,15 +195,20 @@ class _Convolution:
         rows = self.wide.channels * self.narrow.sides[-1] // 1024
         return self.wide.bytes + THREADS * (image + 2 + rows) * 4 * PAGE
 
+    @property
+    def _thinned(self) -> int:
+        """The places of a map that a kernel of one place reads with strides, a thread."""
+        if not self.pointwise or self.groups > 1 or not self.strided or len(self.kernel) == 3:
+            return 0
+        return THREADS * _up(self.wide.channels) * math.prod(self.narrow.sides) * self.wide.size
+
     def down(self) -> int:
         """The most that oneDNN holds on the way from the wide map to the narrow one, the result included."""
         wide, narrow = self.wide, self.narrow
         if self.plain:
             return max((THREADS * self._slice if self.columns else 0) + narrow.bytes, 2 * narrow.bytes)
         copies = (0 if self.first else self.blocks(wide)) + self.blocked_weights(self.first)
-        scratch = 0
-        if self.pointwise and self.groups == 1 and self.strided and len(self.kernel) < 3:
-            scratch = THREADS * _up(wide.channels) * math.prod(narrow.sides) * wide.size
+        scratch = self._thinned
         if self.pointwise and self.groups == 1 and self.dtype in HALVES:
             scratch += THREADS * 4 * _up(narrow.channels) * math.prod(narrow.sides)  # sums in float32
         whole = self.blocks(narrow)
@@ -269,7 +285,7 @@ class _Convolution:
         if self.first and self.wide.channels > 3 and flat:
             return self._of_thin_weights(biased)
         wide = self.blocks(self.wide) if not self.first else self.wide.bytes if self.transposed else 0
-        maps, scratch = wide + self.blocks(self.narrow), self.sums(biased)
+        maps, scratch = wide + self.blocks(self.narrow), self.sums(biased) + self._thinned
         if self.dtype in HALVES and self.groups == 1 and not self.pointwise:  # maps turned around, sums in float32
             turned = (0 if self.first else self.blocks(self.wide)) + self.blocks(self.narrow)
             scratch = THREADS * turned // self.wide.batch + 2 * self.blocked_weights(self.first)
@@ -318,7 +334,7 @@ def _besides(x: Any, weight: Any, convolution: _Convolution, biased: bool) -> in
     if not convolution.result.bytes or not convolution.given.bytes:
         return 0
     if not convolution.onednn:
-        split = convolution.groups > 1  # each group by itself, then all results together
+        split = convolution.split
         part = convolution.given.bytes // convolution.groups if split and convolution.given.batch > 1 else 0
         turned = 0 if split else _turned(x, weight, convolution)
         return turned + max(convolution.columns + part, convolution.result.bytes if split else 0)
@@ -356,9 +372,10 @@ def _backward(
     """The gradient of the input comes first; it is there while that of the weights is made."""
     convolution = described(x, weight, gradient, stride, dilation, transposed, groups)
     if not convolution.onednn:
-        if groups == 1:
+        if not convolution.split:
             return _turned(x, weight, convolution) + convolution.columns
-        return max(convolution.columns, convolution.given.bytes)
+        parts = convolution.given.bytes + convolution.result.bytes if convolution.given.batch > 1 else 0
+        return max(convolution.columns + parts // groups, convolution.given.bytes)
     made, weights = convolution.given.bytes if wanted[0] else 0, convolution.weights if wanted[1] else 0
     if channels_last(x) or channels_last(weight):
         turned = 0 if channels_last(weight) or convolution.pointwise else convolution.weights
