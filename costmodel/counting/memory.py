@@ -548,8 +548,12 @@ def doubt(name: str, args: Sequence[Any]) -> str:
     if "rnn" in name:
         if args[0].dtype in HALVES:
             return "LSTMs in half types are not modelled: they need less than the number tells"
-        return "LSTMs that train are known to 20 %" if name.endswith("backward") else ""
+        features, hidden = args[0].shape[2], args[1].shape[0] // 4
+        usual = args[0].shape[1] >= 4 and features == hidden >= 64
+        return "" if usual else "LSTMs of small batches, of few or of other features are known to 35 %"
     x, weight = args[1:3] if name == "convolution_backward" else args[:2]
+    if (said := _doubt_on_shapes(name, x, weight, args)) or x.dtype == torch.float64:
+        return said
     if x.dtype in HALVES:
         backward = name == "convolution_backward"
         transposed = name.startswith("conv_transpose") or (name == "convolution" and args[6])
@@ -576,6 +580,30 @@ def doubt(name: str, args: Sequence[Any]) -> str:
     return ""
 
 
+def _doubt_on_shapes(name: str, x: Any, weight: Any, args: Sequence[Any]) -> str:
+    """A sentence on few channels, on volumes and on gradients of dilated kernels; "" for all others."""
+    backward, pointwise = name == "convolution_backward", math.prod(weight.shape[2:]) == 1
+    groups = x.shape[1] // weight.shape[1] if weight.shape[1] else 1
+    if channels_last(x) and x.dtype != torch.float64 and x.shape[1] == 1 and not pointwise:
+        return "convolutions of one channel with channels last are known to 20 %"
+    if x.dtype in HALVES and x.shape[1] != weight.shape[1] and not backward and groups > 1 and weight.shape[1] % 4:
+        return "groups of odd sizes in half types are known to 25 %"
+    if x.dtype != torch.float32:
+        return ""
+    transposed = args[7] if backward else name.startswith("conv_transpose") or (name == "convolution" and args[6])
+    places = {"convolution_backward": (4, 6), "convolution": (3, 5)}
+    if transposed and x.dim() == 5:
+        first = places.get(name, (3, 7))[0]
+        steps = _several(args[first]) if len(args) > first else (1,)
+        uneven = any(size % steps[-1] for size in weight.shape[2:]) and max(steps) > 1
+        thin = min(x.shape[1], weight.shape[1]) < BLOCK
+        return "transposed convolutions over volumes are known to 25 %" if uneven or thin else ""
+    dilated = backward and max(_several(args[6])) > 1 and (x.shape[0] > 1 or x.numel() > SMALL)
+    if dilated and not transposed and 3 < x.shape[1] < BLOCK:
+        return "gradients of dilated convolutions of 4 to 15 channels may need several times the number"
+    return ""
+
+
 UNKNOWN = re.compile(
     r"aten\.(_fft|fft|linalg|_linalg|sort|topk|unique|cdist|_cdist|_ctc|_grouped_mm|_scaled_mm|conv_tbc)"
 )
@@ -589,12 +617,20 @@ def notes(operations: Sequence[Operation], modules: Iterable[str]) -> list[str]:
     if unknown:
         found.append(f"buffers of their kernels are not known: {', '.join(unknown)}")
     found += dict.fromkeys(each.doubt for each in operations if each.doubt)
-    if recurrent := dict.fromkeys(name for name in modules if name in ("GRU", "RNN")):
-        found.append(f"{' and '.join(recurrent)}: gates and states are known to 35 %")
-    fused = dict.fromkeys(name for name in modules if name in FAST)
-    if fused and not any(each.backward for each in operations):
+    halves = any(each.output and each.cost.writes == 2 * math.prod(each.output) for each in operations)
+    trains, fused = any(each.backward for each in operations), any("mkldnn_rnn" in each.op for each in operations)
+    rough = ("GRU", "RNN", "LSTM") if halves else () if trains else ("GRU", "LSTM")
+    cells = dict.fromkeys(name for name in modules if name in rough and not (name == "LSTM" and fused))
+    if cells:
+        found.append(f"{' and '.join(cells)}: gates and states are known to {'half' if halves else '35 %'}")
+    kinds = [each.op.split(".")[1] for each in operations]
+    several = zip(kinds, kinds[1:], kinds[2:], strict=False)
+    if not trains and ("clone", "mkldnn_rnn_layer", "mkldnn_rnn_layer") in several:
+        found.append("LSTMs of several layers, batch first, keep a copy of their input that is not modelled")
+    fast = dict.fromkeys(name for name in modules if name in FAST)
+    if fast and not trains:
         found.append(
-            f"in inference torch runs {' and '.join(fused)} as one kernel, which holds all scores at once and is not "
+            f"in inference torch runs {' and '.join(fast)} as one kernel, which holds all scores at once and is not "
             "modelled: the number is that after torch.backends.mha.set_fastpath_enabled(False)"
         )
     return found
