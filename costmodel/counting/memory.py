@@ -592,12 +592,13 @@ def _doubt_on_shapes(name: str, x: Any, weight: Any, args: Sequence[Any]) -> str
         return ""
     transposed = args[7] if backward else name.startswith("conv_transpose") or (name == "convolution" and args[6])
     places = {"convolution_backward": (4, 6), "convolution": (3, 5)}
-    if transposed and x.dim() == 5:
+    if transposed and not channels_last(x):
         first = places.get(name, (3, 7))[0]
         steps = _several(args[first]) if len(args) > first else (1,)
         uneven = any(size % steps[-1] for size in weight.shape[2:]) and max(steps) > 1
         thin = min(x.shape[1], weight.shape[1]) < BLOCK
-        return "transposed convolutions over volumes are known to 25 %" if uneven or thin else ""
+        rough = uneven or thin if x.dim() == 5 else uneven and thin
+        return "transposed convolutions of this kind are known to 40 %" if rough else ""
     dilated = backward and max(_several(args[6])) > 1 and (x.shape[0] > 1 or x.numel() > SMALL)
     if dilated and not transposed and 3 < x.shape[1] < BLOCK:
         return "gradients of dilated convolutions of 4 to 15 channels may need several times the number"
