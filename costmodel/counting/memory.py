@@ -563,7 +563,7 @@ def doubt(name: str, args: Sequence[Any]) -> str:
     if not channels_last(x) and not channels_last(weight):
         if name == "convolution_backward" and x.dtype == torch.float32:
             if x.dim() == 5 and 3 < x.shape[1] < BLOCK:
-                return "gradients of convolutions over volumes of 4 to 15 channels are known to 25 %"
+                return "gradients of convolutions over volumes of 4 to 15 channels are known only roughly"
             if args[9] > 1 and max(*_several(args[4]), *_several(args[6])) > 1:
                 return "gradients of convolutions with groups and strides or dilation may be off by half"
         return ""
@@ -585,7 +585,7 @@ def _doubt_on_shapes(name: str, x: Any, weight: Any, args: Sequence[Any]) -> str
     backward, pointwise = name == "convolution_backward", math.prod(weight.shape[2:]) == 1
     groups = x.shape[1] // weight.shape[1] if weight.shape[1] else 1
     if channels_last(x) and x.dtype != torch.float64 and x.shape[1] == 1 and not pointwise:
-        return "convolutions of one channel with channels last are known to 20 %"
+        return "convolutions of one channel with channels last are known only roughly"
     if x.dtype in HALVES and x.shape[1] != weight.shape[1] and not backward and groups > 1 and weight.shape[1] % 4:
         return "groups of odd sizes in half types are known to 25 %"
     if x.dtype != torch.float32:
