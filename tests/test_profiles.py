@@ -202,7 +202,7 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert locate("mine") == tmp_path / "profiles" / "mine.json"
     assert locate("profiles/mine.json") == Path("profiles/mine.json")
     assert {"mine", "paper"} <= set(available())
-    with pytest.raises(InvalidInput, match=r"no profile 'yours': there are mine, .*paper; or give the path"):
+    with pytest.raises(InvalidInput, match=r"no profile 'yours': there are mine, .*paper.*; or give the path"):
         locate("yours")
     for name in ("", "profiles", "profiles/"):
         with pytest.raises(InvalidInput, match="is not a valid profile name"):
