@@ -139,6 +139,8 @@ def test_counts_are_rows_too(here: Path) -> None:
         costmodel.profile([counted])
     with pytest.raises(InvalidInput, match=r"neither the name of a network nor a module: costmodel\.module"):
         costmodel.table([linear])
+    with pytest.raises(InvalidInput, match=r"'segnet.py:standard' names a module: give costmodel\.module"):
+        costmodel.compare(["segnet.py:standard", "v6"])
 
 
 # ---- subjects --------------------------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def letter_sizes(text: str) -> tuple[str, list[int]]:
     try:
         return letter, each(whole)(sizes)
     except InvalidInput as error:
-        raise InvalidInput(f"--grid {text!r}: {error}") from None
+        raise InvalidInput(f"--grid {text!r}: {error}; arguments of the factory are --make, once for each") from None
 
 
 def keywords(text: str) -> dict[str, Any]:

@@ -226,6 +226,8 @@ def apart(models: "Given | None") -> "tuple[list[str] | None, list[Module]]":
         return [], [_module(each, name) for name, each in models.items()]
     several: list[Any] = list(models) if isinstance(models, Iterable) and not isinstance(models, str) else [models]
     names = [each for each in several if isinstance(each, str)]
+    if by_name := [name for name in names if ":" in name]:
+        raise InvalidInput(f"{by_name[0]!r} names a module: give costmodel.module({by_name[0]!r}, '1x3x224x224')")
     return names, [_module(each) for each in several if not isinstance(each, str)]
 
 

@@ -75,7 +75,7 @@ def _of_modules(checks: "Sequence[ModuleCheck]", unchecked: Sequence[str]) -> Sh
     about = [
         "As seen in the running module; as counted, or as the rules of the tool say, unless marked. -: not compared.",
         "FlopCounterMode (FLOPs), fvcore (MACs), each as it prints them on a CPU; peak memory: bytes in torch's CPU "
-        "allocator with parameters and inputs, within 5 % and 16 kB of the count.",
+        "allocator with parameters and inputs, within 5 % and 16 kB of cpu_peak_memory.",
         *notes,
         f"{len(checks) - bad} of {len(checks)} agree" + (f", {bad} MISMATCH" if bad else ""),
         *([f"not checked, interrupted: {', '.join(unchecked)}"] if unchecked else []),

@@ -268,8 +268,12 @@ def export(figure: "Figure", suffix: str) -> bytes:
 
 
 def save(draw: Callable[..., Any], path: Path) -> None:
-    """Draw a figure into a file."""
-    path.write_bytes(export(drawn(draw), path.suffix.removeprefix(".")))
+    """Draw a figure into a file; `InvalidInput` where it cannot be written."""
+    data = export(drawn(draw), path.suffix.removeprefix("."))
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from None
 
 
 def inline(svg: bytes, name: str, caption: str) -> str:
