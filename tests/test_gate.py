@@ -310,8 +310,8 @@ def test_letters_have_no_baseline(tmp_path: Path) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a module and its cost."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "mine.py").write_text(MODULE)
-    done = process("count", "mine:build", "--input", "1x3x16x16", "--save", "cost.json", cwd=folder)
+    (folder / "gated.py").write_text(MODULE)
+    done = process("count", "gated:build", "--input", "1x3x16x16", "--save", "cost.json", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     return folder
 
@@ -352,7 +352,7 @@ def test_the_gate_of_count(
     monkeypatch.chdir(project)
     more = options.split()
     inputs = [] if "--input" in more else ["--input", "1x3x16x16"]
-    seen, out, err = run(capsys, "count", "mine:build", *inputs, "--baseline", "cost.json", *more)
+    seen, out, err = run(capsys, "count", "gated:build", *inputs, "--baseline", "cost.json", *more)
     assert (seen, bool(err)) == (code, bool(error))
     assert shown in " ".join(out.split("\n")) or shown in " ".join(out.split())
     assert error in err
@@ -377,7 +377,7 @@ def test_the_gate_as_json_and_csv(
 ) -> None:
     """Parameters rise by 128 of 260 = 49.2 %, FLOPs by half, bytes by 41 %, the peak of memory by 42 %."""
     monkeypatch.chdir(project)
-    command = ["count", "mine:build", "--input", "1x3x16x16", "--baseline", "cost.json", *options.split()]
+    command = ["count", "gated:build", "--input", "1x3x16x16", "--baseline", "cost.json", *options.split()]
     record = json.loads(run(capsys, *command, "--format", "json")[1])
     assert (record["verdict"], record["rose"], record["baseline"]) == (verdict, rose, "cost.json")
     assert [each["quantity"] for each in record["changes"]] == list(baseline.QUANTITIES.values())

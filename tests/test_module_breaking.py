@@ -131,6 +131,7 @@ def test_a_compiled_module_is_counted_and_eager_where_the_settings_say_so() -> N
     assert a_module("compiled").count.macs == a_module("Net").count.macs == 8 * 8 * 8
     subject = placed("compiled")
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     subject.step()
     assert not torch._dynamo.utils.counters["stats"].get("unique_graphs")
     torch.compiler.set_stance("default")
