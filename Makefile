@@ -30,6 +30,8 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/sweep_speed.py
 	$(BIN)/python benchmarks/report_time.py
 	$(BIN)/python benchmarks/count_speed.py
+	$(BIN)/python benchmarks/compare_start.py
+	$(BIN)/python benchmarks/peak_memory.py
 	$(BIN)/python benchmarks/flicker_speed.py
 
 # Half an hour, on a machine that does nothing else.

@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,6 +28,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def counted_by_torch(net: torch.nn.Module, x: torch.Tensor) -> None:
+    with torch.no_grad(), FlopCounterMode(display=False):
+        net(x)
+
+
 def main() -> None:
     most, in_letters = (int(each) for each in (*sys.argv[1:], "100", "10")[:2])
     torchvision_operators.define()
@@ -39,14 +45,7 @@ def main() -> None:
         with torch.device("meta"):
             net = timm.create_model(name).eval()
         x = torch.zeros(1, *net.default_cfg["input_size"], device="meta")
-
-        def theirs() -> None:
-            with torch.no_grad(), FlopCounterMode(display=False):
-                net(x)  # noqa: B023  (called before the next one)
-
-        def ours() -> None:
-            costmodel.count(net, x)  # noqa: B023
-
+        ours, theirs = partial(costmodel.count, net, x), partial(counted_by_torch, net, x)
         try:
             ours(), theirs()
         except AssertionError:  # of FlopCounterMode's module tracker, without gradients
@@ -55,7 +54,7 @@ def main() -> None:
         ratios[name] = statistics.median(seconds(ours) / seconds(theirs) for _ in range(TURNS))
         if number < in_letters:
             try:
-                forms[name] = seconds(lambda: costmodel.count(net, "Nx3xHxW"))  # noqa: B023
+                forms[name] = seconds(partial(costmodel.count, net, "Nx3xHxW"))
             except costmodel.InvalidInput as error:
                 print(f"{name}: {error}")
     tell("count / FlopCounterMode", ratios, "0.7 wanted")

@@ -67,7 +67,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         command(**values)
 
     call.__name__, call.__doc__ = command.__name__, command.__doc__
-    call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # typer reads it
     return call
 
 

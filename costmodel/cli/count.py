@@ -92,7 +92,7 @@ def user_code(traceback: bool) -> Iterator[None]:
                 yield
             except SystemExit as error:
                 raise InvalidInput(f"the module's code ended the run: {placed_reason(error)}") from error
-            except Exception as error:
+            except Exception as error:  # the user's code may raise anything; an error of ours has no line of theirs
                 if isinstance(error, InvalidInput) or not place(error):
                     raise
                 raise InvalidInput(f"the module's code raised {placed_reason(error)}") from error

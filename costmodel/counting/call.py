@@ -99,7 +99,7 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
             return code()
         except InvalidInput:
             raise
-        except Exception as error:
+        except Exception as error:  # somebody else's code may raise anything
             if not real and needs_values(error):
                 raise ReadsValues(call, error, listener.operations if listener else []) from error
             raise InvalidInput(_why(error, call)) from error
@@ -214,7 +214,7 @@ def _threads_followed(listener: CountingMode, gradients: bool) -> Iterator[None]
                 run()
 
         if threading.get_ident() == here:
-            thread.run = listened  # type: ignore[method-assign]
+            thread.run = listened  # type: ignore[method-assign]  # of this thread alone
         start(thread)
 
     with patch.object(threading.Thread, "start", followed):
@@ -312,7 +312,7 @@ def _without_values(tensor: torch.Tensor, copies: Copies) -> torch.Tensor:
         return tensor.detach().clone()
     if exact and worth_knowing(tensor):
         return torch.ones(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else copies.of(tensor, CPU)
-    return Shadow(copies.of(tensor, META)).requires_grad_(tensor.requires_grad)  # type: ignore[no-any-return]
+    return Shadow(copies.of(tensor, META)).requires_grad_(tensor.requires_grad)  # type: ignore[no-any-return]  # untyped
 
 
 def _backward(out: list[Any], listener: CountingMode) -> None:
@@ -427,7 +427,7 @@ def _with_values(error: Exception, module: torch.nn.Module, inputs: tuple[Any, .
         with _disable_current_modes():
             given = tree_map_only(torch.Tensor, zeros, inputs)
             torch.func.functional_call(module, state, given)
-    except Exception as other:
+    except Exception as other:  # a layer of torch, run again for the sake of its message
         return other if type(other) is type(error) else error
     return error
 

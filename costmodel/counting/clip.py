@@ -98,7 +98,7 @@ def clip(
                 raise ValueError("the state that the next call gives has another structure")
         except InvalidInput:
             raise
-        except Exception as error:
+        except Exception as error:  # a module that is given a wrong state may raise anything: the next guess is tried
             if fatal(error):
                 raise
             failed = failed or error

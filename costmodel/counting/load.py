@@ -278,7 +278,7 @@ def _read(file: str) -> Any:
             return _READERS[Path(file).suffix](file)
     except InvalidInput:
         raise
-    except Exception as error:
+    except Exception as error:  # readers of damaged files raise anything
         raise InvalidInput(f"{file!r} cannot be read: {placed_reason(error)}") from error
     finally:
         logging.disable(before)

@@ -95,7 +95,7 @@ def main() -> None:
         return  # the runner is gone
     except InvalidInput as error:
         pipe.send(error if error.__cause__ is None else CodeFailed(str(error)))
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # whatever ends the work, the runner is told
         pipe.send((CodeFailed if place(error) else InvalidInput)(placed_reason(error)))
         raise
 
