@@ -89,6 +89,15 @@ class ModuleEntry:
         return self.approach
 
 
+def calls_in_words(rows: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Notes on what is counted: one call of each row, given by its name and its inputs; rows of the same inputs share a
+    note."""
+    calls: dict[tuple[str, ...], list[str]] = {}
+    for name, inputs in rows:
+        calls.setdefault(inputs, []).append(name)
+    return [f"{', '.join(names)}: one call with {', '.join(inputs)}." for inputs, names in calls.items()]
+
+
 def approach(
     model: str | None, cell: str | None, recurrence: str = CONV_LSTM.name, sites: Mapping[str, str] | None = None
 ) -> str:

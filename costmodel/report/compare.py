@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.catalogue import find_networks
 from costmodel.describe.cells import Cell, describe_cell, is_cell
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import ModuleEntry, approach, entries, find_base
+from costmodel.describe.selection import ModuleEntry, approach, calls_in_words, entries, find_base
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.table import Given, apart
@@ -141,12 +141,12 @@ class Comparison:
     def _measured(self, row: ComparedRow, timing: Timing | None) -> dict[str, Any]:
         """The measured speed-up and the per cent of the promise that it keeps; None without times."""
         measured, promised = timing.speedup() if timing else None, self.promised(row)
-        kept = measured and promised and measured.scaled(100 / promised)
+        kept = timing.kept(promised) if timing and promised else None
         return {
             "measured": measured and measured.value,
             "measured_interval": measured and measured.interval and list(measured.interval),
             "measured_verdict": measured and measured.verdict,
-            "kept_pct": kept and kept.value,
+            "kept_pct": kept and 100 * kept.value,
         }
 
     def _flat(self) -> list[dict[str, Any]]:
@@ -212,10 +212,7 @@ class Comparison:
 
     def calls(self) -> list[str]:
         """Notes on what is counted of each row."""
-        calls: dict[tuple[str, ...], list[str]] = {}
-        for row in self.rows:
-            calls.setdefault(row.inputs, []).append(row.model)
-        return [f"{', '.join(models)}: one call with {', '.join(inputs)}." for inputs, models in calls.items()]
+        return calls_in_words((row.model, row.inputs) for row in self.rows)
 
     def _speed(self, profile: str, how: "Settings", machine: str) -> Sheet:
         rows, times = [], []

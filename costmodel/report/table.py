@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import Cell
 from costmodel.describe.ops import Pair
-from costmodel.describe.selection import ModuleEntry
+from costmodel.describe.selection import ModuleEntry, calls_in_words
 from costmodel.price.conventions import Convention
 from costmodel.price.table import PRINTED, Counted, CountedRow, Given, count_networks
 from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
@@ -189,11 +189,8 @@ class Table(Counted):
 
     def calls(self) -> list[str]:
         """A note on what is counted of the modules: one call, with its inputs."""
-        calls: dict[tuple[str, ...], list[str]] = {}
-        for row in self.rows:
-            if isinstance(row.entry, ModuleEntry):
-                calls.setdefault(row.entry.inputs, []).append(row.approach)
-        return [f"{', '.join(names)}: one call with {', '.join(inputs)}." for inputs, names in calls.items()]
+        modules = [row.entry for row in self.rows if isinstance(row.entry, ModuleEntry)]
+        return calls_in_words((entry.approach, entry.inputs) for entry in modules)
 
     @property
     def base(self) -> str:
