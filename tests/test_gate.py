@@ -409,7 +409,7 @@ def judged(low: float, value: float, high: float, processes: int = 5) -> Estimat
         (judged(0.93, 0.96, 0.99), "faster", 0.96 / 0.93 - 1, 6),
         (judged(0.93, 0.97, 1.01), "undecided", 0.97 / 0.93 - 1, 6),
         (judged(9, 9, 9, processes=4), "undecided", None, 5),
-        (Estimate(9, None, "unstable", 1), "undecided", None, 5),
+        (Estimate(9, None, "undecided", 1), "undecided", None, 5),
         (None, "undecided", None, 5),
     ],
 )

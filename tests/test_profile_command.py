@@ -309,7 +309,7 @@ def test_measuring_for_a_table_is_the_real_thing(capsys: pytest.CaptureFixture[s
     code, out, _ = run(capsys, "sweep", "--cell", "sep", "--kernel", "3", *TINY[:4], "--measure", "cpu", *effort)
     assert code == 0
     (line,) = [line for line in out.splitlines() if "12.07" not in line and line.split()[2:3] == ["sep"]][-1:]
-    assert line.split()[4:] == ["unstable", line.split()[5], "unstable", line.split()[7]]  # one process
+    assert line.split()[4:] == ["undecided", line.split()[5], "undecided", line.split()[7]]  # one process
     assert "Remedy" in out
 
 

@@ -73,7 +73,7 @@ def test_measured_is_what_the_sweep_and_the_figure_show(promise: Any) -> None:
     assert pytest.approx([row["promised"], row["measured"]]) in drawn
 
 
-def test_the_table_shows_verdicts_instead_of_unstable_numbers(promise: Any) -> None:
+def test_the_table_shows_verdicts_instead_of_undecided_numbers(promise: Any) -> None:
     code, out, err = promise("--kernel", "3", *EPYC)
     lines = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")

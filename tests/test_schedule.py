@@ -410,11 +410,11 @@ def test_times_from_a_profile(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert any("ICNet, key frames only" in note and "A machine" in note for note in data["notes"])
     out = " ".join(run(capsys, *arguments, "--model", "icnet")[1].split())
     assert "low: ICNet, every frame 1024x2048" in out
-    assert "unstable" not in out
+    assert "undecided" not in out
     noisy = profile_of({"icnet-key": 0.3, "icnet-low": 0.05})
     runs = [run_.model_copy(update={"processes": run_.processes[:1]}) for run_ in noisy.runs]
     noisy.model_copy(update={"runs": tuple(runs)}).save(file)
-    assert "A machine; unstable, see costmodel profiles" in " ".join(run(capsys, *arguments)[1].split())
+    assert "A machine; undecided, see costmodel profiles" in " ".join(run(capsys, *arguments)[1].split())
 
 
 def test_a_profile_without_the_parts_says_what_records_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -232,12 +232,12 @@ def test_measured_times_stand_beside_the_published_ones() -> None:
     assert title in " ".join(text.split())
     lines = [line.split()[2:] for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2")]
     # FLOPs %, not a number where it is not stable, the ranges, the published time.
-    assert lines[1:] == [["43.49", "unstable", "750-1500", "unstable", "37.5-50.0", "1616", "64.56"]]
+    assert lines[1:] == [["43.49", "undecided", "750-1500", "undecided", "37.5-50.0", "1616", "64.56"]]
     assert "Remedy: more processes" in text
     assert "Timed on 2026-01-01." in text
     frame = timed.frame()
     assert frame.wall_cpu_s.tolist()[2] == 1.125
-    assert frame.wall_cpu_pct_verdict.tolist()[2] == "unstable"
+    assert frame.wall_cpu_pct_verdict.tolist()[2] == "undecided"
 
 
 def test_measured_times_in_json() -> None:

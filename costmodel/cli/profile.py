@@ -80,7 +80,7 @@ def profile(
 
     Percentages are of the standard cell, or of --base, within the rounds that both were timed in. Networks are timed
     without their training heads; modules in evaluation mode, on random inputs, the same ones at every call. A time that
-    does not repeat is called unstable, or shown with both its modes.
+    does not repeat is called undecided, or shown with both its modes.
     """
     if out is None and (resume or replace):
         raise InvalidInput(f"--{'resume' if resume else 'replace'} needs --out")

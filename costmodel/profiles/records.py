@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 from pydantic import PositiveInt as Count
+from pydantic.dataclasses import dataclass
 
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import Cell
 from costmodel.describe.selection import Entry, approach
+from costmodel.profiles.moment import Moment, median_moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,12 +209,25 @@ class GpuState(_Data):
     throttle: tuple[Text, ...] | None = None
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))  # `BaseModel` has a method ``copy``
+class Probes:
+    """Times of work that is the same for all subjects, in a process of its own, immediately before each sample: seconds
+    per call of a copy in memory, of a copy in the cache, and of a matrix product. `costmodel.measure.probes` has the
+    sizes."""
+
+    copy: tuple[Seconds, ...]
+    cached: tuple[Seconds, ...]
+    product: tuple[Seconds, ...]
+
+
 class Process(_Data):
     """The measurements of one fresh child process."""
 
     started: AwareDatetime | None = None  # equal in interleaved processes, whose n-th seconds belong to one round
     calls: Count = 1  # of a sample, back to back
     seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]  # samples: mean seconds per call
+    positions: tuple[NonNegativeInt, ...] = ()  # of the samples in their rounds: 0 was timed first
+    probes: Probes | None = None
     warmup_seconds: tuple[Seconds, ...] = ()
     # Of the output from the reference, relative to the largest reference value.
     deviation: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -223,6 +238,16 @@ class Process(_Data):
     affinity: tuple[NonNegativeInt, ...] | None = None  # CPUs that the process may use
     gpu_before: GpuState | None = None
     gpu_after: GpuState | None = None
+
+    @model_validator(mode="after")
+    def _is_by_rounds(self) -> Self:
+        rounds = {"positions": self.positions or self.seconds}
+        for probe in () if self.probes is None else ("copy", "cached", "product"):
+            rounds[f"probes of {probe}"] = getattr(self.probes, probe)
+        for name, values in rounds.items():
+            if len(values) != len(self.seconds):
+                raise ValueError(f"{len(self.seconds)} seconds, but {len(values)} {name}")
+        return self
 
     def __repr__(self) -> str:
         samples = f"{len(self.seconds)} sample{'s' if len(self.seconds) > 1 else ''}"
@@ -382,6 +407,15 @@ class Profile(_Data):
     @cached_property
     def by_key(self) -> dict[tuple[Subject, Settings, Clock], Run]:
         return {run.key: run for run in self.runs}
+
+    @cached_property
+    def moments(self) -> dict[str, Moment]:
+        """The median moment of the machine by device, at which times are stated; without probes there is none."""
+        found = {
+            device: median_moment(p for run in self.runs if run.how.device == device for p in run.processes)
+            for device in dict.fromkeys(run.how.device for run in self.runs)
+        }
+        return {device: moment for device, moment in found.items() if moment}
 
     def with_run(self, run: Run) -> "Profile":
         """This profile with ``run`` in the place of the run with the same key, or at the end."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costmodel.profiles.estimate import Estimate
+    from costmodel.profiles.moment import Moment
     from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
 
 CLOCKS = {"wall": "wall clock", "cuda-events": "CUDA events", "published": "as published"}
@@ -61,6 +62,7 @@ class Timing:
         if self.seconds is None or self.how is None:
             return record
         record |= _judged(self.seconds, "s", 1)
+        record |= {"at": self.seconds.moment.record()} if self.seconds.moment else {}
         if self.ratio is not None:
             record["pct_interval"] = self.ratio.interval and [100 * side for side in self.ratio.interval]
             record |= _judged(self.ratio, "pct", 100)
@@ -117,17 +119,23 @@ def _judged(estimate: "Estimate", unit: str, factor: float) -> dict[str, Any]:
     """A verdict, and both modes where there are two."""
     prefix = "" if unit == "s" else f"{unit}_"
     modes = estimate.modes and [{f"median_{unit}": factor * m, "processes": n} for m, n in estimate.modes]
-    return {f"{prefix}verdict": estimate.verdict, f"{prefix}modes": modes}
+    judged: dict[str, Any] = {f"{prefix}verdict": estimate.verdict, f"{prefix}modes": modes}
+    judged |= {f"{prefix}slopes": dict(estimate.slopes)} if estimate.moment else {}
+    return judged | ({f"{prefix}missing_processes": estimate.missing} if estimate.missing else {})
 
 
-def from_run(profile: "Profile", name: str, run: "Run", base: "Subject | None" = None) -> Timing:
+def from_run(
+    profile: "Profile", name: str, run: "Run", base: "Subject | None" = None, at: "Moment | None" = None
+) -> Timing:
     """The times of a run, with the percentage of its base where the profile has the same run of that subject: by
-    default of the standard cell; a module of the user's has no base by default."""
+    default of the standard cell; a module of the user's has no base by default. ``at``: the moment of the machine at
+    which times are stated, by default the median of the profile."""
     from costmodel.profiles import estimate
 
     base = base or (None if run.subject.module else run.subject.standard)
     whole = None if base is None else profile.by_key.get((base, run.how, run.clock))
-    seconds, ratio = estimate.time(run), None if whole is None else estimate.ratio(run, whole)
+    at = at or profile.moments.get(run.how.device)
+    seconds, ratio = estimate.time(run, at), None if whole is None else estimate.ratio(run, whole, at)
     published = run.clock == "published"  # one number, without samples for a verdict
     return Timing(
         machine=profile.host.name(run.how.device),

@@ -7,6 +7,8 @@ from costmodel.errors import InvalidInput
 from costmodel.profiles.timing import CLOCKS, Timing
 from costmodel.report.numbers import milliseconds, significant
 
+HOPELESS = 80  # missing processes that are no remedy
+
 if TYPE_CHECKING:
     from costmodel.profiles.estimate import Estimate
     from costmodel.profiles.records import Settings
@@ -24,6 +26,11 @@ def time_cells(timing: "Timing | None") -> list[str]:
     if timing.seconds is None:  # published: no samples
         return [milliseconds(timing.median_s), "", "" if timing.pct is None else f"{timing.pct:.2f}", ""]
     return [*_shown(timing.seconds, "ms"), *percentage(timing.ratio)]
+
+
+def time_cell(seconds: "Estimate | None") -> list[str]:
+    """A time in milliseconds and its interval, as cells of a table."""
+    return _shown(seconds, "ms")
 
 
 def percentage(ratio: "Estimate | None") -> list[str]:
@@ -81,15 +88,27 @@ def _shown(estimate: "Estimate | None", unit: str, digits: int | None = None) ->
 VERDICTS = {
     "two modes": "two modes: the processes fall into two groups; the median of each group is given. More processes "
     "show how often each group occurs.",
-    "unstable": "unstable: the interval is wider than 10 % (time) or 3 % (percentage) on one side, or of fewer than 5 "
-    "processes. Remedy: more processes (resume keeps the recorded processes), or a quieter machine.",
+    "undecided": "undecided: the interval is wider than 10 % (time) or 2.1 % (percentage, of which two measurements "
+    "then agree within 3 %) on one side, or of fewer than 3 processes.",
 }
 
 
 def verdicts(estimates: "Iterable[Estimate]") -> list[str]:
-    """Explanations of the verdicts that occur."""
+    """Explanations of the verdicts that occur, with what it would take to decide."""
+    estimates = list(estimates)
     occurring = {estimate.verdict for estimate in estimates}
-    return [note for verdict, note in VERDICTS.items() if verdict in occurring]
+    lines = [note for verdict, note in VERDICTS.items() if verdict in occurring]
+    missing = [estimate.missing for estimate in estimates if estimate.missing]
+    if missing:
+        most = max(missing)
+        number = (
+            f"{most} more process{'es' if most > 1 else ''}" if most < HOPELESS else "more than a hundred processes"
+        )
+        lines.append(
+            f"To decide {'all' if missing[1:] else 'the one'} of these: {number} as noisy as now (resume keeps the "
+            "recorded processes; profiles NAME --noise tells each), or a quieter machine."
+        )
+    return lines
 
 
 def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
@@ -99,7 +118,7 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
         return [f"ms: {clock}{of and f'; %: of {of}'}."]
     estimates = [e for timing in timings for e in (timing.seconds, timing.ratio) if e]
     share = of and f"; %: of {of}, within rounds"
-    lines = [f"ms: {clock}, median over processes; 95 %: its bootstrap interval{share}."]
+    lines = [f"ms: {clock}, mean over processes{_at(timings)}; 95 %: its bootstrap interval{share}."]
     lines += verdicts(estimates)
     if not all(e.interleaved for e in estimates):
         lines.append("Some percentages are of runs that were not interleaved and contain the drift between the runs.")
@@ -111,6 +130,12 @@ def notes(timings: "Sequence[Timing]", of: str) -> list[str]:
     throttle = dict.fromkeys(reason for timing in timings for reason in timing.throttle)
     lines += [f"The GPU was throttled by: {', '.join(throttle)}."] if throttle else []
     return [*lines, *days(timings)]
+
+
+def _at(timings: "Iterable[Timing]") -> str:
+    """The moment of the machine at which times are stated, in words."""
+    moments = dict.fromkeys(t.seconds.moment.words for t in timings if t.seconds and t.seconds.moment)
+    return f", at {' and at '.join(moments)}" if moments else ""
 
 
 def days(timings: "Iterable[Timing]") -> list[str]:
