@@ -69,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             started.append(job.subject.title)
 
     monkeypatch.setattr(
-        measuring, "Runner", lambda keep, **settings: runner.Runner(keep, **settings | {"start": Listed})
+        measuring, "Runner", lambda keep, **settings: runner.Runner(keep, **settings | {"start": Listed, "probe": None})
     )
     return started
 
@@ -140,7 +140,9 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_there(
             return super().ready(seconds)
 
     monkeypatch.setattr(
-        measuring, "Runner", lambda keep, **settings: runner.Runner(keep, **settings | {"start": Failing})
+        measuring,
+        "Runner",
+        lambda keep, **settings: runner.Runner(keep, **settings | {"start": Failing, "probe": None}),
     )
     out = tmp_path / "mine.json"
     code, printed, err = run(capsys, "profile", "--cells", "standard,depth,sep", *TINY, "--out", str(out))
@@ -218,7 +220,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_profile_command import ONE, QuickWorker, record
-record(ONE, Path(sys.argv[1]), resume=True, processes=10**6, rounds=1, start=QuickWorker,
+record(ONE, Path(sys.argv[1]), resume=True, processes=10**6, rounds=1, start=QuickWorker, probe=None,
        latest=lambda profile: print(len(profile.runs[0].processes), flush=True))
 """
 

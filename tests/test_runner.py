@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 import costmodel
 from costmodel.errors import InvalidInput
-from costmodel.measure.jobs import Job, JobFailed, check_possible, groups
+from costmodel.measure.jobs import PROBE_BYTES, Job, JobFailed, check_possible, groups
 from costmodel.measure.profile import choose, settings_grid
 from costmodel.measure.runner import Runner
 from costmodel.measure.worker import OutOfTime
@@ -44,9 +45,13 @@ class World:
         self.kept.append({name(job): process for job, process in processes.items()})
 
     def runner(self, **settings: Any) -> Runner:
-        return Runner(
-            self.keep, start=lambda job, verify: FakeWorker(self, job, verify), now=lambda: self.now, **settings
-        )
+        fakes: dict[str, Any] = {
+            "start": lambda job, verify: FakeWorker(self, job, verify),
+            "probe": None,
+            "order": lambda number, seed: repeat(range(number)),
+            "now": lambda: self.now,
+        }
+        return Runner(self.keep, **fakes | settings)
 
 
 def name(job: Job) -> str:
@@ -250,11 +255,13 @@ def test_progress_goes_from_0_to_1() -> None:
 
 
 def test_subjects_too_large_to_be_in_memory_together_are_timed_apart() -> None:
-    together = sum(job.memory for job in JOBS)
+    together = PROBE_BYTES + sum(job.memory for job in JOBS)
     assert [len(group) for group in groups(JOBS, together)] == [1, 1]  # of which 80 % are used
     assert [len(group) for group in groups(JOBS, 2 * together)] == [2]
-    with pytest.raises(InvalidInput, match=r"standard cell 3x3 4 5x6 needs at least 0.4 GB at these sizes"):
-        check_possible(JOBS, JOBS[0].memory - 1)
+    with pytest.raises(
+        InvalidInput, match=r"standard cell 3x3 4 5x6 needs at least 0.4 GB at these sizes, and the probes 0.7 GB"
+    ):
+        check_possible(JOBS, JOBS[0].memory + PROBE_BYTES - 1)
 
 
 def test_a_window_of_frames_takes_memory() -> None:

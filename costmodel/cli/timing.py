@@ -322,10 +322,14 @@ def time_jobs(
         nonlocal latest
         latest = profile
 
-    def tell(what: str, code: int) -> "tuple[Profile | None, int]":
+    def end(what: str, code: int) -> "tuple[Profile | None, int]":
         kept = f"; {path} keeps what was timed" if path and latest and latest.runs else ""
         print(f"costmodel: {what}{kept}", file=sys.stderr)
         return latest, code
+
+    def tell(message: str) -> None:
+        bar.clear()
+        print(f"costmodel: {message}", file=sys.stderr)
 
     with progress(1000, "timing", "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
 
@@ -339,6 +343,7 @@ def time_jobs(
                 path,
                 latest=hear,
                 tick=tick,
+                tell=tell,
                 resume=resume,
                 replace=replace,
                 processes=effort.processes or PROCESSES,
@@ -347,13 +352,13 @@ def time_jobs(
                 budget=effort.budget,
             )
         except KeyboardInterrupt:
-            return tell("interrupted", 130)
+            return end("interrupted", 130)
         except MeasuringFailed as failure:
-            return tell(str(failure), failure.code)
+            return end(str(failure), failure.code)
         except OSError as failure:
-            return tell(f"cannot go on: {failure.strerror or failure}", 1)
+            return end(f"cannot go on: {failure.strerror or failure}", 1)
     lacking = [job.subject.title for job in jobs if job.key not in latest.by_key]
-    return tell(f"the budget ended before {', '.join(lacking)}", 1) if lacking else (latest, 0)
+    return end(f"the budget ended before {', '.join(lacking)}", 1) if lacking else (latest, 0)
 
 
 def progress(total: int, what: str, layout: str | None = None, delay: float = 0) -> "tqdm[Any]":

@@ -1,4 +1,5 @@
-"""The fresh process that times one subject: commands arrive over a pipe, and the process ends when the pipe closes.
+"""The fresh process that times one subject, or the probes: commands arrive over a pipe, and the process ends when the
+pipe closes.
 
 The runner starts ``python -m costmodel.measure.child FD`` with the environment of `host.ENVIRONMENT`.
 """
@@ -21,6 +22,7 @@ from costmodel.counting.reasons import place, placed_reason
 from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state
+from costmodel.measure.probes import Prober
 from costmodel.measure.timed import deviation, expected, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
@@ -28,11 +30,15 @@ SAMPLE_SECONDS = 0.05
 
 
 def serve(pipe: Connection) -> None:
-    """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns."""
+    """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns; or the
+    turns of the probes, which have no workload."""
     pipe.send("here")
     workload, how, cpus, verify = pipe.recv()
     if how.threads is not None:
         torch.set_num_threads(how.threads)
+    if workload is None:
+        serve_probes(pipe, how.device)
+        return
     reference = expected(workload, how) if verify else None
     subject = timed(workload, how)
     subject.place()
@@ -72,6 +78,14 @@ def serve(pipe: Connection) -> None:
         spare = 0 if buffer is None else buffer.nbytes  # not the subject's memory
         result |= {"gpu_after": gpu_state(uuid=uuid), "peak_gpu_memory": torch.cuda.max_memory_allocated() - spare}
     pipe.send(result)
+
+
+def serve_probes(pipe: Connection, device: str) -> None:
+    """Warm the probes up, and time their turns."""
+    probes = Prober(device, CudaClock(torch.cuda, None) if device == "cuda" else WallClock())
+    pipe.send({})
+    while pipe.recv() == "turn":
+        pipe.send(probes.turn())
 
 
 def peak() -> int:

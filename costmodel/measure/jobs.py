@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.measure import probes
 from costmodel.measure.host import cores
 from costmodel.measure.workload import Workload
 from costmodel.profiles.records import Clock, Settings, Subject
 
 TORCH_BYTES = 400_000_000  # that torch alone takes in a process
+PROBE_BYTES = TORCH_BYTES + probes.BYTES  # of the process of the probes, which is alive beside every group
 
 
 class JobFailed(MeasuringFailed):
@@ -53,23 +55,25 @@ class Job:
 
 
 def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
-    """Groups of jobs to interleave: jobs of the same base, where ``memory`` bytes hold all of them."""
+    """Groups of jobs to interleave: jobs of the same base, where ``memory`` bytes hold all of them and the probes."""
     together: dict[tuple[Subject, Settings], list[Job]] = {}
     for job in jobs:
         together.setdefault((job.standard, job.how), []).append(job)
     result = []
     for group in together.values():
-        fit = sum(job.memory for job in group) <= 0.8 * memory
+        fit = PROBE_BYTES + sum(job.memory for job in group) <= 0.8 * memory
         result += [group] if fit else [[job] for job in group]
     return result
 
 
 def check_possible(jobs: Iterable[Job], memory: int) -> None:
-    """Raise `InvalidInput` for jobs that need more than ``memory`` bytes, or more threads than there are cores."""
+    """Raise `InvalidInput` for jobs that need more than ``memory`` bytes beside the probes, or more threads than there
+    are cores."""
     for job in jobs:
-        if job.memory > memory:
+        if job.memory + PROBE_BYTES > memory:
             raise InvalidInput(
-                f"{job.subject.title} needs at least {job.memory / 1e9:,.1f} GB at these sizes; "
+                f"{job.subject.title} needs at least {job.memory / 1e9:,.1f} GB at these sizes, and the probes "
+                f"{PROBE_BYTES / 1e9:,.1f} GB; "
                 f"this {'machine' if job.how.device == 'cpu' else 'GPU'} has {memory / 1e9:,.1f} GB"
             )
         if job.how.threads is not None and job.how.threads > len(cores()):

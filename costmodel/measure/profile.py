@@ -1,6 +1,7 @@
 """Jobs for names in the catalogue, and the timing of jobs into a profile."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import product
@@ -15,7 +16,7 @@ from costmodel.errors import InvalidInput, MeasuringFailed, among, in_words
 from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
-from costmodel.measure.worker import ChildWorker, Worker
+from costmodel.measure.worker import ChildWorker, ProbeChild, ProbeWorker, Worker
 from costmodel.measure.workload import Described
 from costmodel.price.table import Given, apart
 from costmodel.profiles.estimate import ratio
@@ -156,7 +157,9 @@ def record(
     rounds: int = ROUNDS,
     budget: float | None = None,
     tick: Callable[[float, str], object] = lambda done, what: None,
+    tell: Callable[[str], object] = warnings.warn,
     start: Callable[[Job, bool], Worker] = ChildWorker,
+    probe: Callable[[Settings], ProbeWorker] | None = ProbeChild,
 ) -> Profile:
     """Time jobs into a profile, which is saved to ``path`` after every block.
 
@@ -213,7 +216,16 @@ def record(
             return standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
 
         timing = Runner(
-            keep, settled=settled, processes=processes, most=most, rounds=rounds, budget=budget, tick=tick, start=start
+            keep,
+            settled=settled,
+            processes=processes,
+            most=most,
+            rounds=rounds,
+            budget=budget,
+            tick=tick,
+            tell=tell,
+            start=start,
+            probe=probe,
         )
         timing.run(work)
     if timing.failed:

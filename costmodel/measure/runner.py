@@ -1,17 +1,19 @@
 """Timing in fresh child processes: subjects are interleaved, and all raw samples are kept.
 
-A *group* is a set of subjects whose ratios matter: their processes are alive together and interleaved (A B C, A B C,
-...), so that drift of the machine affects all subjects alike. A *block* is one set of fresh processes of a group, from
-start to end; every group gets several blocks, spread over the whole run.
+A *group* is a set of subjects whose ratios matter: their processes are alive together and interleaved, in another order
+in every round (A B C, C A B, ...), so that drift of the machine affects all subjects alike. Probes take a turn before
+every turn of a subject. A *block* is one set of fresh processes of a group, from start to end; every group gets several
+blocks, spread over the whole run.
 """
 
 import math
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -19,8 +21,9 @@ from typing import Any
 
 from costmodel.errors import MeasuringFailed
 from costmodel.measure.jobs import Job, JobFailed
-from costmodel.measure.worker import ChildWorker, OutOfTime, Worker
-from costmodel.profiles.records import Process
+from costmodel.measure.probes import Times
+from costmodel.measure.worker import ChildWorker, OutOfTime, ProbeChild, ProbeFailed, ProbeWorker, Worker
+from costmodel.profiles.records import Probes, Process, Settings
 
 PROCESSES = 5  # of each subject
 MOST_PROCESSES = 12  # of each subject in groups that are not settled before,
@@ -45,9 +48,50 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def balanced(number: int, seed: str) -> Iterator[Sequence[int]]:
+    """Random orders of so many subjects, without end. In ``number`` orders each subject is once at each position, and
+    once before each other one; for an odd number, twice in two times as many."""
+    draw = random.Random(seed)
+    names = draw.sample(range(number), number)
+    zigzag = [k // 2 if k % 2 == 0 else number - 1 - k // 2 for k in range(number)]  # 0 n-1 1 n-2 ...: steps differ
+    while True:
+        for shift in draw.sample(range(number), number):
+            yield [names[(k + shift) % number] for k in zigzag]
+        zigzag.reverse()
+
+
+@dataclass
+class _Turns:
+    """The turns of one job in a block."""
+
+    seconds: list[float] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    probes: list[Times] = field(default_factory=list)
+
+    def probe(self, probe: ProbeWorker) -> None:
+        self.probes.append(probe.turn())
+
+    def time(self, worker: Worker, position: int) -> None:
+        self.seconds.append(worker.turn())
+        self.positions.append(position)
+
+    def samples(self, rounds: int, probed: bool) -> dict[str, Any]:
+        """Fields of `Process` for the first rounds."""
+        probes = [[round(s, 9) for s in times] for times in self.probes[:rounds]]
+        return {
+            "seconds": tuple(round(s, 9) for s in self.seconds[:rounds]),
+            "positions": tuple(self.positions[:rounds]),
+            "probes": Probes(*zip(*probes, strict=True)) if probed else None,
+        }
+
+
 @dataclass
 class Runner:
-    """Times jobs, block by block."""
+    """Times jobs, block by block.
+
+    A process of probes that cannot be started, or fails in its first round, is told, and its block goes on without; one
+    that fails later ends its block, whose whole rounds are kept.
+    """
 
     keep: Callable[[Mapping[Job, Process]], None]  # gets the processes of every block, also of an interrupted block
     processes: int = PROCESSES  # blocks of every group,
@@ -56,7 +100,10 @@ class Runner:
     rounds: int = ROUNDS  # of a block
     budget: float | None = None  # seconds from now on, which decide the numbers of blocks and rounds
     tick: Callable[[float, str], object] = lambda done, what: None  # the fraction done, 0 to 1; the current subject
-    start: Callable[[Job, bool], Worker] = ChildWorker  # tests replace start and now
+    tell: Callable[[str], object] = lambda message: None  # gets each message about probes once
+    order: Callable[[int, str], Iterator[Sequence[int]]] = balanced  # of a number of subjects; the seed of a block
+    start: Callable[[Job, bool], Worker] = ChildWorker  # tests replace start, probe and now
+    probe: Callable[[Settings], ProbeWorker] | None = ProbeChild  # None: no probes
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -64,6 +111,7 @@ class Runner:
         self.starting: dict[int, float] = {}  # seconds until a group is warm
         self.round: dict[int, float] = {}  # seconds of one round of a group
         self.failed: dict[Job, JobFailed] = {}  # left out of later blocks
+        self.told: set[str] = set()
 
     @property
     def left(self) -> float:
@@ -156,8 +204,9 @@ class Runner:
     ) -> None:
         """Start and warm fresh processes for a group, and time the group in turns. An interrupt keeps whole rounds."""
         workers: dict[Job, Worker] = {}
+        probe: ProbeWorker | None = None
         facts: dict[Job, dict[str, Any]] = {job: {} for job in group}
-        seconds: dict[Job, list[float]] = {job: [] for job in group}
+        turns = {job: _Turns() for job in group}
         steps, step = len(group) * (1 + first + self.rounds), count()
 
         def say(job: Job) -> None:
@@ -169,24 +218,38 @@ class Runner:
         try:
             for verify in [True, False] if first else [False]:
                 begun = self.now()
+                if not verify:
+                    probe = self._start_probe(group[0].how)
                 self._start(group, workers, verify)
+                probe = self._after(probe, lambda probe: probe.started(self._patience()))
                 for job in group:  # one after another, as in the timing
                     say(job)
                     facts[job] |= workers[job].ready(self._patience())
                     if verify:
                         workers[job].kill()
+            probe = self._after(probe, lambda probe: probe.ready(self._patience()))
             started = datetime.now(UTC)
             self.starting[index] = self.now() - begun
             if self.left < sum(self._first_turn(facts[job]) for job in group) / 2:
                 raise OutOfTime
+            order = self.order(len(group), started.isoformat())
             rounds, begun = 0, self.now()
             try:
                 while rounds == 0 or more(rounds):
-                    for job in group:
+                    for position, number in enumerate(next(order)):
+                        job = group[number]
                         say(job)
-                        seconds[job].append(workers[job].turn())
+                        if rounds == 0:
+                            probe = self._after(probe, turns[job].probe)
+                        elif probe is not None:
+                            turns[job].probe(probe)
+                        turns[job].time(workers[job], position)
                     rounds += 1
                     self.round[index] = (self.now() - begun) / rounds
+            except ProbeFailed as failure:
+                self._tell(
+                    f"a block has {rounds} round{'s' if rounds > 1 else ''}, and then its probes failed: {failure}"
+                )
             finally:
                 if rounds:
                     with _uninterrupted():
@@ -194,7 +257,7 @@ class Runner:
                             {
                                 job: Process(
                                     started=started,
-                                    seconds=tuple(round(s, 9) for s in seconds[job][:rounds]),
+                                    **turns[job].samples(rounds, probe is not None),
                                     **facts[job] | self._last(workers[job]),
                                 )
                                 for job in group
@@ -203,6 +266,8 @@ class Runner:
         finally:
             for worker in workers.values():
                 worker.kill()
+            if probe is not None:
+                probe.kill()
 
     def _start(self, group: Sequence[Job], workers: dict[Job, Worker], verify: bool) -> None:
         """Start the processes of a group: all load torch side by side, before any process computes."""
@@ -210,6 +275,31 @@ class Runner:
             workers[job] = self.start(job, verify)
         for worker in workers.values():
             worker.started(self._patience())
+
+    def _start_probe(self, how: Settings) -> ProbeWorker | None:
+        if self.probe is None:
+            return None
+        try:
+            return self.probe(how)
+        except OSError as failure:
+            self._tell(f"timed without probes: {failure.strerror or failure}")
+            return None
+
+    def _after(self, probe: ProbeWorker | None, action: Callable[[ProbeWorker], object]) -> ProbeWorker | None:
+        """The probe after an action; None where the probe fails, and where there is none."""
+        if probe is not None:
+            try:
+                action(probe)
+            except ProbeFailed as failure:
+                probe.kill()
+                self._tell(f"timed without probes: {failure}")
+                return None
+        return probe
+
+    def _tell(self, message: str) -> None:
+        if message not in self.told:
+            self.told.add(message)
+            self.tell(message)
 
     @staticmethod
     def _first_turn(facts: Mapping[str, Any]) -> float:

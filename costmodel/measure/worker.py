@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from costmodel.errors import CodeFailed, InvalidInput
+from costmodel.errors import CodeFailed, InvalidInput, MeasuringFailed
 from costmodel.measure.host import ENVIRONMENT, NOT_INHERITED, cores
 from costmodel.measure.jobs import Job, JobFailed
+from costmodel.measure.probes import Times
+from costmodel.measure.workload import Workload
+from costmodel.profiles.records import Settings
 
 
 class OutOfTime(Exception):
@@ -38,16 +41,36 @@ class Worker(Protocol):
         """Kill the process."""
 
 
-class ChildWorker:
-    """A fresh Python process with the pinned environment; see `costmodel.measure.child`."""
+class ProbeWorker(Protocol):
+    """A process that times the probes."""
 
-    def __init__(self, job: Job, verify: bool) -> None:
-        self.job = job
+    def started(self, seconds: float | None) -> None:
+        """Wait until the process has finished its imports. `OutOfTime` after ``seconds``."""
+
+    def ready(self, seconds: float | None) -> object:
+        """Allocate the buffers and warm up. `OutOfTime` after ``seconds``."""
+
+    def turn(self) -> Times:
+        """The times of one more turn."""
+
+    def kill(self) -> None:
+        """Kill the process."""
+
+
+class ProbeFailed(MeasuringFailed):
+    """`MeasuringFailed` for the probes."""
+
+
+class Child:
+    """A fresh Python process with the pinned environment, on the CPUs of the settings ``how``; see
+    `costmodel.measure.child`. ``work``: None for the probes."""
+
+    def __init__(self, work: Workload | None, how: Settings, verify: bool = False) -> None:
         self.pipe, theirs = Pipe()
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        threads = job.how.threads or len(cores())
+        threads = how.threads or len(cores())
         environment["OMP_NUM_THREADS"] = str(threads)
         environment |= {} if verify else ENVIRONMENT
         cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
@@ -61,7 +84,11 @@ class ChildWorker:
                 stderr=self.log,
                 start_new_session=True,  # Ctrl-C goes to the runner, which then asks for the results so far
             )
-        self.task = (job.workload, job.how, cpus, verify)
+        self.task = (work, how, cpus, verify)
+
+    def failure(self, message: str, code: int = 1) -> MeasuringFailed:
+        """The exception for a process that cannot go on."""
+        raise NotImplementedError
 
     def started(self, seconds: float | None) -> None:
         self._receive(seconds)
@@ -70,18 +97,6 @@ class ChildWorker:
         self._send(self.task)
         facts: dict[str, Any] = self._receive(seconds)
         return facts
-
-    def turn(self) -> float:
-        self._send("turn")
-        return float(self._receive())
-
-    def finish(self) -> dict[str, Any]:
-        self._send("finish")
-        answer = self._receive()
-        while not isinstance(answer, dict):  # the sample of a turn that was interrupted
-            answer = self._receive()
-        self.process.wait()
-        return answer
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -104,17 +119,55 @@ class ChildWorker:
         except (EOFError, ConnectionResetError):
             self._fail()
         if isinstance(answer, InvalidInput):
-            raise JobFailed(self.job, str(answer), code=2 if isinstance(answer, CodeFailed) else 1)
+            raise self.failure(str(answer), code=2 if isinstance(answer, CodeFailed) else 1)
         return answer
 
-    def _fail(self) -> None:
+    def _fail(self) -> NoReturn:
         code = self.process.wait()
         self.log.seek(0)
         last = self.log.read().decode(errors="replace").strip().splitlines()[-1:]
         end = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         memory = "; it may have run out of memory" if code == -9 else ""
         message = f": {last[0]}" if last else ""
-        raise JobFailed(self.job, f"the process {end}{memory}{message}")
+        raise self.failure(f"the process {end}{memory}{message}")
+
+
+class ChildWorker(Child):
+    """The process of a job; with ``verify`` it compares the results with the reference instead."""
+
+    def __init__(self, job: Job, verify: bool) -> None:
+        self.job = job
+        super().__init__(job.workload, job.how, verify)
+
+    def failure(self, message: str, code: int = 1) -> MeasuringFailed:
+        return JobFailed(self.job, message, code)
+
+    def turn(self) -> float:
+        self._send("turn")
+        return float(self._receive())
+
+    def finish(self) -> dict[str, Any]:
+        self._send("finish")
+        answer = self._receive()
+        while not isinstance(answer, dict):  # the sample of a turn that was interrupted
+            answer = self._receive()
+        self.process.wait()
+        return answer
+
+
+class ProbeChild(Child):
+    """The process of the probes, which runs as those of jobs with the settings ``how``."""
+
+    def __init__(self, how: Settings) -> None:
+        super().__init__(None, how)
+
+    def failure(self, message: str, code: int = 1) -> MeasuringFailed:
+        return ProbeFailed(message, code)
+
+    def turn(self) -> Times:
+        self._send("turn")
+        times: Times = self._receive()
+        return times
 
 
 @contextmanager
