@@ -24,6 +24,7 @@ DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 IMPLEMENTATIONS = ("eager", "compiled")
+PAGES = ("default", "huge")  # default: `Settings.pages` is None
 
 
 def _words(option: str, allowed: tuple[str, ...], help: str) -> Any:
@@ -62,6 +63,7 @@ class Choices:
         _words("--implementation", IMPLEMENTATIONS, "Plain torch or torch.compile.  [default: eager]"),
     ] = None
     threads: Annotated[list[int] | None, _threads("CPU threads timed.  [default: all cores]")] = None
+    pages: Annotated[list[str] | None, _words("--pages", PAGES, "Pages of CPU memory.  [default: default]")] = None
 
     @property
     def given(self) -> dict[str, list[Any]]:
@@ -71,7 +73,8 @@ class Choices:
 
     def keep(self, settings: "Settings") -> bool:
         """True if a run with these settings is shown."""
-        return all(getattr(settings, name) in allowed for name, allowed in self.given.items())
+        fields = dict(settings) | {"pages": settings.pages or "default"}
+        return all(fields[name] in allowed for name, allowed in self.given.items())
 
 
 @dataclass
@@ -86,6 +89,7 @@ class ShownChoices(Choices):
         list[str] | None, _words("--implementation", IMPLEMENTATIONS, "Only runs of these implementations.")
     ] = None
     threads: Annotated[list[int] | None, _threads("Only runs with these numbers of threads.")] = None
+    pages: Annotated[list[str] | None, _words("--pages", PAGES, "Only runs with these pages of memory.")] = None
 
 
 @dataclass
@@ -262,6 +266,7 @@ def settings_grid(
         memory_format=choices.memory_format or "contiguous",
         implementation=choices.implementation or "eager",
         threads=choices.threads,
+        pages=choices.pages or "default",
         batch=batch,
         frames=frames,
         tf32=tf32,

@@ -21,7 +21,7 @@ from costmodel.counting.load import running_user_code
 from costmodel.counting.reasons import place, placed_reason
 from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
-from costmodel.measure.host import gpu_state
+from costmodel.measure.host import gpu_state, huge_page_share, mean_mhz, stolen_seconds
 from costmodel.measure.probes import Prober
 from costmodel.measure.timed import deviation, expected, flush_buffer, timed
 
@@ -59,25 +59,44 @@ def serve(pipe: Connection) -> None:
         facts["gpu_before"] = gpu_state(uuid=uuid)
     pipe.send(facts)
 
-    faults, system, cold = 0, 0.0, True
+    cpus, cold = cpus or (), True
+    before, used = stolen_seconds(cpus), Used()
     while pipe.recv() == "turn":
         if calls > 1 or cold:
             subject.step()  # the caches hold other subjects' data; one call refills the caches
             cold = False
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = clock(subject.step, calls)
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        faults, system = faults + after.ru_minflt - used.ru_minflt, system + after.ru_stime - used.ru_stime
+        with used:
+            seconds = clock(subject.step, calls)
         pipe.send(seconds)
+    after = stolen_seconds(cpus)
     result: dict[str, Any] = {
         "peak_memory": peak(),
-        "minor_faults": faults,
-        "system_seconds": round(system, 6),
+        "minor_faults": used.minor_faults,
+        "system_seconds": round(used.system_seconds, 6),
+        "switches": used.switches,
+        "steal_seconds": None if before is None or after is None else round(max(0.0, after - before), 6),
+        "mhz": mean_mhz(cpus),
+        "huge_pages": huge_page_share(),
     }
     if on_gpu:
         spare = 0 if buffer is None else buffer.nbytes  # not the subject's memory
         result |= {"gpu_after": gpu_state(uuid=uuid), "peak_gpu_memory": torch.cuda.max_memory_allocated() - spare}
     pipe.send(result)
+
+
+class Used:
+    """What this process used while the context was entered, each time added."""
+
+    minor_faults, switches, system_seconds = 0, 0, 0.0
+
+    def __enter__(self) -> None:
+        self.before = resource.getrusage(resource.RUSAGE_SELF)
+
+    def __exit__(self, *_: object) -> None:
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        self.minor_faults += after.ru_minflt - self.before.ru_minflt
+        self.switches += after.ru_nivcsw - self.before.ru_nivcsw
+        self.system_seconds += after.ru_stime - self.before.ru_stime
 
 
 def serve_probes(pipe: Connection, device: str) -> None:

@@ -2,8 +2,9 @@
 
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ ENVIRONMENT = {
     "OMP_PROC_BIND": "true",
     "PYTHONHASHSEED": "0",
 }
-
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # for `Settings.pages`; needs glibc 2.35
 
 # Variables that change how a child computes or allocates memory; profiles do not record them.
 NOT_INHERITED = (
@@ -73,6 +74,46 @@ def physical_memory() -> int:
     limit = Path("/sys/fs/cgroup/memory.max")
     allowed = limit.read_text().strip() if limit.exists() else "max"
     return min(whole, int(allowed)) if allowed.isdecimal() else whole
+
+
+def require_huge_pages(setting: Path = Path("/sys/kernel/mm/transparent_hugepage/enabled")) -> None:
+    """Raise `InvalidInput` where the allocator cannot get huge pages."""
+    library, _, number = " ".join(platform.libc_ver()).partition(" ")
+    if library != "glibc" or tuple(map(int, number.split(".")[:2])) < (2, 35):
+        raise InvalidInput(
+            f"pages huge: needs glibc 2.35 or newer, not {library or 'another C library'} {number}".rstrip()
+        )
+    if not setting.exists() or "[never]" in setting.read_text():
+        raise InvalidInput(f"pages huge: this system has no transparent huge pages ({setting}: always or madvise)")
+
+
+def huge_page_share(rollup: Path = Path("/proc/self/smaps_rollup")) -> float | None:
+    """The share of this process's anonymous memory that is in huge pages; None where the system does not tell."""
+    sizes = _numbers(rollup, r"^(\w+):\s+(\d+) kB")
+    return round(sizes["AnonHugePages"] / sizes["Anonymous"], 4) if sizes.get("Anonymous") else None
+
+
+def stolen_seconds(cpus: Iterable[int], stat: Path = Path("/proc/stat")) -> float | None:
+    """Seconds since the start of this machine in which its host gave the CPUs to others, summed over the CPUs."""
+    ticks = _numbers(stat, r"^cpu(\d+)(?: \d+){7} (\d+)")  # user nice system idle iowait irq softirq, and then steal
+    known = [ticks[str(cpu)] for cpu in cpus if str(cpu) in ticks]
+    return sum(known) / os.sysconf("SC_CLK_TCK") if known else None
+
+
+def mean_mhz(cpus: Iterable[int], info: Path = Path("/proc/cpuinfo")) -> float | None:
+    """The present clock rate of CPUs in MHz, the mean; None where the system does not tell."""
+    rates = _numbers(info, r"^processor\s*: (\d+)$(?:\n.+)*?\ncpu MHz\s*: ([\d.]+)$")
+    known = [rates[str(cpu)] for cpu in cpus if str(cpu) in rates]
+    return round(sum(known) / len(known), 1) if known else None
+
+
+def _numbers(file: Path, pattern: str) -> dict[str, float]:
+    """Numbers by name in a file of the system; none where there is no such file."""
+    try:
+        text = file.read_text()
+    except OSError:
+        return {}
+    return {name: float(number) for name, number in re.findall(pattern, text, re.MULTILINE)}
 
 
 def _commit() -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure import probes
-from costmodel.measure.host import cores
+from costmodel.measure.host import cores, require_huge_pages
 from costmodel.measure.workload import Workload
 from costmodel.profiles.records import Clock, Settings, Subject
 
@@ -67,9 +67,11 @@ def groups(jobs: Iterable[Job], memory: int) -> list[list[Job]]:
 
 
 def check_possible(jobs: Iterable[Job], memory: int) -> None:
-    """Raise `InvalidInput` for jobs that need more than ``memory`` bytes beside the probes, or more threads than there
-    are cores."""
+    """Raise `InvalidInput` for jobs that need more than ``memory`` bytes beside the probes, more threads than there are
+    cores, or huge pages where there are none."""
     for job in jobs:
+        if job.how.pages:
+            require_huge_pages()
         if job.memory + PROBE_BYTES > memory:
             raise InvalidInput(
                 f"{job.subject.title} needs at least {job.memory / 1e9:,.1f} GB at these sizes, and the probes "

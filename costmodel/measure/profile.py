@@ -38,12 +38,13 @@ def settings_grid(
     tf32: bool | Sequence[bool] = False,
     cuda_graph: bool | Sequence[bool] = False,
     flush: bool = True,
+    pages: str | Sequence[str] = "default",
 ) -> list[Settings]:
-    """Every combination of the given settings; see `Settings`. ``threads``: of a CPU, by default all cores.
-    `InvalidInput` for unknown values, and for settings of another device."""
+    """Every combination of the given settings; see `Settings`. ``threads``: of a CPU, by default all cores. ``pages``:
+    ``default`` or ``huge``, of a CPU. `InvalidInput` for unknown values, and for settings of another device."""
     words = {"device": device, "dtype": dtype, "memory_format": memory_format, "implementation": implementation}
-    for what, given in words.items():
-        allowed = options(what)
+    for what, given in [*words.items(), ("pages", pages)]:
+        allowed = options(what) if what != "pages" else ("default", *options(what))
         for name in _several(given):
             if name not in allowed:
                 raise InvalidInput(f"unknown {what.replace('_', ' ')} {in_words(name)}: {among(name, allowed)}")
@@ -51,11 +52,14 @@ def settings_grid(
     if device == "cuda":
         if threads is not None:
             raise InvalidInput("threads needs device cpu")
+        if "huge" in _several(pages):
+            raise InvalidInput("pages needs device cpu")
         chosen |= {"tf32": _several(tf32), "cuda_graph": _several(cuda_graph), "flush": [flush]}
     else:
         if any((*_several(tf32), *_several(cuda_graph))) or not flush:
             raise InvalidInput("tf32, cuda_graph and flush need device cuda")
         chosen["threads"] = [as_size("threads", n) for n in _several(len(cores()) if threads is None else threads)]
+        chosen["pages"] = [None if each == "default" else each for each in _several(pages)]
     same = {"batch": as_size("batch", batch), "frames": as_size("frames", frames)}
     every = [
         Settings.model_validate(same | dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())
@@ -255,6 +259,7 @@ def profile(
     tf32: bool | Sequence[bool] = False,
     cuda_graph: bool | Sequence[bool] = False,
     flush: bool = True,
+    pages: str | Sequence[str] = "default",
     out: "str | Path | None" = None,
     resume: bool = False,
     replace: bool = False,
@@ -265,10 +270,11 @@ def profile(
     """Time single cells (``cells`` alone), networks, or modules of the user's in fresh, interleaved processes; samples
     are seconds per call. Of ``models``, networks are names; modules are what `costmodel.module` makes.
 
-    ``device`` to ``flush`` are the settings; with several values, such as ``memory_format=["contiguous",
+    ``device`` to ``pages`` are the settings; with several values, such as ``memory_format=["contiguous",
     "channels_last"]``, every combination is timed. ``threads``: of a CPU, by default all cores. ``frames``: 1 carries
     the state from call to call, T > 1 recomputes a window of T frames from zeros. ``tf32``, ``cuda_graph`` and
-    ``flush`` (of the L2 cache before every call) need ``device="cuda"``. ``base``: the subject that all others are
+    ``flush`` (of the L2 cache before every call) need ``device="cuda"``; ``pages="huge"`` asks the system for huge
+    pages, on a CPU. ``base``: the subject that all others are
     interleaved with, by default the first module, or the standard cell. ``out``: a name or a file that grows with every
     block; see `record` for ``resume``, ``replace`` and errors. ``processes``: of each subject; by default 5, and
     up to 12 while percentages are not stable, within ten minutes. ``budget``: a time limit in seconds instead of a
@@ -291,6 +297,7 @@ def profile(
             tf32=tf32,
             cuda_graph=cuda_graph,
             flush=flush,
+            pages=pages,
         ),
         models,
         cells,

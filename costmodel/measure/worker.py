@@ -11,7 +11,7 @@ from multiprocessing import Pipe
 from typing import Any, NoReturn, Protocol
 
 from costmodel.errors import CodeFailed, InvalidInput, MeasuringFailed
-from costmodel.measure.host import ENVIRONMENT, NOT_INHERITED, cores
+from costmodel.measure.host import ENVIRONMENT, HUGE_PAGES, NOT_INHERITED, cores
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.probes import Times
 from costmodel.measure.workload import Workload
@@ -72,7 +72,7 @@ class Child:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         threads = how.threads or len(cores())
         environment["OMP_NUM_THREADS"] = str(threads)
-        environment |= {} if verify else ENVIRONMENT
+        environment |= {} if verify else ENVIRONMENT | (HUGE_PAGES if how.pages else {})
         cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
         with theirs, _pinned(cpus):
             self.process = subprocess.Popen(

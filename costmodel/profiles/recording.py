@@ -54,6 +54,7 @@ _USUAL = {
     "dtype": "float32",
     "memory_format": "contiguous",
     "implementation": "eager",
+    "pages": "default",
     "batch": "1",
     "frames": "1",
 }

@@ -164,6 +164,7 @@ class Settings(_Data):
     tf32: bool | None = None
     cuda_graph: bool | None = None
     flush: bool | None = None  # of the L2 cache before every call
+    pages: Literal["huge"] | None = None  # of the allocator, on a CPU; None: as the system gives them
     batch: Count = 1
     # 1: the state of a network is carried from call to call, a module gets the same inputs at every call. T > 1: every
     # output recomputes T frames, the state carried from the first, of zeros or of the inputs, to the last.
@@ -173,8 +174,8 @@ class Settings(_Data):
     def _fits_the_device(self) -> Self:
         if self.device == "cpu" and (self.tf32, self.cuda_graph, self.flush) != (None, None, None):
             raise ValueError("tf32, cuda_graph and flush need device cuda")
-        if self.device == "cuda" and self.threads is not None:
-            raise ValueError("threads needs device cpu")
+        if self.device == "cuda" and (self.threads, self.pages) != (None, None):
+            raise ValueError("threads and pages need device cpu")
         if len({self.dtype is None, self.memory_format is None, self.implementation is None}) > 1:
             raise ValueError("dtype, memory_format and implementation are all set or all left open")
         return self
@@ -193,6 +194,7 @@ class Settings(_Data):
             parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
         parts += ["TF32" if self.tf32 else "no TF32"] if self.tf32 is not None and self.dtype == "float32" else []
         parts += ["CUDA graph"] if self.cuda_graph else []
+        parts += ["huge pages"] if self.pages else []
         parts += ["L2 not flushed"] if self.flush is False else []
         parts += [f"batch {self.batch}"] if self.batch > 1 else []
         parts += [f"window of {self.frames} frames recomputed"] if self.frames > 1 else []
@@ -235,6 +237,11 @@ class Process(_Data):
     peak_gpu_memory: NonNegativeInt | None = None  # bytes in torch's allocator
     minor_faults: NonNegativeInt | None = None  # during the timed calls
     system_seconds: Annotated[float, Field(ge=0)] | None = None  # during the timed calls
+    switches: NonNegativeInt | None = None  # involuntary context switches during the timed calls
+    # Time in which the CPUs of the process were taken from this machine, from the first round to the last, summed.
+    steal_seconds: Annotated[float, Field(ge=0)] | None = None
+    mhz: Annotated[float, Field(gt=0)] | None = None  # of the CPUs of the process at its end, the mean
+    huge_pages: Annotated[float, Field(ge=0, le=1)] | None = None  # their share of the anonymous memory at the end
     affinity: tuple[NonNegativeInt, ...] | None = None  # CPUs that the process may use
     gpu_before: GpuState | None = None
     gpu_after: GpuState | None = None
