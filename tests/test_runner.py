@@ -259,7 +259,7 @@ def test_subjects_too_large_to_be_in_memory_together_are_timed_apart() -> None:
     assert [len(group) for group in groups(JOBS, together)] == [1, 1]  # of which 80 % are used
     assert [len(group) for group in groups(JOBS, 2 * together)] == [2]
     with pytest.raises(
-        InvalidInput, match=r"standard cell 3x3 4 5x6 needs at least 0.4 GB at these sizes, and the probes 0.7 GB"
+        InvalidInput, match=r"standard cell 3x3 4 5x6, with the probes, needs at least 1.1 GB at these sizes"
     ):
         check_possible(JOBS, JOBS[0].memory + PROBE_BYTES - 1)
 

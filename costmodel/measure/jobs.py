@@ -74,8 +74,8 @@ def check_possible(jobs: Iterable[Job], memory: int) -> None:
             require_huge_pages()
         if job.memory + PROBE_BYTES > memory:
             raise InvalidInput(
-                f"{job.subject.title} needs at least {job.memory / 1e9:,.1f} GB at these sizes, and the probes "
-                f"{PROBE_BYTES / 1e9:,.1f} GB; "
+                f"{job.subject.title}, with the probes, needs at least {(job.memory + PROBE_BYTES) / 1e9:,.1f} GB at "
+                f"these sizes; "
                 f"this {'machine' if job.how.device == 'cpu' else 'GPU'} has {memory / 1e9:,.1f} GB"
             )
         if job.how.threads is not None and job.how.threads > len(cores()):
