@@ -4,9 +4,10 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ import torch
 
 import costmodel
 from costmodel.errors import InvalidInput
+from costmodel.measure.allocation import Group, Need, most_urgent
 from costmodel.measure.jobs import PROBE_BYTES, Job, JobFailed, check_possible, groups
 from costmodel.measure.profile import choose, settings_grid
-from costmodel.measure.runner import Runner
+from costmodel.measure.runner import ROUNDS, Runner
 from costmodel.measure.worker import OutOfTime
 from costmodel.profiles.records import Process
 
@@ -122,21 +124,113 @@ def test_only_what_lacks_is_measured() -> None:
     assert [list(block) for block in world.kept] == [["standard5", "depth5"]]
 
 
-def test_what_is_not_settled_gets_more_processes() -> None:
+def needing(world: World, least: Mapping[str, int], rounds: int = 1) -> Callable[..., Need]:
+    """A need for ``least`` blocks of groups, named by their first job, with ``rounds``; of others nothing more."""
+
+    def need(group: Sequence[Job], starting: float, round: float) -> Need:
+        have = sum(name(group[0]) in block for block in world.kept)
+        return Need(max(0, least.get(name(group[0]), 0) - have), rounds)
+
+    return need
+
+
+def always(group: Sequence[Job], starting: float, round: float) -> Need:
+    return Need(1, 5)
+
+
+def first_of(blocks: Iterable[Mapping[str, Process]]) -> list[str]:
+    return [next(iter(block)) for block in blocks]
+
+
+def test_groups_that_need_more_get_more_processes() -> None:
     world = World()
     first, second = groups(KERNELS, LARGE)
-
-    def settled(group: list[Job]) -> bool:
-        return group != second or len(world.kept) >= 7
-
-    world.runner(processes=2, most=9, settled=settled, rounds=1).run([(first, 0), (second, 0)])
-    assert [next(iter(block)) for block in world.kept] == [*["standard3", "standard5"] * 2, *["standard5"] * 3]
+    world.runner(processes=2, most=9, need=needing(world, {"standard5": 5}, 4), rounds=1).run([(first, 0), (second, 0)])
+    assert first_of(world.kept) == [*["standard3", "standard5"] * 2, *["standard5"] * 3]
+    assert [len(block["standard5"].seconds) for block in world.kept[-3:]] == [1] * 3  # as asked
     world = World()
-    world.runner(processes=2, most=4, settled=lambda group: False, rounds=1).run([(JOBS, 3)])
+    world.runner(processes=2, most=4, need=always, rounds=1).run([(JOBS, 3)])
     assert len(world.kept) == 1  # three were there
     world = World(start=200.0)  # a block of two takes 400 s, the first one 800
-    world.runner(processes=1, most=9, settled=lambda group: False, rounds=1).run([(JOBS, 0)])
+    world.runner(processes=1, most=9, need=always, rounds=1).run([(JOBS, 0)])
     assert len(world.kept) == 1  # ten minutes are over
+
+
+def test_later_blocks_have_the_rounds_that_are_needed() -> None:
+    world = World()
+    asked = []
+
+    def need(group: Sequence[Job], starting: float, round: float) -> Need:
+        asked.append((starting, round))
+        return Need(2 - len(asked) + 1, 7)
+
+    world.runner(processes=2, most=9, need=need).run([(JOBS, 0)])
+    assert [len(block["depth3"].seconds) for block in world.kept] == [ROUNDS, ROUNDS, 7, 7]
+    # Two processes take 1 s each to start; a round is 0.4 and 0.1 s.
+    assert asked == [pytest.approx((2.0, 0.5))] * 3
+
+
+def test_a_budget_ends_when_every_ratio_is_decided() -> None:
+    """A short block of each group, and then what they need, most of all the one that needs most."""
+    world = World()
+    least = {"standard3": 2, "standard5": 5}
+    world.runner(budget=600.0, need=needing(world, least, 4)).run([(group, 0) for group in groups(KERNELS, LARGE)])
+    assert Counter(first_of(world.kept)) == least
+    assert first_of(world.kept)[:2] == ["standard3", "standard5"]
+    assert [len(next(iter(block.values())).seconds) for block in world.kept] == [3, 3, 4, 4, 4, 4, 4]
+    assert world.now < 40  # verifying 4 s; 7 blocks of 2 s to start and 4 rounds of 0.5 s at most: 32 s
+    assert world.alive == 0
+
+
+def test_a_budget_decides_as_many_groups_as_it_can() -> None:
+    """40 s: after short blocks, (2 + 2 + 1.5) 2 = 11 s, there is time for 7 blocks of 4 s, not for 99."""
+    for hopeless, other in (("standard3", "standard5"), ("standard5", "standard3")):
+        world = World()
+        least = {hopeless: 99, other: 5}
+        timing = world.runner(budget=40.0, need=needing(world, least, 4))
+        timing.run([(group, 0) for group in groups(KERNELS, LARGE)])
+        counted = Counter(first_of(world.kept))
+        assert counted[other] == 5
+        assert counted[hopeless] == 1 + 3  # what is left
+        assert world.now <= 40
+
+
+def test_blocks_of_a_group_are_spread_over_a_budget() -> None:
+    world = World()
+    least = {"standard3": 4, "standard5": 10}
+    world.runner(budget=600.0, need=needing(world, least)).run([(group, 0) for group in groups(KERNELS, LARGE)])
+    places = [n for n, kind in enumerate(first_of(world.kept)) if kind == "standard3"]
+    assert len(places) == 4
+    assert min(b - a for a, b in pairwise(places)) >= 2  # others between them
+
+
+@pytest.mark.parametrize(
+    ("groups", "left", "chosen"),
+    [
+        ({}, 100, None),
+        ({0: Group(Need(0, 5), 1, 1, 9)}, 100, None),  # decided
+        ({0: Group(Need(2, 5), 1, 1, 9)}, 3.9, None),  # a block of 3 rounds takes 1 + 3 s
+        ({0: Group(Need(2, 5), 1, 1, 9)}, 4, 0),
+        ({0: Group(Need(9, 2), 1, 1, 9)}, 3, 0),  # a block of 2 rounds is as long as it should be
+        # Both can be decided, in 2 (1 + 5) + 4 (1 + 5) = 36 s: need times waiting is 18 and 20, then 20 and 20.
+        ({0: Group(Need(2, 5), 1, 1, 9), 1: Group(Need(4, 5), 1, 1, 5)}, 36, 1),
+        ({0: Group(Need(2, 5), 1, 1, 10), 1: Group(Need(4, 5), 1, 1, 5)}, 36, 0),
+        ({0: Group(Need(2, 5), 1, 1, 9), 1: Group(Need(4, 5), 1, 1, 5)}, 35, 0),  # the first alone can be
+        ({1: Group(Need(4, 5), 1, 1, 5)}, 12, 1),  # none can be, and one gets nearer
+    ],
+)
+def test_the_next_block_goes_to_the_most_urgent_group(
+    groups: Mapping[int, Group], left: float, chosen: int | None
+) -> None:
+    assert most_urgent(groups, left) == chosen
+
+
+def test_a_group_with_blocks_from_an_earlier_run_gets_what_it_needs() -> None:
+    world = World()
+    first, second = groups(KERNELS, LARGE)
+    world.runner(budget=600.0, need=needing(world, {"standard5": 2})).run([(first, 4), (second, 4)])
+    assert first_of(world.kept) == ["standard5"] * 2
+    assert world.log.count("verify standard5") == 1
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), OSError("disk full")])
@@ -169,7 +263,7 @@ def test_what_fails_is_left_out_and_the_others_go_on() -> None:
 
 def test_a_budget_ends_where_nothing_can_be_timed() -> None:
     world = World(fail={n: JobFailed(job, "it died") for n, job in enumerate(JOBS, 1)})
-    timing = world.runner(budget=60.0)
+    timing = world.runner(budget=60.0, need=always)
     timing.run([(JOBS, 0)])
     assert (set(timing.failed), world.kept, world.alive) == (set(JOBS), [], 0)
 
@@ -209,10 +303,13 @@ def test_nothing_is_kept_of_a_block_without_a_round() -> None:
 @pytest.mark.parametrize("work", [JOBS, KERNELS], ids=["one group", "two groups"])
 @pytest.mark.parametrize("call", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("start", [0.2, 1.0])
-def test_a_budget_is_kept_within_10_percent(budget: float, work: list[Job], call: float, start: float) -> None:
+def test_a_budget_is_kept_and_used_where_it_is_needed(
+    budget: float, work: list[Job], call: float, start: float
+) -> None:
     world = World(call={"standard": 4 * call, "depth": call}, start=start)
-    world.runner(budget=budget).run([(group, 0) for group in groups(work, LARGE)])
-    assert 0.9 * budget <= world.now <= 1.1 * budget
+    world.runner(budget=budget, need=always).run([(group, 0) for group in groups(work, LARGE)])
+    # The last round may be as long as a round: two subjects, 5 calls of the fake worker.
+    assert min(0.9 * budget, budget - 5 * call) <= world.now <= budget
     blocks = [len(block["standard3"].seconds) for block in world.kept if "standard3" in block]
     assert len(blocks) >= min(5, budget // 45)
     assert world.alive == 0
@@ -220,33 +317,32 @@ def test_a_budget_is_kept_within_10_percent(budget: float, work: list[Job], call
 
 @pytest.mark.parametrize("budget", [130.0, 170.0, 200.0, 500.0])
 def test_a_budget_is_used_where_starting_takes_most_of_it(budget: float) -> None:
-    """To start is 4 x 30 s, with verifying: what a second pass could not use goes into rounds of the first."""
+    """To start is 4 x 30 s, with verifying: what a second block could not use goes into rounds of the first."""
     world = World(start=30.0)
-    world.runner(budget=budget).run([(JOBS, 0)])
-    assert 0.9 * budget <= world.now <= 1.1 * budget
+    world.runner(budget=budget, need=always).run([(JOBS, 0)])
+    assert 0.9 * budget <= world.now <= budget
 
 
-def test_a_budget_goes_on_where_a_file_is_complete() -> None:
+def test_a_budget_is_for_groups_that_there_are() -> None:
     world = World()
-    world.runner(budget=30.0).run([(JOBS, 5)])
-    assert 27 <= world.now <= 33
-    world = World()
-    world.runner(budget=30.0).run([])
+    world.runner(budget=30.0, need=always).run([])
+    assert world.now == 0
+    world.runner(budget=30.0).run([(JOBS, 5)])  # nothing is needed
     assert world.now == 0
 
 
 def test_a_budget_that_is_too_short_ends_in_time_with_what_there_is() -> None:
     world = World()
-    world.runner(budget=7.0).run([(group, 0) for group in groups(KERNELS, LARGE)])
-    assert world.now <= 7.7
+    world.runner(budget=7.0, need=always).run([(group, 0) for group in groups(KERNELS, LARGE)])
+    assert world.now <= 7.0
     assert [list(block) for block in world.kept] == [["standard3", "depth3"]]
     world = World()
-    world.runner(budget=2.5).run([(JOBS, 0)])
+    world.runner(budget=2.5, need=always).run([(JOBS, 0)])
     assert (world.now, world.kept, world.alive) == (2.5, [], 0)
 
 
 def test_progress_goes_from_0_to_1() -> None:
-    for settings in ({"processes": 3, "rounds": 4}, {"budget": 60.0}):
+    for settings in ({"processes": 3, "rounds": 4}, {"budget": 60.0, "need": always}):
         world = World()
         seen: list[float] = []
         world.runner(tick=lambda done, what, seen=seen: seen.append(done), **settings).run([(JOBS, 0)])

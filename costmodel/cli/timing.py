@@ -101,14 +101,17 @@ class Effort:
         typer.Option(
             parser=at_door(whole),
             metavar="N",
-            help="Fresh processes of each subject.  [default: 5, up to 12 where it is not stable]",
+            help="Fresh processes of each subject.  [default: 3, up to 12 until ratios are decided]",
             show_default=False,
         ),
     ] = None
     rounds: Annotated[
         int | None,
         typer.Option(
-            parser=at_door(whole), metavar="N", help="Timed rounds in each process.  [default: 5]", show_default=False
+            parser=at_door(whole),
+            metavar="N",
+            help="Timed rounds in each process.  [default: 5, more where needed]",
+            show_default=False,
         ),
     ] = None
     budget: Annotated[
@@ -319,7 +322,7 @@ def time_jobs(
 ) -> "tuple[Profile | None, int]":
     """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed."""
     from costmodel.measure.profile import record
-    from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS
+    from costmodel.measure.runner import MOST_PROCESSES, PROCESSES
 
     latest: Profile | None = None
 
@@ -353,7 +356,7 @@ def time_jobs(
                 replace=replace,
                 processes=effort.processes or PROCESSES,
                 most=0 if effort.processes else MOST_PROCESSES,
-                rounds=effort.rounds or ROUNDS,
+                rounds=effort.rounds,
                 budget=effort.budget,
             )
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from costmodel.describe.cells import Cell, describe_cell, find_cells
 from costmodel.describe.ops import Pair
 from costmodel.describe.selection import entries, find_base
 from costmodel.errors import InvalidInput, MeasuringFailed, among, in_words
+from costmodel.measure.allocation import Need
 from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
@@ -158,7 +159,7 @@ def record(
     latest: Callable[[Profile], object] = lambda profile: None,
     processes: int = PROCESSES,
     most: int = 0,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     budget: float | None = None,
     tick: Callable[[float, str], object] = lambda done, what: None,
     tell: Callable[[str], object] = warnings.warn,
@@ -212,16 +213,17 @@ def record(
         # A group is interleaved as a whole: a process that one run lacks is measured for all runs of the group.
         work = [(group, min(len(measured[job]) for job in group)) for group in groups(jobs, memory)]
 
-        def settled(group: Sequence[Job]) -> bool:
-            """True where the percentages of a group are stable."""
+        def need(group: Sequence[Job], starting: float, round: float) -> Need:
+            """A block at a time, while percentages of a group are not stable."""
             known = result.by_key
             standard = known.get((group[0].standard, group[0].how, group[0].clock))
             runs = [known[job.key] for job in group if job.key in known]
-            return standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
+            decided = standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
+            return Need(0 if decided else 1, ROUNDS)
 
         timing = Runner(
             keep,
-            settled=settled,
+            need=need,
             processes=processes,
             most=most,
             rounds=rounds,
@@ -264,7 +266,7 @@ def profile(
     resume: bool = False,
     replace: bool = False,
     processes: int | None = None,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     budget: float | None = None,
 ) -> Profile:
     """Time single cells (``cells`` alone), networks, or modules of the user's in fresh, interleaved processes; samples
@@ -276,9 +278,14 @@ def profile(
     ``flush`` (of the L2 cache before every call) need ``device="cuda"``; ``pages="huge"`` asks the system for huge
     pages, on a CPU. ``base``: the subject that all others are
     interleaved with, by default the first module, or the standard cell. ``out``: a name or a file that grows with every
-    block; see `record` for ``resume``, ``replace`` and errors. ``processes``: of each subject; by default 5, and
-    up to 12 while percentages are not stable, within ten minutes. ``budget``: a time limit in seconds instead of a
-    number of processes. Needs POSIX.
+    block; see `record` for ``resume``, ``replace`` and errors. ``processes``: of each subject; by default 3, and
+    up to 12 while percentages are not decided, within ten minutes. ``rounds``: of each process; by default 5, and then
+    as many as are needed. ``budget``: a time limit in seconds instead of both; time that no percentage needs is not
+    used. Needs POSIX.
+
+    Probes take a turn before every turn of a subject: two copies and a matrix product, whose times are recorded beside
+    those of the subject (`Process.probes`), and tell what the machine gave at that moment. The order of subjects is
+    another one in every round (`Process.positions`).
 
     >>> import costmodel
     >>> seen = costmodel.profile(cells=["depth"], channels=[4], size=(5, 6), processes=1, rounds=2)

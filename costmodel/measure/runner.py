@@ -3,7 +3,7 @@
 A *group* is a set of subjects whose ratios matter: their processes are alive together and interleaved, in another order
 in every round (A B C, C A B, ...), so that drift of the machine affects all subjects alike. Probes take a turn before
 every turn of a subject. A *block* is one set of fresh processes of a group, from start to end; every group gets several
-blocks, spread over the whole run.
+blocks, spread over the whole run, and groups whose ratios are not decided by then get more.
 """
 
 import math
@@ -15,21 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from typing import Any
 
 from costmodel.errors import MeasuringFailed
+from costmodel.measure.allocation import FEWEST_ROUNDS, Group, Need, most_urgent
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.probes import Times
 from costmodel.measure.worker import ChildWorker, OutOfTime, ProbeChild, ProbeFailed, ProbeWorker, Worker
 from costmodel.profiles.records import Probes, Process, Settings
 
-PROCESSES = 5  # of each subject
-MOST_PROCESSES = 12  # of each subject in groups that are not settled before,
+PROCESSES = 3  # of each subject
+MOST_PROCESSES = 12  # of each subject in groups that need more,
 MORE_SECONDS = 600  # as long as the whole run takes less than this
 ROUNDS = 5  # of a block
-FEWEST_ROUNDS = 3
 
 
 @contextmanager
@@ -86,19 +85,34 @@ class _Turns:
 
 
 @dataclass
+class _Group:
+    """A group, its number of blocks, and what is known of it; None: nothing so far."""
+
+    jobs: Sequence[Job]
+    blocks: int
+    starting: float | None = None  # seconds until a block is warm
+    round: float | None = None  # seconds
+    ended: float = -math.inf
+    need: Need | None = None
+
+
+@dataclass
 class Runner:
     """Times jobs, block by block.
 
-    A process of probes that cannot be started, or fails in its first round, is told, and its block goes on without; one
-    that fails later ends its block, whose whole rounds are kept.
+    Without a budget every group gets ``processes`` blocks, and then as many more as it needs, up to ``most``. With a
+    budget every group gets a short block; then the groups that need more share the time that is left, and time that no
+    group needs is not used. A process of probes that cannot be started, or fails in its first round, is told, and its
+    block goes on without; one that fails later ends its block, whose whole rounds are kept.
     """
 
     keep: Callable[[Mapping[Job, Process]], None]  # gets the processes of every block, also of an interrupted block
-    processes: int = PROCESSES  # blocks of every group,
-    most: int = 0  # or up to this many while the group is not settled
-    settled: Callable[[Sequence[Job]], bool] = lambda group: True
-    rounds: int = ROUNDS  # of a block
-    budget: float | None = None  # seconds from now on, which decide the numbers of blocks and rounds
+    processes: int = PROCESSES
+    most: int = 0
+    # Of a group with some blocks, whose start and whose rounds take so many seconds each.
+    need: Callable[[Sequence[Job], float, float], Need] = lambda group, starting, round: Need(0, ROUNDS)
+    rounds: int | None = None  # of a block; None: `ROUNDS`, and later as many as the group needs
+    budget: float | None = None  # seconds from now on
     tick: Callable[[float, str], object] = lambda done, what: None  # the fraction done, 0 to 1; the current subject
     tell: Callable[[str], object] = lambda message: None  # gets each message about probes once
     order: Callable[[int, str], Iterator[Sequence[int]]] = balanced  # of a number of subjects; the seed of a block
@@ -108,9 +122,8 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.begun = self.now()
-        self.starting: dict[int, float] = {}  # seconds until a group is warm
-        self.round: dict[int, float] = {}  # seconds of one round of a group
         self.failed: dict[Job, JobFailed] = {}  # left out of later blocks
+        self.done, self.total = 0, 0  # blocks
         self.told: set[str] = set()
 
     @property
@@ -123,121 +136,105 @@ class Runner:
 
     def run(self, work: Sequence[tuple[Sequence[Job], int]]) -> None:
         """Time groups, each given with its number of blocks from an earlier run."""
-        if self.budget is not None:
-            self._run_budget([group for group, _ in work])
-            return
-        blocks = [have for _, have in work]
-        done, total = 0, sum(max(0, self.processes - have) for have in blocks)
-        for _ in range(max(self.processes, self.most)):
-            for index, (group, have) in enumerate(work):
-                if blocks[index] >= self.processes:
-                    more = blocks[index] < self.most and self.now() - self.begun < MORE_SECONDS
-                    if not more or self.settled(group):
-                        continue
-                    total += 1
-                first = blocks[index] == have
-                self._try(index, group, lambda n: n < self.rounds, first=first, done=(done, total))
-                blocks[index] += 1
-                done += 1
-
-    def _run_budget(self, work: list[Sequence[Job]]) -> None:
-        """Time as many blocks and rounds as the budget allows; every group gets the same number."""
-        rounds, last, passes = FEWEST_ROUNDS, False, 0
+        groups = [_Group(jobs, have) for jobs, have in work]
         with suppress(OutOfTime):
-            while rounds and len(self.failed) < sum(map(len, work)):
-                for index, group in enumerate(work):
-                    rest = range(index + 1, len(work))
-                    later = sum(self.starting.get(i, 0) + rounds * self.round.get(i, 0) for i in rest)
-                    final = False if rest else None if passes == 0 else last
-                    goes_on = partial(self._goes_on, index, rounds, later, final=final)
-                    self._try(index, group, goes_on, first=passes == 0)
-                passes += 1
-                if last or not self.round:  # or nothing could be timed
-                    return
-                rounds, last = self._plan(passes)
+            self._run_first(groups)
+            self._run_needed(groups)
 
-    def _goes_on(self, index: int, most: int, later: float, rounds: int, final: bool | None) -> bool:
-        """True where a group gets another round, with ``later`` seconds reserved for the other groups.
+    def _run_first(self, groups: Sequence[_Group]) -> None:
+        """Time the blocks that every group gets, group by group, again and again."""
+        fewest, rounds = (self.processes, self.rounds or ROUNDS) if self.budget is None else (1, FEWEST_ROUNDS)
+        self.total = sum(max(0, fewest - group.blocks) for group in groups)
+        for _ in range(fewest):
+            for group in groups:
+                if group.blocks < fewest:
+                    self._time(group, rounds, groups)
 
-        The final block fills the time left; so does the last block of the first pass (``final`` None) if no other pass
-        fits.
-        """
-        if final is None:
-            final = self.left < sum(self.starting.values()) + sum(self.round.values())
-        return (final or rounds < most) and self.left - later > self.round[index] / 2
+    def _run_needed(self, groups: Sequence[_Group]) -> None:
+        """Time the blocks that groups need beyond the first ones."""
+        end = self.begun + (MORE_SECONDS if self.budget is None else self.budget)
+        while True:
+            open_ = [group for group in groups if self.budget is not None or group.blocks < self.most]
+            waiting = {n: self._waiting(group) for n, group in enumerate(open_) if self._able(group)}
+            number = most_urgent(waiting, end - self.now())
+            if number is None:
+                return
+            self.total = self.done + sum(each.need.processes for each in waiting.values())
+            self._time(open_[number], self.rounds or waiting[number].need.rounds, open_)
 
-    def _try(
-        self,
-        index: int,
-        group: Sequence[Job],
-        more: Callable[[int], bool],
-        *,
-        first: bool,
-        done: tuple[int, int] | None = None,
-    ) -> None:
-        """Time a block of a group; after a failure the block starts again without the failed job."""
-        while able := [job for job in group if job not in self.failed]:
+    def _waiting(self, group: _Group) -> Group:
+        """A group as `most_urgent` takes it. Before its first block nothing is known of its cost."""
+        if group.need is None and group.blocks:
+            starting, turns = (
+                (10.0, 1.0) if group.round is None or group.starting is None else (group.starting, group.round)
+            )
+            group.need = self.need(self._able(group), starting, turns)
+        need = group.need or Need(1, FEWEST_ROUNDS)
+        return Group(need, group.starting or 0.0, group.round or 0.0, self.now() - group.ended)
+
+    def _able(self, group: _Group) -> list[Job]:
+        return [job for job in group.jobs if job not in self.failed]
+
+    def _time(self, group: _Group, rounds: int, groups: Sequence[_Group]) -> None:
+        """Time a block of a group; after a failure the block starts again without the failed job. With a budget, the
+        block goes on as long as no block of ``groups`` fits into the time that is left."""
+        shared = groups if self.budget is not None else []
+        others = [self._waiting(each) for each in shared if each is not group and self._able(each)]
+
+        def goes_on(done: int) -> bool:
+            if self.budget is None:
+                return done < rounds
+            again = Group(Need(1, FEWEST_ROUNDS), group.starting or 0.0, group.round or 0.0, 0.0)
+            left = self.left - again.round
+            return left >= 0 and (done < rounds or not any(each.fits(left) for each in [*others, again]))
+
+        while able := self._able(group):
             try:
-                self._block(index, able, more, first=first, done=done)
+                self._block(group, able, goes_on, rounds)
             except JobFailed as failure:
                 self.failed[failure.job] = failure
             else:
-                return
+                break
+        group.need, group.ended = None, self.now()
+        group.blocks += 1
+        self.done += 1
 
-    def _plan(self, passes: int) -> tuple[int, bool]:
-        """Rounds per block in the next pass over all groups (0: no time for a pass), and True for the last pass."""
-        starting, turn = sum(self.starting.values()), sum(self.round.values())
-        # Processes are worth more than rounds, down to FEWEST_ROUNDS: the spread is between processes.
-        fitting = int(self.left / (starting + self.rounds * turn))
-        wanted = min(self.processes - passes, int(self.left / (starting + FEWEST_ROUNDS * turn)))
-        blocks = max(fitting, wanted, 1)
-        return int((self.left / blocks - starting) / turn), blocks == 1
-
-    def _block(
-        self,
-        index: int,
-        group: Sequence[Job],
-        more: Callable[[int], bool],
-        *,
-        first: bool,
-        done: tuple[int, int] | None = None,
-    ) -> None:
-        """Start and warm fresh processes for a group, and time the group in turns. An interrupt keeps whole rounds."""
+    def _block(self, group: _Group, jobs: Sequence[Job], goes_on: Callable[[int], bool], expected: int) -> None:
+        """Start and warm fresh processes for jobs, and time the jobs in turns. An interrupt keeps whole rounds."""
         workers: dict[Job, Worker] = {}
         probe: ProbeWorker | None = None
-        facts: dict[Job, dict[str, Any]] = {job: {} for job in group}
-        turns = {job: _Turns() for job in group}
-        steps, step = len(group) * (1 + first + self.rounds), count()
+        facts: dict[Job, dict[str, Any]] = {job: {} for job in jobs}
+        turns = {job: _Turns() for job in jobs}
+        first = group.ended == -math.inf
+        steps, step = len(jobs) * (1 + first + expected), count()
 
         def say(job: Job) -> None:
-            if done is None:
-                self.tick(1 - self.left / (self.budget or 1), job.subject.title)
-            else:
-                self.tick((done[0] + next(step) / steps) / done[1], job.subject.title)
+            blocks = (self.done + next(step) / steps) / max(1, self.total)
+            self.tick(blocks if self.budget is None else 1 - self.left / self.budget, job.subject.title)
 
         try:
             for verify in [True, False] if first else [False]:
                 begun = self.now()
                 if not verify:
-                    probe = self._start_probe(group[0].how)
-                self._start(group, workers, verify)
+                    probe = self._start_probe(jobs[0].how)
+                self._start(jobs, workers, verify)
                 probe = self._after(probe, lambda probe: probe.started(self._patience()))
-                for job in group:  # one after another, as in the timing
+                for job in jobs:  # one after another, as in the timing
                     say(job)
                     facts[job] |= workers[job].ready(self._patience())
                     if verify:
                         workers[job].kill()
             probe = self._after(probe, lambda probe: probe.ready(self._patience()))
             started = datetime.now(UTC)
-            self.starting[index] = self.now() - begun
-            if self.left < sum(self._first_turn(facts[job]) for job in group) / 2:
+            group.starting = self.now() - begun
+            if self.left < sum(self._first_turn(facts[job]) for job in jobs):
                 raise OutOfTime
-            order = self.order(len(group), started.isoformat())
+            order = self.order(len(jobs), started.isoformat())
             rounds, begun = 0, self.now()
             try:
-                while rounds == 0 or more(rounds):
+                while rounds == 0 or goes_on(rounds):
                     for position, number in enumerate(next(order)):
-                        job = group[number]
+                        job = jobs[number]
                         say(job)
                         if rounds == 0:
                             probe = self._after(probe, turns[job].probe)
@@ -245,7 +242,7 @@ class Runner:
                             turns[job].probe(probe)
                         turns[job].time(workers[job], position)
                     rounds += 1
-                    self.round[index] = (self.now() - begun) / rounds
+                    group.round = (self.now() - begun) / rounds
             except ProbeFailed as failure:
                 self._tell(
                     f"a block has {rounds} round{'s' if rounds > 1 else ''}, and then its probes failed: {failure}"
@@ -260,7 +257,7 @@ class Runner:
                                     **turns[job].samples(rounds, probe is not None),
                                     **facts[job] | self._last(workers[job]),
                                 )
-                                for job in group
+                                for job in jobs
                             }
                         )
         finally:
