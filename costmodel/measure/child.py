@@ -11,6 +11,8 @@ import re
 import resource
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from costmodel.measure.timed import deviation, expected, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.05
+# Threads of OpenMP wait for more work before they sleep, about 10 ms in a loop: those of the process that had the last
+# turn would take CPUs from this one.
+REST_SECONDS = 0.02
 
 
 def serve(pipe: Connection) -> None:
@@ -61,7 +66,7 @@ def serve(pipe: Connection) -> None:
 
     cpus, cold = cpus or (), True
     before, used = stolen_seconds(cpus), Used()
-    while pipe.recv() == "turn":
+    for _ in _turns(pipe, how.device):
         if calls > 1 or cold:
             subject.step()  # the caches hold other subjects' data; one call refills the caches
             cold = False
@@ -103,8 +108,16 @@ def serve_probes(pipe: Connection, device: str) -> None:
     """Warm the probes up, and time their turns."""
     probes = Prober(device, CudaClock(torch.cuda, None) if device == "cuda" else WallClock())
     pipe.send({})
-    while pipe.recv() == "turn":
+    for _ in _turns(pipe, device):
         pipe.send(probes.turn())
+
+
+def _turns(pipe: Connection, device: str) -> Iterator[None]:
+    """The turns that the runner asks for."""
+    while pipe.recv() == "turn":
+        if device == "cpu":
+            time.sleep(REST_SECONDS)
+        yield
 
 
 def peak() -> int:
