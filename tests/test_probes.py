@@ -20,7 +20,7 @@ from costmodel.measure.probes import Prober, Times
 from costmodel.measure.profile import choose, record, settings_grid
 from costmodel.measure.runner import balanced
 from costmodel.measure.worker import OutOfTime, ProbeChild, ProbeFailed
-from costmodel.profiles.records import Probes, Process, Profile, Run, Settings
+from costmodel.profiles.records import Host, Probes, Process, Profile, Run, Settings
 
 
 @dataclass
@@ -221,6 +221,10 @@ def test_files_have_probes_where_there_are_some() -> None:
     assert '{"seconds":[1.0,2.0]},' in text
     assert '"positions":[0,1],"probes":{"copy":[1.0,2.0],"cached":[3.0,4.0],"product":[5.0,6.0]}' in text
     assert Run.model_validate_json(text, strict=True) == run
+    frame = Profile(host=Host(cpu="A CPU"), runs=(run,)).frame()
+    beside = frame[["position", "copy", "cached", "product"]]
+    assert beside[2:].values.tolist() == [[0, 1, 3, 5], [1, 2, 4, 6]]
+    assert beside[:2].isna().all(axis=None)
 
 
 @pytest.fixture

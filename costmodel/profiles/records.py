@@ -222,6 +222,9 @@ class Probes:
     product: tuple[Seconds, ...]
 
 
+PROBES = ("copy", "cached", "product")
+
+
 class Process(_Data):
     """The measurements of one fresh child process."""
 
@@ -249,12 +252,17 @@ class Process(_Data):
     @model_validator(mode="after")
     def _is_by_rounds(self) -> Self:
         rounds = {"positions": self.positions or self.seconds}
-        for probe in () if self.probes is None else ("copy", "cached", "product"):
+        for probe in () if self.probes is None else PROBES:
             rounds[f"probes of {probe}"] = getattr(self.probes, probe)
         for name, values in rounds.items():
             if len(values) != len(self.seconds):
                 raise ValueError(f"{len(self.seconds)} seconds, but {len(values)} {name}")
         return self
+
+    def beside(self, number: int) -> dict[str, Any]:
+        """Position and probes of a round; None where they were not recorded."""
+        probes = {name: self.probes and getattr(self.probes, name)[number] for name in PROBES}
+        return {"position": self.positions[number] if self.positions else None, **probes}
 
     def __repr__(self) -> str:
         samples = f"{len(self.seconds)} sample{'s' if len(self.seconds) > 1 else ''}"
@@ -441,16 +449,20 @@ class Profile(_Data):
 
     def frame(self) -> "pd.DataFrame":
         """A pandas frame with a row for each raw sample: subject, settings, clock, numbers of process and round,
-        seconds per call. ``attrs`` carries the machine."""
+        seconds per call, position in the round, seconds of the probes before the sample. ``attrs`` carries the
+        machine."""
         import pandas as pd
 
         samples = [
-            run.columns() | {"process": number, "started": process.started, "round": round_, "seconds": seconds}
+            run.columns()
+            | {"process": number, "started": process.started, "round": round_, "seconds": seconds}
+            | process.beside(round_)
             for run in self.runs
             for number, process in enumerate(run.processes)
             for round_, seconds in enumerate(process.seconds)
         ]
-        frame = pd.DataFrame(samples, columns=[*Run.column_names(), "process", "started", "round", "seconds"])
+        about = ["process", "started", "round", "seconds", "position", *PROBES]
+        frame = pd.DataFrame(samples, columns=[*Run.column_names(), *about])
         frame.attrs.update(machine=self.host.cpu, gpu=self.host.gpu and self.host.gpu.name)
         return frame
 
