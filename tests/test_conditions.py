@@ -18,6 +18,7 @@ from costmodel.measure.jobs import check_possible
 from costmodel.measure.profile import choose, record, settings_grid
 from costmodel.profiles.recording import recording
 from costmodel.profiles.records import Process, Profile, Run, Settings
+from costmodel.report.profile import document
 
 ROLLUP = """\
 55d0a0000000-7ffd12345000 ---p 00000000 00:00 0                          [rollup]
@@ -176,6 +177,23 @@ def test_tables_show_the_pages_that_are_wanted(tmp_path: Path, capsys: pytest.Ca
         code, out, _ = run(capsys, *sweep, *options)
         assert code == 0
         assert [timing["median_s"] for timing in json.loads(out)["rows"][0]["timings"]] == medians
+
+
+def test_reports_have_the_conditions() -> None:
+    shares, runs = {None: (0.01, 0.02), "huge": (0.9, 0.8)}, []
+    for how in settings_grid(threads=1, pages=["default", "huge"]):
+        (job,) = choose([how], None, ["standard"], channels=[(4, 4)], size=(5, 6))
+        conditions = {"switches": 30, "steal_seconds": 0.5, "mhz": 2600.0, "calls": 5}
+        processes = tuple(Process(seconds=(1.0, 1.0), huge_pages=share, **conditions) for share in shares[how.pages])
+        runs.append(Run(subject=job.subject, how=how, clock="wall", processes=processes))
+    shown = document(Profile(host=host.host("cpu"), runs=tuple(runs)), "mine", [run.key for run in runs])
+    (plain, huge) = json.loads(shown.text("json"))["runs"]
+    assert (plain["huge_pages"], huge["huge_pages"]) == (0.02, 0.9)  # of an even number the upper one
+    assert (huge["switches_per_call"], huge["steal_s"], huge["mhz"]) == (3.0, 0.5, 2600.0)  # 30 / (2 * 5)
+    text = " ".join(shown.text("text").split())  # without the breaks of lines
+    assert "1 thread, huge pages" in text
+    assert text.count("Huge pages: ") == 1
+    assert "Huge pages: 80% or more of the memory of each process." in text
 
 
 def test_real_processes_record_their_conditions_and_get_huge_pages() -> None:

@@ -51,7 +51,7 @@ def _flat(run: Run, timing: Timing) -> dict[str, Any]:
 
 
 def _work(run: Run) -> dict[str, Any]:
-    """Memory, faults and system time of the processes: medians over processes; faults and system time per call."""
+    """Memory and conditions of the processes: medians over processes; faults, switches and system time per call."""
     calls = [process.calls * len(process.seconds) for process in run.processes]
 
     def middle(name: str, per_call: bool = False) -> float | None:
@@ -68,6 +68,10 @@ def _work(run: Run) -> dict[str, Any]:
         "peak_gpu_memory_bytes": middle("peak_gpu_memory"),
         "minor_faults_per_call": middle("minor_faults", per_call=True),
         "system_s_per_call": middle("system_seconds", per_call=True),
+        "switches_per_call": middle("switches", per_call=True),
+        "steal_s": middle("steal_seconds"),
+        "mhz": middle("mhz"),
+        "huge_pages": middle("huge_pages"),
         "deviation": next((p.deviation for p in run.processes if p.deviation is not None), None),
     }
 
@@ -112,8 +116,11 @@ def _sheet(
     title = f"Time per {unit_of_work(runs)} on {profile.host.name(how.device)} (profile {name}): {how.title}"
     published = all(timing.clock == "published" for timing in times)
     memory = f"peak memory of the {'process' if how.device == 'cpu' else 'GPU, by torch'}"
+    processes = [process for run in runs for process in run.processes] if how.pages else []
+    shares = [process.huge_pages for process in processes if process.huge_pages is not None]
     lines = [
         *notes(times, _base(runs, bases) if any(timing.pct is not None for timing in times) else ""),
+        *([f"Huge pages: {min(shares):.0%} or more of the memory of each process."] if shares else []),
         *(["%: computed from these times; printed percentages may differ in the last digit."] if published else []),
         *([f"MB: {memory}; faults: minor page faults per call."] if any(row[-2] or row[-1] for row in rows) else []),
         *(verdict.text for verdict in claims.judge(profile, how)),
