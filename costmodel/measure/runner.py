@@ -9,6 +9,7 @@ blocks, spread over the whole run, and groups whose ratios are not decided by th
 import math
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,14 +87,14 @@ class _Turns:
 
 @dataclass
 class _Group:
-    """A group, its number of blocks, and what is known of it; None: nothing so far."""
+    """A group, and what this run knows of it."""
 
     jobs: Sequence[Job]
-    blocks: int
-    starting: float | None = None  # seconds until a block is warm
-    round: float | None = None  # seconds
-    ended: float = -math.inf
-    need: Need | None = None
+    blocks: int  # also of an earlier run
+    starting: float = 0.0  # seconds until the last block was warm; 0: no block so far
+    round: float = 0.0  # seconds
+    ended: float = -math.inf  # the time when the last block ended
+    need: Need | None = None  # None: unknown, as after every block
 
 
 @dataclass
@@ -152,25 +153,25 @@ class Runner:
 
     def _run_needed(self, groups: Sequence[_Group]) -> None:
         """Time the blocks that groups need beyond the first ones."""
-        end = self.begun + (MORE_SECONDS if self.budget is None else self.budget)
+        most, seconds = (self.most, MORE_SECONDS) if self.budget is None else (sys.maxsize, self.budget)
+        end = self.begun + seconds
         while True:
-            open_ = [group for group in groups if self.budget is not None or group.blocks < self.most]
-            waiting = {n: self._waiting(group) for n, group in enumerate(open_) if self._able(group)}
+            able = [group for group in groups if self._able(group) and group.blocks < most]
+            waiting = dict(enumerate(map(self._waiting, able)))
             number = most_urgent(waiting, end - self.now())
             if number is None:
                 return
-            self.total = self.done + sum(each.need.processes for each in waiting.values())
-            self._time(open_[number], self.rounds or waiting[number].need.rounds, open_)
+            needed = (min(waiting[n].need.processes, most - group.blocks) for n, group in enumerate(able))
+            self.total = self.done + sum(needed)
+            self._time(able[number], self.rounds or waiting[number].need.rounds, able)
 
     def _waiting(self, group: _Group) -> Group:
         """A group as `most_urgent` takes it. Before its first block nothing is known of its cost."""
         if group.need is None and group.blocks:
-            starting, turns = (
-                (10.0, 1.0) if group.round is None or group.starting is None else (group.starting, group.round)
-            )
-            group.need = self.need(self._able(group), starting, turns)
+            # Guesses of the cost where an earlier run timed all blocks: it changes the rounds of a block alone.
+            group.need = self.need(self._able(group), group.starting or 10.0, group.round or 1.0)
         need = group.need or Need(1, FEWEST_ROUNDS)
-        return Group(need, group.starting or 0.0, group.round or 0.0, self.now() - group.ended)
+        return Group(need, group.starting, group.round, self.now() - group.ended)
 
     def _able(self, group: _Group) -> list[Job]:
         return [job for job in group.jobs if job not in self.failed]
@@ -184,8 +185,8 @@ class Runner:
         def goes_on(done: int) -> bool:
             if self.budget is None:
                 return done < rounds
-            again = Group(Need(1, FEWEST_ROUNDS), group.starting or 0.0, group.round or 0.0, 0.0)
-            left = self.left - again.round
+            again = Group(Need(1, FEWEST_ROUNDS), group.starting, group.round, 0.0)
+            left = self.left - group.round
             return left >= 0 and (done < rounds or not any(each.fits(left) for each in [*others, again]))
 
         while able := self._able(group):
