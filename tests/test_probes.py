@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from test_cli import run
 from test_clock import World as Gpu
+from test_profile_command import TINY, QuickWorker
 from test_runner import JOBS, KERNELS, LARGE, World, always, name
 
-from costmodel.measure import probes
+from costmodel.measure import probes, profile
 from costmodel.measure.clock import CudaClock, WallClock
 from costmodel.measure.jobs import JobFailed, groups
 from costmodel.measure.probes import Prober, Times
 from costmodel.measure.profile import choose, record, settings_grid
-from costmodel.measure.runner import balanced
+from costmodel.measure.runner import Runner, balanced
 from costmodel.measure.worker import OutOfTime, ProbeChild, ProbeFailed
 from costmodel.profiles.records import Host, Probes, Process, Profile, Run, Settings
 
@@ -216,12 +218,12 @@ def test_files_have_probes_where_there_are_some() -> None:
     job = JOBS[0]
     plain = Process(seconds=(1.0, 2.0))
     full = Process(seconds=(1.0, 2.0), positions=(0, 1), probes=Probes((1.0, 2.0), (3.0, 4.0), (5.0, 6.0)))
-    run = Run(subject=job.subject, how=job.how, clock="wall", processes=(plain, full))
-    text = run.model_dump_json(exclude_defaults=True)
+    timed = Run(subject=job.subject, how=job.how, clock="wall", processes=(plain, full))
+    text = timed.model_dump_json(exclude_defaults=True)
     assert '{"seconds":[1.0,2.0]},' in text
     assert '"positions":[0,1],"probes":{"copy":[1.0,2.0],"cached":[3.0,4.0],"product":[5.0,6.0]}' in text
-    assert Run.model_validate_json(text, strict=True) == run
-    frame = Profile(host=Host(cpu="A CPU"), runs=(run,)).frame()
+    assert Run.model_validate_json(text, strict=True) == timed
+    frame = Profile(host=Host(cpu="A CPU"), runs=(timed,)).frame()
     beside = frame[["position", "copy", "cached", "product"]]
     assert beside[2:].values.tolist() == [[0, 1, 3, 5], [1, 2, 4, 6]]
     assert beside[:2].isna().all(axis=None)
@@ -289,6 +291,23 @@ def test_probes_do_what_they_say(small: None, monkeypatch: pytest.MonkeyPatch) -
     assert sum(tensor.nbytes for tensor in made) == 2 * (1 << 16) + 2 * (1 << 12) + 3 * 4 * 8 * 8  # as `BYTES`
 
 
+def test_users_are_told_once_that_there_are_no_probes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(how: Settings) -> FakeProbe:
+        raise OSError(12, "Cannot allocate memory")
+
+    with pytest.warns(UserWarning, match="timed without probes: Cannot allocate memory") as told:
+        found = record(JOBS, processes=2, rounds=1, start=QuickWorker, probe=broken)
+    assert len(told) == 1
+    assert [len(each.processes) for each in found.runs] == [2, 2]
+    changed = {"start": QuickWorker, "probe": broken}
+    monkeypatch.setattr(profile, "Runner", lambda keep, **settings: Runner(keep, **settings | changed))
+    code, out, err = run(capsys, "profile", "--cells", "sep", *TINY)
+    assert (code, err) == (0, "costmodel: timed without probes: Cannot allocate memory\n")
+    assert "sep cell" in out
+
+
 def test_real_processes_of_probes() -> None:
     (how,) = settings_grid(threads=1)
     child = ProbeChild(how)
@@ -309,9 +328,9 @@ def test_a_real_profile_has_probes_and_positions() -> None:
     jobs = choose(settings_grid(threads=1), None, ["standard", "depth"], channels=[(4, 4)], size=(5, 6))
     found = record(jobs, processes=1, rounds=2, tell=pytest.fail)
     assert Profile.model_validate_json(found.text(), strict=True) == found
-    for run in found.runs:
-        (process,) = run.processes
+    for each in found.runs:
+        (process,) = each.processes
         assert process.probes is not None
         assert len(process.probes.copy) == len(process.positions) == 2
-    first, second = (run.processes[0].positions for run in found.runs)
+    first, second = (each.processes[0].positions for each in found.runs)
     assert [a + b for a, b in zip(first, second, strict=True)] == [1, 1]
