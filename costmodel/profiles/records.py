@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Format 1: networks and cells. Grown compatibly by modules of the user's (`Subject.module`, `arguments`, `inputs`,
-# `structure`), whose `size` is absent: all older files load; an older costmodel refuses the new runs by field.
+# `structure`), whose `size` is absent, and by `Profile.layers`: all older files load; an older costmodel refuses what
+# is new by field.
 FORMAT: Literal[1] = 1
 Sides = tuple[int, int]
 Side = tuple[Count, Count]
@@ -331,6 +332,93 @@ SIDES = {
 }
 
 
+Nanoseconds = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class Level(_Data):
+    """The parts whose times were taken together: the modules, or the steps, whose paths have the same number of names.
+
+    The time of a part is that of all code below its path, whoever calls the code, without the code of other parts of
+    its level. At the first level the path "" is a part, too: the code of the whole that no other part holds.
+    ``reads``: how often the clock was read for each part in one call, once for every stay in the part. ``covers``: of
+    compiled code, the modules that each part, a group of what was fused, covers; empty for other code.
+    """
+
+    paths: tuple[Text, ...]
+    reads: tuple[NonNegativeInt, ...]
+    covers: tuple[tuple[Text, ...], ...] = ()
+
+    @model_validator(mode="after")
+    def _is_rectangular(self) -> Self:
+        if len(self.reads) != len(self.paths) or len(self.covers) not in (0, len(self.paths)):
+            raise ValueError("a level needs reads, and covers if any, for each of its paths")
+        return self
+
+
+class LayerTurn(_Data):
+    """One instrumented sample of a level: nanoseconds of all its calls together, as read, the cost of reading the clock
+    included. ``whole`` encloses ``parts``, which are in the order of `Level.paths`."""
+
+    whole: Nanoseconds
+    parts: tuple[Nanoseconds, ...]
+
+
+class LayerProcess(_Data):
+    """The measurements of one fresh process. Its n-th turn has one undisturbed sample, ``undisturbed.seconds[n]``, and
+    one sample of each level, ``turns[level][n]``, all of ``undisturbed.calls`` calls. ``read``: what one read of the
+    clock costs, in nanoseconds."""
+
+    undisturbed: Process
+    read: Nanoseconds
+    turns: tuple[tuple[LayerTurn, ...], ...]
+
+    @model_validator(mode="after")
+    def _has_whole_turns(self) -> Self:
+        if any(len(turns) != len(self.undisturbed.seconds) for turns in self.turns):
+            raise ValueError("each level needs as many turns as there are undisturbed samples")
+        return self
+
+
+class LayerRun(_Data):
+    """All processes that timed the parts of one subject with the same settings and clock.
+
+    ``levels``: from coarse to fine, each timed in turns of its own. ``containers``: paths of parts that have no code of
+    their own, such as a list of modules or a layer of a described network: their time is that of the parts in them.
+    """
+
+    subject: Subject
+    how: Settings
+    clock: Clock
+    levels: tuple[Level, ...]
+    containers: tuple[Text, ...] = ()
+    processes: Annotated[tuple[LayerProcess, ...], Field(min_length=1)]
+
+    @property
+    def key(self) -> tuple[Subject, Settings, Clock]:
+        return self.subject, self.how, self.clock
+
+    @property
+    def title(self) -> str:
+        return f"layers of {self.subject.title}, {self.how.title}"
+
+    def __repr__(self) -> str:
+        processes = f"{len(self.processes)} process{'es' if len(self.processes) > 1 else ''}"
+        parts = sum(len(level.paths) for level in self.levels)
+        return f"<LayerRun: {self.title:.500}: {parts} parts at {len(self.levels)} levels, {processes}>"
+
+    __str__ = __repr__
+
+    @model_validator(mode="after")
+    def _samples_fit_the_levels(self) -> Self:
+        sizes = [len(level.paths) for level in self.levels]
+        for process in self.processes:
+            if len(process.turns) != len(sizes):
+                raise ValueError(f"a process has {len(process.turns)} levels, the run {len(sizes)}")
+            if any(len(turn.parts) != size for size, turns in zip(sizes, process.turns, strict=True) for turn in turns):
+                raise ValueError("a turn needs a time for each part of its level")
+        return self
+
+
 class Gpu(_Data):
     """A GPU and its software; memory in bytes."""
 
@@ -382,14 +470,16 @@ class Profile(_Data):
     format: Literal[1] = FORMAT
     host: Host
     runs: tuple[Run, ...] = ()
+    layers: tuple[LayerRun, ...] = ()
 
     @model_validator(mode="after")
     def _each_run_once(self) -> Self:
-        seen = set()
-        for run in self.runs:
-            if run.key in seen:
+        seen: set[Any] = set()
+        every: list[Run | LayerRun] = [*self.runs, *self.layers]
+        for run in every:
+            if (type(run), *run.key) in seen:
                 raise ValueError(f"{run.title} appears twice")
-            seen.add(run.key)
+            seen.add((type(run), *run.key))
             if run.how.device == "cuda" and self.host.gpu is None:
                 raise ValueError(f"{run.title} was timed on a GPU, but the host has none")
         return self
@@ -432,20 +522,31 @@ class Profile(_Data):
         }
         return {device: moment for device, moment in found.items() if moment}
 
+    @property
+    def layers_by_key(self) -> dict[tuple[Subject, Settings, Clock], LayerRun]:
+        return {run.key: run for run in self.layers}
+
     def with_run(self, run: Run) -> "Profile":
         """This profile with ``run`` in the place of the run with the same key, or at the end."""
-        runs = self.by_key | {run.key: run}
-        return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs.values()))
+        return self._with((self.by_key | {run.key: run}).values(), self.layers)
+
+    def with_layers(self, run: LayerRun) -> "Profile":
+        """This profile with the layers ``run`` in the place of those with the same key, or at the end."""
+        return self._with(self.runs, (self.layers_by_key | {run.key: run}).values())
 
     def without(self, subject: Subject) -> "Profile":
         """This profile without the runs of a subject."""
-        runs = tuple(run for run in self.runs if run.subject != subject)
-        return Profile.model_construct(format=self.format, host=self.host, runs=runs)
+        return self._where(lambda run: run.subject != subject)
 
     def only(self, keep: Callable[[Settings], bool]) -> "Profile":
         """This profile with the runs whose settings ``keep`` accepts."""
-        runs = tuple(run for run in self.runs if keep(run.how))
-        return Profile.model_construct(format=self.format, host=self.host, runs=runs)
+        return self._where(lambda run: keep(run.how))
+
+    def _where(self, keep: Callable[[Run | LayerRun], bool]) -> "Profile":
+        return self._with(filter(keep, self.runs), filter(keep, self.layers))
+
+    def _with(self, runs: Iterable[Run], layers: Iterable[LayerRun]) -> "Profile":
+        return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs), layers=tuple(layers))
 
     def frame(self) -> "pd.DataFrame":
         """A pandas frame with a row for each raw sample: subject, settings, clock, numbers of process and round,
@@ -468,10 +569,9 @@ class Profile(_Data):
 
     def text(self) -> str:
         """The text of the file, one run per line."""
-        lines = [run.model_dump_json(exclude_defaults=True) for run in self.runs]
         host = self.host.model_dump_json(exclude_defaults=True)
-        runs = "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
-        return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {runs}\n}}\n'
+        layers = f',\n"layers": {_lines(self.layers)}' if self.layers else ""
+        return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {_lines(self.runs)}{layers}\n}}\n'
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole: at every moment the path holds the old file or the new file."""
@@ -487,6 +587,11 @@ class Profile(_Data):
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _lines(runs: Iterable[Run | LayerRun]) -> str:
+    lines = [run.model_dump_json(exclude_defaults=True) for run in runs]
+    return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
 
 
 def _umask() -> int:
