@@ -2,8 +2,8 @@
 
 Count any module (`count`), name one (`module`), vary it (`points`, `grid`), put several side by side (`compare`);
 describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time
-(`profile`), measure how much segmentations flicker (`mfip`, `mfp`). `cells`, `networks` and `conventions` list the
-names that exist. Importing costmodel is cheap: the calls that need torch, sympy, numpy or pandas import them.
+(`profile`, `layers`), measure how much segmentations flicker (`mfip`, `mfp`). `cells`, `networks` and `conventions`
+list the names that exist. Importing costmodel is cheap: the calls that need torch, sympy, numpy or pandas import them.
 """
 
 from importlib import import_module
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from costmodel.errors import InvalidInput as InvalidInput
     from costmodel.errors import MeasuringFailed as MeasuringFailed
     from costmodel.measure.grid import points as points
+    from costmodel.measure.layers import layers as layers
     from costmodel.measure.modules import module as module
     from costmodel.measure.profile import profile as profile
     from costmodel.price.conventions import Convention as Convention
@@ -70,6 +71,7 @@ _FACE = {
     "estimates": ("profiles.timing", "estimates"),
     "figures": ("report", "figures"),
     "grid": ("report.grid", "grid"),
+    "layers": ("measure.layers", "layers"),
     "mfip": ("video.flicker", "mfip"),
     "mfp": ("video.flicker", "mfp"),
     "module": ("measure.modules", "module"),

@@ -166,6 +166,7 @@ def _graph_module(program: Program) -> fx.GraphModule:
         nodes[value.name] = graph.placeholder(value.name.replace(".", "_"))
     for step in program.steps:
         node = _emit(graph, members, step, [nodes[value.name] for value in step.inputs])
+        node.meta["step"] = step.name
         nodes[step.name] = node
     graph.output(tuple(nodes[v.name] for v in (*program.outputs, *(state.after for state in program.states))))
     graph.lint()

@@ -5,19 +5,27 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from traceback import print_exception
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from costmodel.cli import parsers
-from costmodel.cli.app import app, examples
+from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.layers import Trace, time_layers
 from costmodel.cli.options import ConventionName, Format, choice, number
 from costmodel.cli.options import optimizer as one_optimizer
+from costmodel.cli.timing import DEVICES, Effort
 from costmodel.errors import InvalidInput
 from costmodel.price.machine import Machine
 from costmodel.report.count import SORTS
+
+if TYPE_CHECKING:
+    from costmodel.counting.count import Count
+    from costmodel.profiles.layers import Layers
+    from costmodel.profiles.records import Host
 
 Factory = Annotated[
     str,
@@ -78,6 +86,16 @@ def _machine(text: str) -> Machine:
         return Machine(1e9 * peak, 1e9 * bandwidth)
     except InvalidInput as error:
         raise InvalidInput(f"{text!r}: {error}") from None
+
+
+Limits = Annotated[
+    Machine | None,
+    typer.Option(
+        parser=parsers.at_door(_machine),
+        metavar="GFLOP/S,GB/S",
+        help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
+    ),
+]
 
 
 @contextmanager
@@ -142,9 +160,12 @@ def input_sets(
         "count mymodel.py:Cell --input 1x3x16x12 --input '(1x8x16x12, 1x8x16x12)' --frames 4",
         "count mymodel.py:build --input 1x16:int64 --input attention_mask=1x16:int64",
         "count mymodel:build --input 1x16:int64 --kwargs '{\"return_dict\": false}' --strict",
+        "count mymodel:build --input 1x3x224x224 --measure cpu --depth 2 --trace times.json",
     )
 )
+@grouped
 def count(
+    *,
     module: Factory,
     inputs: Inputs = None,
     kwargs: Keywords = None,
@@ -177,14 +198,7 @@ def count(
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
     ] = False,
-    machine: Annotated[
-        Machine | None,
-        typer.Option(
-            parser=parsers.at_door(_machine),
-            metavar="GFLOP/S,GB/S",
-            help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
-        ),
-    ] = None,
+    machine: Limits = None,
     attention: Annotated[
         str, choice(("full", "masked"), "Every pair of a query and a key, or those that a mask keeps.")
     ] = "full",
@@ -205,6 +219,12 @@ def count(
             "than that, with 3 where that cannot be judged.",
         ),
     ] = None,
+    measure: Annotated[
+        str | None,
+        choice(DEVICES, "Time each module, too, in evaluation mode: rows that add up to the whole.", default=False),
+    ] = None,
+    trace: Trace = None,
+    effort: Effort,
     traceback: Traceback = False,
     form: Format = "text",
 ) -> None:
@@ -225,6 +245,27 @@ def count(
 
     if optimizer and not backward:
         raise InvalidInput("--optimizer takes its step after a backward pass: with --backward")
+    if measure is None:
+        for option, given in (("trace", trace), *vars(effort).items()):
+            if given is not None:
+                raise InvalidInput(f"--{option} needs --measure")
+    else:
+        apart = {"--train": train, "--backward": backward, "--real": real, "--save": save, "--baseline": baseline}
+        if others := [option for option, given in apart.items() if given]:
+            raise InvalidInput(f"--measure times a call in evaluation mode, and prints its table: without {others[0]}")
+        if len(sets) > 1:
+            raise InvalidInput(f"--measure times one call, not {len(sets)} alternatives of --input")
+        own, layers, host, code = _timed(
+            sets[0], module, parsers.merged(make), frames, dtype, attention, measure, effort, depth, trace, traceback
+        )
+        if layers and host:
+            from costmodel.report.layers import document
+
+            print(document(layers, host, convention, machine, attention, sort, top).text(form))
+        code = code or (1 if _tell_uncounted([own]) and strict else 0)
+        if code:
+            raise typer.Exit(code)
+        return
     how: dict[str, Any] = {"real": real, "backward": backward, "frames": frames, "optimizer": optimizer}
     with user_code(traceback):
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
@@ -239,11 +280,45 @@ def count(
         for each in counts
     ]
     print(together(documents).text(form))
+    if _tell_uncounted(counts) and strict:
+        raise typer.Exit(1)
+
+
+def _tell_uncounted(counts: "list[Count]") -> bool:
+    """Tell what has no rule; True where there is any."""
     uncounted = sum((each.uncounted for each in counts), Counter[str]())
     for operation, times in uncounted.items():
         print(f"costmodel: not counted, no rule: {times} x {operation}", file=sys.stderr)
-    if strict and uncounted:
-        raise typer.Exit(1)
+    return bool(uncounted)
+
+
+def _timed(
+    call: tuple[list[Any], dict[str, Any]],
+    name: str,
+    arguments: dict[str, Any] | None,
+    frames: int,
+    dtype: str | None,
+    attention: str,
+    device: str,
+    effort: Effort,
+    depth: int | None,
+    trace: str | None,
+    traceback: bool,
+) -> "tuple[Count, list[Layers], Host | None, int]":
+    """The count of a module, the times of its parts, the machine, and the exit code."""
+    from costmodel.counting.shapes import letters_of, shapes_in
+    from costmodel.measure.modules import module
+    from costmodel.measure.profile import choose, settings_grid
+
+    args, named = call
+    if letters := dict.fromkeys(side for shape in shapes_in(args, named) for side in letters_of(shape)):
+        raise InvalidInput(f"--measure needs numbers in --input, not {', '.join(letters)}")
+    with user_code(traceback):
+        own = module(name, *args, arguments=arguments, frames=frames, dtype=dtype, **named)
+    own = replace(own, count=own.count.seen(attention))
+    jobs = choose(settings_grid(device, dtype=dtype or "float32", frames=frames), [own])
+    layers, host, code = time_layers(jobs, None, effort, depth=depth, trace=trace, modules={own.subject: own})
+    return own.count, layers, host, code
 
 
 def _baseline(save: str | None, baseline: str | None, fail_over: float | None, sets: int) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.count import Limits
+from costmodel.cli.layers import Depth, Trace, time_layers
 from costmodel.cli.modules import Called
 from costmodel.cli.options import (
     CHANNELS,
@@ -32,6 +34,7 @@ from costmodel.errors import InvalidInput
         "profile --model v6 --device cuda --cuda-graph --out mine --resume",
         "profile --model v5 --frames 4",
         "profile --model nets.py:standard,nets.py:separable --input 1x3x256x512 --out mine",
+        "profile --model v6 --layers --depth 1 --trace v6.json",
     )
 )
 @grouped
@@ -67,6 +70,12 @@ def profile(
     tf32: Annotated[bool, typer.Option("--tf32", help="cuda: multiply float32 as TF32.")] = False,
     cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="cuda: replay a captured graph.")] = False,
     flush: Annotated[bool, typer.Option(help="cuda: empty the L2 cache before every call.")] = True,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="The time of each module, or of each step, in rows that add up.")
+    ] = False,
+    depth: Depth = None,
+    machine: Limits = None,
+    trace: Trace = None,
     effort: Effort,
     out: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Record to profiles/NAME.json, saved as it grows.")
@@ -80,10 +89,16 @@ def profile(
 
     Percentages are of the standard cell, or of --base, within the rounds that both were timed in. Networks are timed
     without their training heads; modules in evaluation mode, on random inputs, the same ones at every call. A time that
-    does not repeat is called undecided, or shown with both its modes.
+    does not repeat is called undecided, or shown with both its modes. With --layers: the time of each module beside its
+    FLOPs and bytes, timed in place in turns with the undisturbed call; all rows add up to that call.
     """
     if out is None and (resume or replace):
         raise InvalidInput(f"--{'resume' if resume else 'replace'} needs --out")
+    for option, given in (("depth", depth), ("trace", trace), ("machine", machine)):
+        if given is not None and not layers:
+            raise InvalidInput(f"--{option} needs --layers")
+    if layers and called.base is not None:
+        raise InvalidInput("--base is for percentages of whole runs: without --layers")
     if resume and replace:
         raise InvalidInput("--resume or --replace, not both")
     single = model is None and cell is not None
@@ -111,6 +126,21 @@ def profile(
         recurrence=recurrence,
         base=called.base,
     )
+    if layers:
+        from costmodel.measure.layers import modules
+        from costmodel.report.layers import document
+
+        own = modules(models)
+        if own and len({how.dtype for how in settings}) > 1:
+            raise InvalidInput("--layers of modules of your own: one --dtype, in which they are counted")
+        parts, host, code = time_layers(
+            jobs, path, effort, depth=depth, trace=trace, modules=own, resume=resume, replace=replace
+        )
+        if parts and host:
+            print(document(parts, host, machine=machine).text(form))
+        if code:
+            raise typer.Exit(code)
+        return
     found, code = time_jobs(jobs, path, effort, resume=resume, replace=replace)
     if found and found.runs:
         bases = {job.key: job.standard for job in jobs}

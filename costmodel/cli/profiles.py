@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from costmodel.cli.app import app, examples
+from costmodel.cli.layers import Depth
 from costmodel.cli.options import Format
 from costmodel.errors import InvalidInput
 
 
 @app.command(
     "profiles",
-    epilog=examples("profiles", "profiles paper", "profiles mine --noise", "profiles --format json"),
+    epilog=examples("profiles", "profiles paper", "profiles amd-epyc-2-cores --noise", "profiles --format json"),
 )
 def list_profiles(
     name: Annotated[
@@ -23,19 +24,34 @@ def list_profiles(
             "--noise", help="Where the spread of its times comes from, and how many processes would decide them."
         ),
     ] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Its times of modules.")] = False,
+    depth: Depth = None,
     form: Format = "text",
 ) -> None:
     """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
+    for option, given in (("noise", noise), ("layers", layers)):
+        if given and name is None:
+            raise InvalidInput(f"--{option} needs the name of a profile")
+    if noise and layers:
+        raise InvalidInput("--noise or --layers, not both")
+    if depth is not None and not layers:
+        raise InvalidInput("--depth needs --layers")
     from costmodel.profiles import files as profiles
     from costmodel.report import noise as spread
     from costmodel.report import profile as report
     from costmodel.report import profiles as listing
 
-    if name is None and noise:
-        raise InvalidInput("--noise needs the NAME or FILE of a profile")
     if name is None:
         print(listing.document(profiles.available()).text(form))
     else:
         found = profiles.read(name)
+        if layers or (found.layers and not found.runs):
+            if not found.layers:
+                raise InvalidInput(f"{name}: no layers to show; profile --layers --out records them")
+            from costmodel.measure.layers import of_profile
+            from costmodel.report.layers import document
+
+            print(document([of_profile(run, depth) for run in found.layers], found.host).text(form))
+            return
         shown = spread.document(found, name) if noise else report.document(found, name, found.by_key)
         print(shown.text(form))

@@ -318,9 +318,15 @@ def readable(path: Path) -> bool:
 
 
 def time_jobs(
-    jobs: "list[Job]", path: Path | None, effort: Effort, resume: bool = False, replace: bool = False
+    jobs: "list[Job]",
+    path: Path | None,
+    effort: Effort,
+    resume: bool = False,
+    replace: bool = False,
+    layers: "Callable[..., Profile] | None" = None,
 ) -> "tuple[Profile | None, int]":
-    """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed."""
+    """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed.
+    ``layers``: measures the parts of the jobs instead, and tells itself what the budget did not reach."""
     from costmodel.measure.profile import record
     from costmodel.measure.runner import MOST_PROCESSES, PROCESSES
 
@@ -331,7 +337,7 @@ def time_jobs(
         latest = profile
 
     def end(what: str, code: int) -> "tuple[Profile | None, int]":
-        kept = f"; {path} keeps what was timed" if path and latest and latest.runs else ""
+        kept = f"; {path} keeps what was timed" if path and latest and (latest.runs or latest.layers) else ""
         print(f"costmodel: {what}{kept}", file=sys.stderr)
         return latest, code
 
@@ -346,7 +352,7 @@ def time_jobs(
             bar.update(max(0, int(1000 * min(1.0, done)) - bar.n))
 
         try:
-            latest = record(
+            latest = (layers or record)(
                 jobs,
                 path,
                 latest=hear,
@@ -365,7 +371,7 @@ def time_jobs(
             return end(str(failure), failure.code)
         except OSError as failure:
             return end(f"cannot go on: {failure.strerror or failure}", 1)
-    lacking = [job.subject.title for job in jobs if job.key not in latest.by_key]
+    lacking = [] if layers else [job.subject.title for job in jobs if job.key not in latest.by_key]
     return end(f"the budget ended before {', '.join(lacking)}", 1) if lacking else (latest, 0)
 
 

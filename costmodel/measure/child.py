@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,12 @@ SAMPLE_SECONDS = 0.05
 REST_SECONDS = 0.02
 
 
-def serve(pipe: Connection) -> None:
+def serve(pipe: Connection, beside: Callable[..., tuple[dict[str, Any], Callable[[], Any]]] | None = None) -> None:
     """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns; or the
-    turns of the probes, which have no workload."""
+    turns of the probes, which have no workload. ``beside``: gives facts, and something to measure in every turn, too,
+    as `costmodel.measure.marks` does."""
     pipe.send("here")
-    workload, how, cpus, verify = pipe.recv()
+    workload, how, cpus, verify, *more = pipe.recv()
     if how.threads is not None:
         torch.set_num_threads(how.threads)
     if workload is None:
@@ -62,7 +63,8 @@ def serve(pipe: Connection) -> None:
     if on_gpu:
         uuid = str(torch.cuda.get_device_properties(0).uuid)
         facts["gpu_before"] = gpu_state(uuid=uuid)
-    pipe.send(facts)
+    told, also = beside(subject, clock, calls, *more) if beside else ({}, None)
+    pipe.send(facts | told)
 
     cpus, cold = cpus or (), True
     before, used = stolen_seconds(cpus), Used()
@@ -72,7 +74,7 @@ def serve(pipe: Connection) -> None:
             cold = False
         with used:
             seconds = clock(subject.step, calls)
-        pipe.send(seconds)
+        pipe.send((seconds, also()) if also else seconds)
     after = stolen_seconds(cpus)
     result: dict[str, Any] = {
         "peak_memory": peak(),
@@ -130,7 +132,7 @@ def peak() -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
-def main() -> None:
+def main(serve: Callable[[Connection], None] = serve) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the runner, also while computing
     pipe = Connection(int(sys.argv[1]))
@@ -138,15 +140,16 @@ def main() -> None:
         with running_user_code():
             serve(pipe)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the runner is gone
+        pass  # the runner is gone
     except InvalidInput as error:
         pipe.send(error if error.__cause__ is None else CodeFailed(str(error)))
     except (Exception, SystemExit) as error:  # whatever ends the work, the runner is told
         pipe.send((CodeFailed if place(error) else InvalidInput)(placed_reason(error)))
         raise
 
+    sys.stdout.flush()
+    os._exit(0)  # torch is slow to shut down
+
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()
-    os._exit(0)  # torch is slow to shut down

@@ -65,6 +65,8 @@ class Child:
     """A fresh Python process with the pinned environment, on the CPUs of the settings ``how``; see
     `costmodel.measure.child`. ``work``: None for the probes."""
 
+    program = "costmodel.measure.child"
+
     def __init__(self, work: Workload | None, how: Settings, verify: bool = False) -> None:
         self.pipe, theirs = Pipe()
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
@@ -76,7 +78,7 @@ class Child:
         cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
         with theirs, _pinned(cpus):
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "costmodel.measure.child", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", self.program, str(theirs.fileno())],
                 env=environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def earlier(profile: "Profile", subject: "Subject") -> "Subject | None":
     """The subject of a profile that was the same module before its structure changed."""
-    return next((run.subject for run in profile.runs if subject.is_later(run.subject)), None)
+    known = [*(run.subject for run in profile.runs), *(run.subject for run in profile.layers)]
+    return next((old for old in known if subject.is_later(old)), None)
 
 
 def changed(old: "Subject", subject: "Subject", where: object) -> str:

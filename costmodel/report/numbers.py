@@ -1,5 +1,7 @@
 """Numbers as cells and notes of tables."""
 
+from collections.abc import Iterable
+
 
 def scale(most: int) -> tuple[str, float]:
     """The prefix for a column of numbers up to ``most``, and its factor; ``most`` keeps two digits before the point.
@@ -35,3 +37,19 @@ def number(value: float, digits: int = 4) -> str:
     """A number without trailing zeros; significant digits where decimals would show 0."""
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return f"{value:.{digits}g}" if value and float(text) == 0 else text
+
+
+def apportioned(values: Iterable[int], unit: int) -> list[int]:
+    """Values in whole units, rounded so that they add up to their rounded sum; each is off by less than one unit.
+
+    >>> apportioned([14, 14, 14], 10)
+    [1, 2, 1]
+    """
+    result: list[int] = []
+    whole = before = 0
+    for value in values:
+        whole += value
+        after = (2 * whole + unit) // (2 * unit)
+        result.append(after - before)
+        before = after
+    return result
