@@ -1,0 +1,444 @@
+"""Times of the kernels that Inductor made of a compiled module, with the modules that each kernel covers.
+
+Inductor writes a Python function for each graph, which starts one kernel after the other. `Fused` reads the functions,
+and while a turn lasts puts others in their place that also read a clock between kernels; nothing else differs from the
+undisturbed call. With its provenance tracking on, Inductor tells the operations of the graph that a kernel computes,
+and torch tells the modules of these operations.
+"""
+
+import ast
+import re
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Protocol
+
+import torch
+
+from costmodel.describe.program import Program
+from costmodel.errors import InvalidInput
+from costmodel.measure.clock import Step
+from costmodel.profiles.records import LayerTurn, Level
+
+COARSE = 8  # parts of the level for steps that the marks of all kernels would distort
+UNTOLD = "(not told)"  # a module that torch does not tell, such as that of the code around a graph break
+
+_START = -1  # the mark before the first kernel of a graph: the time until it belongs to no kernel
+_HANDLE = re.compile(r"#\s*\[Provenance debug handles\]\s*(\S+:\d+)")
+_LIBRARIES = ("extern_kernels.", "torch.ops.", "aten.", "inductor_ops.", "_quantized.")
+_NO_KERNELS = ("empty_strided", "reinterpret_tensor", "alloc_from_pool", "assert_", "get_raw_stream", "args.clear")
+_NOT_CALLED = ("get_args", "benchmark_compiled_module", "__init__", "recursively_apply_fns")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One start of a kernel in the code of a graph. ``modules``: paths of the modules whose operations it computes, in
+    order of execution; ``layouts``: those for which it only lays out inputs or weights anew."""
+
+    name: str
+    modules: tuple[str, ...]
+    layouts: tuple[str, ...] = ()
+
+    def told(self, once: bool, whole: bool) -> "Kernel":
+        """The kernel with the modules that are certain: not those of code that runs for several (not ``once``), nor
+        the code of no module where the graph is not the ``whole``."""
+        modules = [path if once and (path or whole) else UNTOLD for path in self.modules]
+        return replace(self, modules=tuple(dict.fromkeys(modules)))
+
+    @property
+    def title(self) -> str:
+        """The name, and the purpose of a kernel that computes nothing."""
+        return f"{self.name} (layout of {', '.join(self.layouts)})" if self.layouts and not self.modules else self.name
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A graph as Inductor compiled it: its code, and the node of the graph behind each kernel."""
+
+    code: str
+    paths: Mapping[str, str]  # of the module of each node, by the name of the node
+    handles: Mapping[str, Sequence[str]]  # names of nodes by kernel
+    results: Mapping[str, str]  # the node that a buffer holds exactly, by the name of the buffer
+
+
+class Watch:
+    """The graphs that Inductor compiles inside of `watching`."""
+
+    def __init__(self, module: "torch.nn.Module | None", steps: Mapping[str, str]) -> None:
+        named = module.named_modules() if module is not None else ()
+        self.names: dict[str, str] = {str(id(each)): name for name, each in named}
+        self.steps = steps
+        self.graphs: list[_Graph] = []
+
+    def keep(self, code: str) -> None:
+        """Keep the graph that is being compiled."""
+        from torch._inductor import debug
+        from torch._inductor.virtualized import V
+
+        graph: Any = V.graph
+        nodes = [node for node in graph.module.graph.nodes if node.op == "call_function"]
+        exact = {name: getattr(buffer, "origin_node", None) for name, buffer in graph.name_to_buffer.items()}
+        handles = getattr(debug, "_inductor_triton_kernel_to_post_grad_node_info", {})
+        rank = {step: place for place, step in enumerate(self.steps.values())}
+        paths = {node.name: self._path(node) for node in nodes}
+        self.graphs.append(
+            _Graph(
+                code,
+                dict(sorted(paths.items(), key=lambda each: rank.get(each[1], 0))),
+                {name: tuple(origins) for name, origins in handles.items()},
+                {name: node.name for name, node in exact.items() if node is not None},
+            )
+        )
+
+    def _path(self, node: Any) -> str:
+        """The path of the module whose code called an operation, or of the step of a described network; "" without a
+        module."""
+        stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
+        trace: str = node.meta.get("stack_trace") or ""
+        if self.steps:  # the code of a description is one line for each step: variable = ...
+            found = re.search(r"<eval_with_key>.*\n\s*(\w+) = ", trace)
+            return self.steps.get(found[1] if found else "", UNTOLD)
+        if stack:  # by the identity of each module; the n-th call adds @n
+            return self.names.get(list(stack)[-1].split("@")[0], UNTOLD)
+        return "" if trace else UNTOLD
+
+
+def variables(program: Program) -> dict[str, str]:
+    """The step of each variable in the code of a described network; see `costmodel.building.module`."""
+    names = {step.name.replace(".", "_"): step.name for step in program.steps}
+    return {f"{variable}_pad": step for variable, step in names.items()} | names
+
+
+@contextmanager
+def watching(module: "torch.nn.Module | None", steps: "Mapping[str, str] | None" = None) -> Iterator[Watch]:
+    """Keep what Inductor tells of the graphs that it compiles inside the block, without its cache of graphs, which has
+    nothing about modules. ``steps``: of a described network, the step of each variable in its code."""
+    from torch._functorch import config as functions
+    from torch._inductor import config
+    from torch._inductor.graph import GraphLowering
+
+    watch = Watch(module, steps or {})
+    before = GraphLowering.save_output_code
+    GraphLowering.save_output_code = staticmethod(watch.keep)
+    try:
+        with (
+            config.patch({"fx_graph_cache": False, "trace.provenance_tracking_level": 1}),
+            functions.patch(enable_autograd_cache=False),
+        ):
+            yield watch
+    finally:
+        GraphLowering.save_output_code = before
+
+
+# ---- the code of a graph ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Function:
+    """A function of the compiled code that starts kernels; ``kernels``: their numbers by the lines of the starts."""
+
+    function: FunctionType
+    source: str
+    kernels: dict[int, int]
+
+    def __post_init__(self) -> None:
+        self.undisturbed = self.function.__code__
+
+    def marked(self, ends: Collection[int]) -> CodeType:
+        """The code with a mark after each of the kernels ``ends``, and one before the first kernel."""
+        tree = ast.parse(self.source)
+        for definition in ast.walk(tree):
+            if isinstance(definition, ast.FunctionDef) and definition.name == self.function.__name__:
+                self._mark(definition, ends, started=[])
+        code = compile(ast.fix_missing_locations(tree), self.undisturbed.co_filename, "exec")
+        return next(each for each in _codes(code) if each.co_qualname == self.undisturbed.co_qualname)
+
+    def _mark(self, block: Any, ends: Collection[int], started: list[bool]) -> None:
+        for name, statements in _blocks(block):
+            marked: list[ast.stmt] = []
+            ended: int | None = None  # the kernel whose results are still being checked
+            for statement in statements:
+                if ended is not None and not _is_cleanup(statement):
+                    marked.append(_mark(ended))
+                    ended = None
+                if not started and not _is_prologue(statement):
+                    marked.append(_mark(_START))
+                    started.append(True)
+                self._mark(statement, ends, started)
+                marked.append(statement)
+                if (number := self.kernels.get(statement.lineno)) is not None and number in ends:
+                    ended = number
+            setattr(block, name, marked + ([] if ended is None else [_mark(ended)]))
+
+
+def _mark(number: int) -> ast.stmt:
+    return ast.parse(f"_costmodel_mark(({number}, _costmodel_now()))").body[0]
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _blocks(statement: Any) -> list[tuple[str, list[ast.stmt]]]:
+    """The lists of statements in a statement, by the name of their field."""
+    fields = ((name, getattr(statement, name, None)) for name in ("body", "orelse", "finalbody"))
+    return [(name, value) for name, value in fields if isinstance(value, list) and value]
+
+
+def _statements(block: Any) -> Iterator[ast.stmt]:
+    """All statements in a statement, in the order of the code."""
+    for _, statements in _blocks(block):
+        for statement in statements:
+            yield statement
+            yield from _statements(statement)
+
+
+def _calls(statement: ast.stmt) -> list[str]:
+    """Names of the functions that a statement calls, the outermost first; none of a block of statements."""
+    if _blocks(statement):
+        return []
+    return [ast.unparse(each.func) for each in ast.walk(statement) if isinstance(each, ast.Call)]
+
+
+def _is_cleanup(statement: ast.stmt) -> bool:
+    """True of checks of the last result, and of the release of its inputs."""
+    calls = _calls(statement)
+    return isinstance(statement, ast.Delete) or bool(calls and all(name.startswith("assert_") for name in calls))
+
+
+def _is_prologue(statement: ast.stmt) -> bool:
+    """True of the code that takes the inputs and checks them, and of blocks, whose statements are asked themselves."""
+    return all(name.startswith(("assert_", "args.clear")) for name in _calls(statement))
+
+
+def _kernel_started(statement: ast.stmt, own: Collection[str], announced: bool) -> str:
+    """The name of the kernel that a statement starts, or "". ``own``: kernels that Inductor compiled; ``announced``: a
+    comment right before the statement tells of a kernel."""
+    for name in _calls(statement):
+        if (first := name.split(".")[0]) in own:
+            return first
+        if name.startswith(_LIBRARIES) or (announced and not name.startswith(_NO_KERNELS)):
+            return name
+    return ""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A statement that starts a kernel, with the nodes of the graph that Inductor names for it, in their order."""
+
+    name: str
+    line: int
+    nodes: tuple[str, ...]
+    is_own: bool  # compiled by Inductor, not of a library
+
+
+def _starts(graph: _Graph, own: Collection[str], definition: ast.FunctionDef) -> Iterator[_Start]:
+    lines, order = graph.code.splitlines(), {name: place for place, name in enumerate(graph.paths)}
+    handles: list[str] = []
+    announced, last = False, definition.lineno
+    for statement in _statements(definition):
+        comments = [line for line in lines[last : statement.lineno - 1] if line.lstrip().startswith("#")]
+        last = statement.lineno if _blocks(statement) else statement.end_lineno or statement.lineno
+        handles += [found[1] for line in comments if (found := _HANDLE.search(line))]
+        announced = announced or any("Source Nodes:" in line or _HANDLE.search(line) for line in comments)
+        if name := _kernel_started(statement, own, announced):
+            nodes = [node for handle in handles for node in graph.handles.get(handle, ())]
+            if not nodes and isinstance(statement, ast.Assign):
+                names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+                nodes = [graph.results[each] for each in names if each in graph.results]
+            nodes = sorted(dict.fromkeys(nodes), key=lambda node: order.get(node, len(order)))
+            yield _Start(name, statement.lineno, tuple(nodes), name in own)
+            handles, announced = [], False
+
+
+def _functions(graph: _Graph, kernels: list[Kernel]) -> list[_Function]:
+    """The functions of a graph that start kernels; the kernels are added to ``kernels``."""
+    tree, module = ast.parse(graph.code), _loaded(graph.code)
+    own = {
+        target.id
+        for statement in tree.body
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.value).startswith("async_compile.")
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    classes = [each for each in tree.body if isinstance(each, ast.ClassDef)]
+    places = [(vars(module), tree.body), *((vars(vars(module)[each.name]), each.body) for each in classes)]
+    found = [
+        (names[each.name], list(_starts(graph, own, each)))
+        for names, statements in places
+        for each in statements
+        if isinstance(each, ast.FunctionDef) and each.name not in _NOT_CALLED
+    ]
+    starts = [start for _, each in found for start in each]
+    # A library computes all of a node: Inductor's own kernels that name this node, too, prepare its inputs.
+    libraries = {start.nodes[0] for start in starts if not start.is_own and len(start.nodes) == 1}
+    functions = []
+    for function, each in found:
+        numbers = {start.line: len(kernels) + number for number, start in enumerate(each)}
+        kernels += [_kernel(start, graph.paths, libraries if start.is_own else ()) for start in each]
+        if numbers:
+            functions.append(_Function(function, graph.code, numbers))
+    return functions
+
+
+def _kernel(start: _Start, paths: Mapping[str, str], libraries: Collection[str]) -> Kernel:
+    computed = [paths.get(node, UNTOLD) for node in start.nodes if node not in libraries]
+    layouts = [paths.get(node, UNTOLD) for node in start.nodes if node in libraries]
+    if not start.nodes:
+        computed = [UNTOLD]
+    return Kernel(start.name, tuple(dict.fromkeys(computed)), tuple(dict.fromkeys(layouts)))
+
+
+def _loaded(code: str) -> ModuleType:
+    """The loaded module of a compiled graph."""
+    from torch._inductor.codecache import PyCodeCache
+
+    for module in reversed(PyCodeCache.modules):
+        if module.__file__ and Path(module.__file__).read_text() == code:
+            return module
+    raise InvalidInput("Inductor does not tell where the code is that it runs: no times of parts")
+
+
+# ---- turns -----------------------------------------------------------------------------------------------------------
+
+
+class Stamps(Protocol):
+    """A clock that is read often: ``now`` costs little, and the time between two stamps is known later."""
+
+    def now(self) -> Any: ...
+
+    def wait(self) -> None:
+        """Wait until all stamps have their times."""
+
+    def between(self, start: Any, end: Any) -> int:
+        """Nanoseconds between two stamps."""
+
+
+class WallStamps:
+    """Stamps of the wall clock, for kernels that are finished when their call returns."""
+
+    now = staticmethod(time.perf_counter_ns)
+
+    def wait(self) -> None:
+        """Nothing: a stamp is its time."""
+
+    def between(self, start: int, end: int) -> int:
+        return end - start
+
+
+class CudaStamps:
+    """Events on the current stream; the times are those of the device. ``cuda``: ``torch.cuda``, or a fake."""
+
+    def __init__(self, cuda: Any) -> None:
+        self.cuda = cuda
+
+    def now(self) -> Any:
+        event = self.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def wait(self) -> None:
+        self.cuda.synchronize()
+
+    def between(self, start: Any, end: Any) -> int:
+        milliseconds: float = start.elapsed_time(end)
+        return round(1e6 * milliseconds)
+
+
+class Fused:
+    """The kernels of a step that was compiled inside of `watching`, and turns that time them.
+
+    ``levels``, from coarse to fine: parts of neighbouring kernels where there are many, then each kernel. A part is
+    named by its kernels and covers modules, of which `UNTOLD` stands for those that torch does not tell. Kernels that
+    the step does not start are left out; code of no kernel is in no part.
+
+    ``calls``: how often a step calls the compiled module; code that runs more often serves several modules, which torch
+    does not tell.
+    """
+
+    def __init__(self, watch: Watch, step: Step, calls: int = 1, clock: "Stamps | None" = None) -> None:
+        self.step, self.clock = step, clock or WallStamps()
+        kernels: list[Kernel] = []
+        self._functions = [each for graph in watch.graphs for each in _functions(graph, kernels)]
+        trial = self._read(self._marked([(number,) for number in range(len(kernels))]), 1)
+        alone = len({id(self._home(number)) for number in trial.times}) == 1
+        self.kernels = {number: kernels[number].told(trial.reads[number] <= calls, alone) for number in trial.times}
+        parts, joined = [(number,) for number in trial.times], self._joined(trial.times)
+        self._parts: list[Sequence[Sequence[int]]] = [joined, parts] if len(parts) >= 2 * len(joined) else [parts]
+        self._codes = [self._marked(each) for each in self._parts]
+        self.levels = tuple(self._level(each, trial.reads) for each in self._parts)
+
+    def turn(self, level: int, calls: int) -> LayerTurn:
+        """One sample of the parts of a level, of ``calls`` steps."""
+        read = self._read(self._codes[level], calls)
+        return LayerTurn(whole=read.whole, parts=tuple(read.times.get(part[-1], 0) for part in self._parts[level]))
+
+    def _home(self, number: int) -> _Function:
+        return next(each for each in self._functions if number in each.kernels.values())
+
+    def _marked(self, parts: Sequence[Sequence[int]]) -> list[CodeType]:
+        """The code of each function with a mark at the end of each part."""
+        ends = {part[-1] for part in parts}
+        return [each.marked(ends) for each in self._functions]
+
+    def _read(self, codes: Sequence[CodeType], calls: int) -> "_Read":
+        """The times of ``calls`` steps with marks; afterwards the code is undisturbed again."""
+        marks: list[tuple[int, Any]] = []
+        for each, code in zip(self._functions, codes, strict=True):
+            each.function.__globals__.update(_costmodel_mark=marks.append, _costmodel_now=self.clock.now)
+            each.function.__code__ = code
+        try:
+            begin = self.clock.now()
+            for _ in range(calls):
+                self.step()
+            end = self.clock.now()
+            self.clock.wait()
+        finally:
+            for each in self._functions:
+                each.function.__code__ = each.undisturbed
+        times, reads, last = Counter[int](), Counter[int](), 0
+        for number, stamp in marks:
+            passed = self.clock.between(begin, stamp)  # differences of times since one stamp add up exactly
+            times[number] += passed - last
+            reads[number] += 1
+            last = passed
+        del times[_START], reads[_START]
+        return _Read(self.clock.between(begin, end), times, reads)
+
+    def _joined(self, times: Mapping[int, int]) -> list[tuple[int, ...]]:
+        """Neighbouring kernels of a function as parts of about the same time, `COARSE` in all."""
+        whole, passed = sum(times.values()) or 1, 0
+        parts: dict[tuple[int, int], list[int]] = {}
+        for number, time_ in times.items():
+            share = COARSE * (2 * passed + time_) // (2 * whole)  # of the middle of the kernel
+            parts.setdefault((id(self._home(number)), share), []).append(number)
+            passed += time_
+        return [tuple(part) for part in parts.values()]
+
+    def _level(self, parts: Sequence[Sequence[int]], reads: Mapping[int, int]) -> Level:
+        titles: list[str] = []
+        for part in parts:
+            first, last = self.kernels[part[0]], self.kernels[part[-1]]
+            titles.append(first.title if len(part) == 1 else f"{first.name} to {last.name}")
+        seen = Counter[str]()
+        for place, title in enumerate(titles):
+            seen[title] += 1
+            titles[place] += f" #{seen[title]}" if titles.count(title) > 1 or seen[title] > 1 else ""
+        covers = tuple(
+            tuple(dict.fromkeys(path for number in part for path in self.kernels[number].modules)) for part in parts
+        )
+        return Level(paths=tuple(titles), reads=tuple(reads[part[-1]] for part in parts), covers=covers)
+
+
+@dataclass(frozen=True)
+class _Read:
+    whole: int  # nanoseconds
+    times: Mapping[int, int]  # nanoseconds of each kernel that ran, in the order of their ends
+    reads: Mapping[int, int]
