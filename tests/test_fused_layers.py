@@ -9,11 +9,18 @@ import pytest
 import torch
 from torch import nn
 
-from costmodel.building.module import build
 from costmodel.describe.cells import describe_cell
 from costmodel.measure import fused
-from costmodel.measure.fused import UNTOLD, CudaStamps, Fused, variables, watching
-from costmodel.profiles.records import LayerTurn
+from costmodel.measure.clock import WallClock
+from costmodel.measure.fused import UNTOLD, Fused, watching
+from costmodel.measure.marks import WallStamps
+from costmodel.measure.timed import timed
+from costmodel.measure.workload import Described
+from costmodel.price.conventions import find_convention
+from costmodel.profiles.fused import FusedLayers
+from costmodel.profiles.records import LayerProcess, LayerRun, LayerTurn, Level, Process, Settings, Subject
+from costmodel.work.cost import Cost, Operation
+from costmodel.work.events import Event, Work
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
@@ -45,7 +52,7 @@ class Net(nn.Module):
         return torch.sigmoid(self.two(self.one(x)))
 
 
-def compiled(module: nn.Module, args: tuple[Any, ...], steps: dict[str, str] | None = None) -> tuple[Fused, Any]:
+def compiled(module: nn.Module, args: tuple[Any, ...]) -> tuple[Fused, Any]:
     """The kernels of a compiled module, and a function that gives its result."""
     torch.compiler.reset()
     run = torch.compile(module.eval())
@@ -54,20 +61,26 @@ def compiled(module: nn.Module, args: tuple[Any, ...], steps: dict[str, str] | N
         with torch.inference_mode():
             return run(*args)
 
-    with watching(module, steps) as watch:
+    with watching(module) as watch:
         step()
-    return Fused(watch, step), step
+    return Fused(watch, step, 1, WallClock(), WallStamps()), step
 
 
-def remainder(turn: LayerTurn) -> int:
-    return turn.whole - sum(turn.parts)
+def levels(kernels: Fused) -> list[Level]:
+    return [Level(**dict(zip(Level.model_fields, each, strict=True))) for each in kernels.levels]
+
+
+def remainder(kernels: Fused, calls: int = 1) -> int:
+    whole, *parts = kernels.sample(len(kernels.levels) - 1, calls)
+    assert all(part > 0 for part in parts)
+    return whole - sum(parts)
 
 
 def test_kernels_name_the_modules_that_they_cover() -> None:
     """The activation and the sum of a cell are one loop; convolutions are oneDNN's, whose layouts Inductor makes."""
     module, x = Net(), torch.randn(1, 8, 16, 16)
     kernels, step = compiled(module, (x,))
-    level = kernels.levels[-1]
+    level = levels(kernels)[-1]
     by_modules = [covers for covers in level.covers if covers]
     assert by_modules == [("one.conv",), ("one.act", "one"), ("two.conv",), ("two.act", "two", "")]
     assert [
@@ -84,35 +97,40 @@ def test_kernels_name_the_modules_that_they_cover() -> None:
     with torch.inference_mode():
         expected = module(x)
     torch.testing.assert_close(step(), expected)
-    turn = kernels.turn(len(kernels.levels) - 1, calls=3)
+    assert remainder(kernels, calls=3) > 0
     torch.testing.assert_close(step(), expected)  # and the code is undisturbed again
     assert all(each.function.__code__ is each.undisturbed for each in kernels._functions)
-    assert all(part > 0 for part in turn.parts)
-    assert remainder(turn) > 0
 
 
 def test_code_between_graphs_is_in_the_remainder() -> None:
     """Two pauses of 10 ms outside of all graphs; the sum of a cell runs in a graph whose module torch does not tell."""
     kernels, _ = compiled(Net(pause=True), (torch.randn(1, 8, 16, 16),))
-    level = kernels.levels[-1]
+    level = levels(kernels)[-1]
     assert [covers for covers in level.covers if covers][:2] == [("one.conv",), ("one.act", UNTOLD)]
-    assert remainder(kernels.turn(len(kernels.levels) - 1, calls=1)) >= 20_000_000
+    assert remainder(kernels) >= 20_000_000
 
 
 def test_steps_of_described_networks_are_named() -> None:
+    """The child's subject: the steps of the tail are one loop, the convolutions of the gates are oneDNN's."""
     program = describe_cell("sep", kernel=3, channels=8, size=(4, 6))
-    module = build(program)
-    x = torch.randn(1, 8, 4, 6)
-    kernels, _ = compiled(module, (x, module.zeros(x)), variables(program))
-    covers = [each for each in kernels.levels[-1].covers if each]
+    how = settings(implementation="compiled")
+    subject = timed(Described(program), how)
+    subject.place()
+    facts, turn = fused.fused(subject, WallClock(), 1, None)
+    first, last = (Level(**dict(zip(Level.model_fields, each, strict=True))) for each in facts["levels"])
+    covers = [each for each in last.covers if each]
     steps = [step.name for step in program.steps]
-    assert sorted(name for each in covers for name in each) == sorted(steps)
     convolutions = [name for name in steps if name[0] in "xh"]
     assert sorted(covers[:-1]) == sorted((name,) for name in convolutions)
-    assert covers[-1] == tuple(name for name in steps if name not in convolutions)  # the tail is one loop
-    first = kernels.levels[0]
-    assert 2 <= len(first.paths) < len(kernels.levels[-1].paths)
+    assert covers[-1] == tuple(name for name in steps if name not in convolutions)
     assert sorted(name for each in first.covers for name in each) == sorted(steps)
+    assert 2 <= len(first.paths) < len(covers)
+    # depthwise: input, weights of 8 * 3 * 3 and output; pointwise: weights of 8 * 8, and a bias of 8 for x
+    moved = {each[0]: size for each, size in zip(last.covers, last.moved, strict=True) if len(each) == 1}
+    maps = 2 * 8 * 4 * 6
+    assert [moved[name] for name in ("hi_1", "hi_2", "xi_2")] == [4 * (maps + n) for n in (72, 64, 64 + 8)]
+    assert [len(each) for each in turn()] == [1 + len(first.paths), 1 + len(last.paths)]
+    assert facts["read"] > 0
 
 
 # ---- without a compiler ----------------------------------------------------------------------------------------------
@@ -162,8 +180,11 @@ class Machine:
     def now(self) -> int:
         return self.time
 
-    def wait(self) -> None:
-        pass
+    def called(self, step: Callable[[], object], calls: int) -> float:
+        before = self.time
+        for _ in range(calls):
+            step()
+        return (self.time - before) / 1e9 / calls
 
     def between(self, start: int, end: int) -> int:
         return end - start
@@ -193,7 +214,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> tuple[Machine, ModuleType]:
 
 def graph(paths: dict[str, str], **told: Any) -> fused._Graph:
     code = f"triton_poi_fused_0 = async_compile.triton('')\n{TRITON}"
-    return fused._Graph(code, paths, **{"handles": {"triton_poi_fused_0:1": ["relu"]}, "results": {}, **told})
+    return fused._Graph(
+        code,
+        paths,
+        **{"handles": {"triton_poi_fused_0:1": ["relu"]}, "results": {}, "sizes": {"a": 32, "buf0": 32}, **told},
+    )
 
 
 def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machine, ModuleType]) -> None:
@@ -207,24 +232,29 @@ def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machi
         clock.work(500)()
         module.call([machine, clock])
 
-    kernels = Fused(watch, step, clock=clock)
-    (level,) = kernels.levels
+    kernels = Fused(watch, step, 1, clock.called, clock)
+    (level,) = levels(kernels)
     assert level.paths == ("triton_poi_fused_0", "extern_kernels.convolution", "buf2.copy_")
     assert level.covers == (("act",), ("conv",), (UNTOLD,))
-    turn = kernels.turn(0, calls=2)
-    assert turn == LayerTurn(whole=2 * (500 + 8 + 107 + 1008 + 30), parts=(2 * 107, 2 * 1008, 2 * 30))
-    assert remainder(turn) == 2 * 508
+    assert level.moved == (64, 32, 32)
+    assert kernels.sample(0, calls=2) == (2 * (500 + 8 + 107 + 1008 + 30), 2 * 107, 2 * 1008, 2 * 30)
+    assert remainder(kernels, calls=2) == 2 * 508
 
 
 def test_code_that_runs_for_several_modules_names_none(machine: tuple[Machine, ModuleType]) -> None:
     clock, module = machine
     watch = fused.Watch(None, {})
     watch.graphs.append(graph({"relu": "one.act"}))
-    kernels = Fused(watch, lambda: [module.call([machine, clock]) for _ in range(2)], clock=clock)
-    assert kernels.levels[0].covers[0] == (UNTOLD,)
-    assert kernels.levels[0].reads == (2, 2, 2)
-    twice = Fused(watch, lambda: [module.call([machine, clock]) for _ in range(2)], calls=2, clock=clock)
-    assert twice.levels[0].covers[0] == ("one.act",)
+
+    def step() -> None:
+        for _ in range(2):
+            module.call([machine, clock])
+
+    (level,) = levels(Fused(watch, step, 1, clock.called, clock))
+    assert level.covers[0] == (UNTOLD,)
+    assert level.reads == (2, 2, 2)
+    (twice,) = levels(Fused(watch, step, 2, clock.called, clock))  # a window of two frames
+    assert twice.covers[0] == ("one.act",)
 
 
 def test_an_error_leaves_the_code_undisturbed(machine: tuple[Machine, ModuleType]) -> None:
@@ -238,27 +268,76 @@ def test_an_error_leaves_the_code_undisturbed(machine: tuple[Machine, ModuleType
         if fail[0]:
             raise RuntimeError
 
-    kernels, before = Fused(watch, step, clock=clock), vars(module)["Runner"].call.__code__
+    kernels, before = Fused(watch, step, 1, clock.called, clock), vars(module)["Runner"].call.__code__
     fail[0] = True
     with pytest.raises(RuntimeError):
-        kernels.turn(0, calls=1)
+        kernels.sample(0, calls=1)
     assert vars(module)["Runner"].call.__code__ is before
 
 
-def test_stamps_of_a_gpu_are_events() -> None:
-    class Event:
-        def __init__(self, *, enable_timing: bool) -> None:
-            self.at = 0.0
+# ---- rows ------------------------------------------------------------------------------------------------------------
 
-        def record(self) -> None:
-            self.at = next(times)
 
-        def elapsed_time(self, end: "Event") -> float:
-            return end.at - self.at
+def settings(**more: Any) -> Settings:
+    return Settings(
+        device="cpu", dtype="float32", memory_format="contiguous", threads=1, **{"implementation": "compiled", **more}
+    )
 
-    times = iter([1.0, 1.25])
-    cuda: Any = type("Cuda", (), {"Event": Event, "synchronize": staticmethod(lambda: None)})
-    stamps = CudaStamps(cuda)
-    start, end = stamps.now(), stamps.now()
-    stamps.wait()
-    assert stamps.between(start, end) == 250_000
+
+def run(fine: int, coarse: int = 1000) -> LayerRun:
+    """A call of 1000 ns; with the marks of the levels it takes as long as given."""
+    levels = (
+        Level(paths=("both", "c"), reads=(1, 1), covers=(("conv", "act", ""), ("out",)), moved=(300, 30)),
+        Level(
+            paths=("a", "b (layout of out)", "c"),
+            reads=(1, 1, 1),
+            covers=(("conv", "act"), (), ("act", "out")),
+            moved=(200, 100, 30),
+        ),
+    )
+    turns = ((LayerTurn(whole=coarse, parts=(710, 210)),), (LayerTurn(whole=fine, parts=(610, 110, 210)),))
+    process = LayerProcess(undisturbed=Process(seconds=(1e-6,)), read=10, turns=turns)
+    subject = Subject(module="m.py:net", inputs=("1x8",), structure="0")
+    return LayerRun(subject=subject, how=settings(), clock="wall", levels=levels, processes=(process,))
+
+
+OPERATIONS = [
+    Operation("op", Cost(Work({Event.MAC: macs})), path=path) for path, macs in (("conv", 40), ("act", 0), ("out", 8))
+]
+
+
+def test_rows_add_up_and_leave_out_what_nobody_knows() -> None:
+    """Each part without its read of 10 ns. Two kernels compute the activation: neither has FLOPs."""
+    layers = FusedLayers(run(fine=1020), OPERATIONS)
+    assert [(row.kind, row.ns) for row in layers.rows] == [
+        ("part", 600),
+        ("part", 100),
+        ("part", 200),
+        ("remainder", 100),
+    ]
+    assert sum(row.ns for row in layers.rows) == layers.total_ns == 1000
+    frame = layers.frame("torch")
+    assert list(frame["module"]) == ["conv, act", "b (layout of out)", "act, out", ""]
+    assert frame["flops"].isna().tolist() == [True, True, True, False]
+    assert list(frame["bytes"])[:3] == [200, 100, 30]
+    assert list(frame["gbytes_per_s"])[:3] == [200 / 600, 1.0, 30 / 200]
+    assert layers.notes(find_convention("torch")) == ["FLOPs left out: several kernels compute act."]
+
+
+def test_marks_that_distort_give_way_to_coarser_ones() -> None:
+    layers = FusedLayers(run(fine=1040), [*OPERATIONS, Operation("op", Cost(Work({Event.MAC: 1})))])
+    assert [(row.path, row.ns) for row in layers.rows] == [("both", 700), ("c", 200), ("", 100)]
+    assert list(layers.frame("torch")["flops"]) == [2 * (40 + 1), 2 * 8, 0]
+    whole = FusedLayers(run(fine=1040, coarse=960), OPERATIONS)
+    assert [(row.kind, row.ns) for row in whole.rows] == [("remainder", 1000)]
+
+
+def test_modules_that_torch_does_not_tell_have_no_flops() -> None:
+    level = Level(paths=("a",), reads=(1,), covers=(("conv", UNTOLD),), moved=(5,))
+    turns = ((LayerTurn(whole=1000, parts=(510,)),),)
+    process = LayerProcess(undisturbed=Process(seconds=(1e-6,)), read=10, turns=turns)
+    layers = FusedLayers(run(1000).model_copy(update={"levels": (level,), "processes": (process,)}), OPERATIONS)
+    assert layers.frame("torch")["flops"].isna().tolist() == [True, False]
+    assert layers.notes(find_convention("torch")) == [
+        "FLOPs left out: torch does not tell the modules of some kernels."
+    ]

@@ -8,25 +8,30 @@ and torch tells the modules of these operations.
 
 import ast
 import re
-import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import torch
 
-from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput
-from costmodel.measure.clock import Step
-from costmodel.profiles.records import LayerTurn, Level
+from costmodel.measure.child import main, serve
+from costmodel.measure.clock import Clock, Step
+from costmodel.measure.marks import READS, CudaStamps, Stamps, WallStamps, steps_of
+from costmodel.measure.timed import Timed, TimedNetwork
 
 COARSE = 8  # parts of the level for steps that the marks of all kernels would distort
 UNTOLD = "(not told)"  # a module that torch does not tell, such as that of the code around a graph break
 
+# Of the parts of a level: names, clock reads, modules, bytes; the fields of `costmodel.profiles.records.Level`.
+_Level: TypeAlias = tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[str, ...], ...], tuple[int, ...]]
 _START = -1  # the mark before the first kernel of a graph: the time until it belongs to no kernel
 _HANDLE = re.compile(r"#\s*\[Provenance debug handles\]\s*(\S+:\d+)")
 _LIBRARIES = ("extern_kernels.", "torch.ops.", "aten.", "inductor_ops.", "_quantized.")
@@ -37,11 +42,12 @@ _NOT_CALLED = ("get_args", "benchmark_compiled_module", "__init__", "recursively
 @dataclass(frozen=True)
 class Kernel:
     """One start of a kernel in the code of a graph. ``modules``: paths of the modules whose operations it computes, in
-    order of execution; ``layouts``: those for which it only lays out inputs or weights anew."""
+    order of execution; ``layouts``: those for which it only lays out inputs, weights or results anew."""
 
     name: str
     modules: tuple[str, ...]
     layouts: tuple[str, ...] = ()
+    moved: int = 0  # bytes of the buffers that it reads or writes
 
     def told(self, once: bool, whole: bool) -> "Kernel":
         """The kernel with the modules that are certain: not those of code that runs for several (not ``once``), nor
@@ -63,6 +69,7 @@ class _Graph:
     paths: Mapping[str, str]  # of the module of each node, by the name of the node
     handles: Mapping[str, Sequence[str]]  # names of nodes by kernel
     results: Mapping[str, str]  # the node that a buffer holds exactly, by the name of the buffer
+    sizes: Mapping[str, int]  # bytes of each buffer
 
 
 class Watch:
@@ -91,6 +98,7 @@ class Watch:
                 dict(sorted(paths.items(), key=lambda each: rank.get(each[1], 0))),
                 {name: tuple(origins) for name, origins in handles.items()},
                 {name: node.name for name, node in exact.items() if node is not None},
+                {name: size for name in [*graph.name_to_buffer, *graph.graph_inputs] if (size := _size(graph, name))},
             )
         )
 
@@ -107,10 +115,12 @@ class Watch:
         return "" if trace else UNTOLD
 
 
-def variables(program: Program) -> dict[str, str]:
-    """The step of each variable in the code of a described network; see `costmodel.building.module`."""
-    names = {step.name.replace(".", "_"): step.name for step in program.steps}
-    return {f"{variable}_pad": step for variable, step in names.items()} | names
+def _size(graph: Any, name: str) -> int:
+    """Bytes of a buffer or an input; 0 for those that are no tensor of known size."""
+    try:
+        return int(graph.get_numel(name)) * int(graph.get_dtype(name).itemsize)
+    except (AttributeError, KeyError, NotImplementedError, TypeError):
+        return 0
 
 
 @contextmanager
@@ -207,6 +217,11 @@ def _calls(statement: ast.stmt) -> list[str]:
     return [ast.unparse(each.func) for each in ast.walk(statement) if isinstance(each, ast.Call)]
 
 
+def _call(statement: ast.stmt) -> ast.Call:
+    """The outermost call of a statement."""
+    return next(each for each in ast.walk(statement) if isinstance(each, ast.Call))
+
+
 def _is_cleanup(statement: ast.stmt) -> bool:
     """True of checks of the last result, and of the release of its inputs."""
     calls = _calls(statement)
@@ -237,9 +252,10 @@ class _Start:
     line: int
     nodes: tuple[str, ...]
     is_own: bool  # compiled by Inductor, not of a library
+    moved: int  # bytes
 
 
-def _starts(graph: _Graph, own: Collection[str], definition: ast.FunctionDef) -> Iterator[_Start]:
+def _starts(graph: _Graph, own: Mapping[str, str], definition: ast.FunctionDef) -> Iterator[_Start]:
     lines, order = graph.code.splitlines(), {name: place for place, name in enumerate(graph.paths)}
     handles: list[str] = []
     announced, last = False, definition.lineno
@@ -254,7 +270,11 @@ def _starts(graph: _Graph, own: Collection[str], definition: ast.FunctionDef) ->
                 names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
                 nodes = [graph.results[each] for each in names if each in graph.results]
             nodes = sorted(dict.fromkeys(nodes), key=lambda node: order.get(node, len(order)))
-            yield _Start(name, statement.lineno, tuple(nodes), name in own)
+            buffers = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
+            twice = len(set(re.findall(r"\bin_out_ptr\d+", own.get(name, ""))))  # read and written; these come first
+            arguments = [each for each in map(ast.unparse, _call(statement).args) if each in graph.sizes]
+            moved = sum(graph.sizes.get(each, 0) for each in [*buffers, *arguments[:twice]])
+            yield _Start(name, statement.lineno, tuple(nodes), name in own, moved)
             handles, announced = [], False
 
 
@@ -262,7 +282,7 @@ def _functions(graph: _Graph, kernels: list[Kernel]) -> list[_Function]:
     """The functions of a graph that start kernels; the kernels are added to ``kernels``."""
     tree, module = ast.parse(graph.code), _loaded(graph.code)
     own = {
-        target.id
+        target.id: ast.unparse(statement.value)
         for statement in tree.body
         if isinstance(statement, ast.Assign) and ast.unparse(statement.value).startswith("async_compile.")
         for target in statement.targets
@@ -293,7 +313,7 @@ def _kernel(start: _Start, paths: Mapping[str, str], libraries: Collection[str])
     layouts = [paths.get(node, UNTOLD) for node in start.nodes if node in libraries]
     if not start.nodes:
         computed = [UNTOLD]
-    return Kernel(start.name, tuple(dict.fromkeys(computed)), tuple(dict.fromkeys(layouts)))
+    return Kernel(start.name, tuple(dict.fromkeys(computed)), tuple(dict.fromkeys(layouts)), start.moved)
 
 
 def _loaded(code: str) -> ModuleType:
@@ -309,49 +329,6 @@ def _loaded(code: str) -> ModuleType:
 # ---- turns -----------------------------------------------------------------------------------------------------------
 
 
-class Stamps(Protocol):
-    """A clock that is read often: ``now`` costs little, and the time between two stamps is known later."""
-
-    def now(self) -> Any: ...
-
-    def wait(self) -> None:
-        """Wait until all stamps have their times."""
-
-    def between(self, start: Any, end: Any) -> int:
-        """Nanoseconds between two stamps."""
-
-
-class WallStamps:
-    """Stamps of the wall clock, for kernels that are finished when their call returns."""
-
-    now = staticmethod(time.perf_counter_ns)
-
-    def wait(self) -> None:
-        """Nothing: a stamp is its time."""
-
-    def between(self, start: int, end: int) -> int:
-        return end - start
-
-
-class CudaStamps:
-    """Events on the current stream; the times are those of the device. ``cuda``: ``torch.cuda``, or a fake."""
-
-    def __init__(self, cuda: Any) -> None:
-        self.cuda = cuda
-
-    def now(self) -> Any:
-        event = self.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def wait(self) -> None:
-        self.cuda.synchronize()
-
-    def between(self, start: Any, end: Any) -> int:
-        milliseconds: float = start.elapsed_time(end)
-        return round(1e6 * milliseconds)
-
-
 class Fused:
     """The kernels of a step that was compiled inside of `watching`, and turns that time them.
 
@@ -363,8 +340,8 @@ class Fused:
     does not tell.
     """
 
-    def __init__(self, watch: Watch, step: Step, calls: int = 1, clock: "Stamps | None" = None) -> None:
-        self.step, self.clock = step, clock or WallStamps()
+    def __init__(self, watch: Watch, step: Step, calls: int, clock: Clock, stamps: Stamps) -> None:
+        self.step, self.clock, self.stamps = step, clock, stamps
         kernels: list[Kernel] = []
         self._functions = [each for graph in watch.graphs for each in _functions(graph, kernels)]
         trial = self._read(self._marked([(number,) for number in range(len(kernels))]), 1)
@@ -373,12 +350,32 @@ class Fused:
         parts, joined = [(number,) for number in trial.times], self._joined(trial.times)
         self._parts: list[Sequence[Sequence[int]]] = [joined, parts] if len(parts) >= 2 * len(joined) else [parts]
         self._codes = [self._marked(each) for each in self._parts]
-        self.levels = tuple(self._level(each, trial.reads) for each in self._parts)
+        self.reads = [tuple(trial.reads[part[-1]] for part in each) for each in self._parts]
+        self.levels = [self._level(each, reads) for each, reads in zip(self._parts, self.reads, strict=True)]
 
-    def turn(self, level: int, calls: int) -> LayerTurn:
-        """One sample of the parts of a level, of ``calls`` steps."""
+    def sample(self, level: int, calls: int) -> tuple[int, ...]:
+        """Nanoseconds of ``calls`` steps with the marks of a level, and of its parts, as they were read."""
         read = self._read(self._codes[level], calls)
-        return LayerTurn(whole=read.whole, parts=tuple(read.times.get(part[-1], 0) for part in self._parts[level]))
+        ends = [part[-1] for part in self._parts[level]]
+        if any(read.reads[end] != calls * often for end, often in zip(ends, self.reads[level], strict=True)):
+            raise InvalidInput("the kernels that run differ from call to call, so their times do not add up")
+        return read.whole, *(read.times[end] for end in ends)
+
+    def cost(self) -> int:
+        """Nanoseconds that one mark costs, marks back to back behind a step, which keeps a GPU busy meanwhile."""
+        costs = []
+        for _ in range(5):
+            log: list[tuple[int, Any]] = []
+            append, now = log.append, self.stamps.now
+
+            def several(append: Any = append, now: Any = now) -> None:
+                self.step()
+                for _ in range(READS):
+                    append((0, now()))
+
+            self.clock(several, 1)
+            costs.append(self.stamps.between(log[0][1], log[-1][1]) / (len(log) - 1))
+        return round(median(costs))
 
     def _home(self, number: int) -> _Function:
         return next(each for each in self._functions if number in each.kernels.values())
@@ -390,55 +387,74 @@ class Fused:
 
     def _read(self, codes: Sequence[CodeType], calls: int) -> "_Read":
         """The times of ``calls`` steps with marks; afterwards the code is undisturbed again."""
-        marks: list[tuple[int, Any]] = []
+        log: list[tuple[int, Any]] = []
         for each, code in zip(self._functions, codes, strict=True):
-            each.function.__globals__.update(_costmodel_mark=marks.append, _costmodel_now=self.clock.now)
+            each.function.__globals__.update(_costmodel_mark=log.append, _costmodel_now=self.stamps.now)
             each.function.__code__ = code
         try:
-            begin = self.clock.now()
-            for _ in range(calls):
-                self.step()
-            end = self.clock.now()
-            self.clock.wait()
+            whole = round(1e9 * calls * self.clock(self.step, calls))
         finally:
             for each in self._functions:
                 each.function.__code__ = each.undisturbed
-        times, reads, last = Counter[int](), Counter[int](), 0
-        for number, stamp in marks:
-            passed = self.clock.between(begin, stamp)  # differences of times since one stamp add up exactly
-            times[number] += passed - last
-            reads[number] += 1
-            last = passed
-        del times[_START], reads[_START]
-        return _Read(self.clock.between(begin, end), times, reads)
+        times, reads = Counter[int](), Counter[int]()
+        for (_, begin), (number, end) in pairwise(log):
+            if number != _START:  # the time before is of other code
+                times[number] += self.stamps.between(begin, end)
+                reads[number] += 1
+        return _Read(whole, times, reads)
 
-    def _joined(self, times: Mapping[int, int]) -> list[tuple[int, ...]]:
-        """Neighbouring kernels of a function as parts of about the same time, `COARSE` in all."""
-        whole, passed = sum(times.values()) or 1, 0
+    def _joined(self, numbers: Collection[int]) -> list[tuple[int, ...]]:
+        """Neighbouring kernels of a function as `COARSE` parts of as many kernels: the same parts in every process."""
         parts: dict[tuple[int, int], list[int]] = {}
-        for number, time_ in times.items():
-            share = COARSE * (2 * passed + time_) // (2 * whole)  # of the middle of the kernel
-            parts.setdefault((id(self._home(number)), share), []).append(number)
-            passed += time_
+        for place, number in enumerate(numbers):
+            parts.setdefault((id(self._home(number)), COARSE * place // len(numbers)), []).append(number)
         return [tuple(part) for part in parts.values()]
 
-    def _level(self, parts: Sequence[Sequence[int]], reads: Mapping[int, int]) -> Level:
-        titles: list[str] = []
+    def _level(self, parts: Sequence[Sequence[int]], reads: Sequence[int]) -> _Level:
+        titles = []
         for part in parts:
             first, last = self.kernels[part[0]], self.kernels[part[-1]]
             titles.append(first.title if len(part) == 1 else f"{first.name} to {last.name}")
         seen = Counter[str]()
-        for place, title in enumerate(titles):
+        paths = []
+        for title in titles:
             seen[title] += 1
-            titles[place] += f" #{seen[title]}" if titles.count(title) > 1 or seen[title] > 1 else ""
-        covers = tuple(
-            tuple(dict.fromkeys(path for number in part for path in self.kernels[number].modules)) for part in parts
-        )
-        return Level(paths=tuple(titles), reads=tuple(reads[part[-1]] for part in parts), covers=covers)
+            paths.append(f"{title} #{seen[title]}" if titles.count(title) > 1 else title)
+        covers = [dict.fromkeys(path for number in part for path in self.kernels[number].modules) for part in parts]
+        moved = [sum(self.kernels[number].moved for number in part) for part in parts]
+        return tuple(paths), tuple(reads), tuple(map(tuple, covers)), tuple(moved)
 
 
 @dataclass(frozen=True)
 class _Read:
     whole: int  # nanoseconds
-    times: Mapping[int, int]  # nanoseconds of each kernel that ran, in the order of their ends
-    reads: Mapping[int, int]
+    times: Counter[int]  # nanoseconds of each kernel that ran, in the order of their first ends
+    reads: Counter[int]
+
+
+def fused(
+    subject: Timed, clock: Clock, calls: int, depth: int | None, stamps: "Stamps | None" = None
+) -> tuple[dict[str, Any], Callable[[], list[tuple[int, ...]]]]:
+    """The levels of a compiled subject, and a turn, as `costmodel.measure.marks.layered` gives those of others."""
+    steps: dict[str, str] = {}
+    if isinstance(subject, TimedNetwork):
+        body = subject.network.body
+        steps = {node.name: step for node, step in zip(body.graph.nodes, steps_of(body), strict=True) if step}
+    torch.compiler.reset()
+    with watching(subject.module, steps) as watch:
+        for _ in range(3):  # the first states may be compiled for alone
+            subject.step()
+    on_gpu = subject.how.device == "cuda"
+    stamps = stamps or (CudaStamps(torch.cuda) if on_gpu else WallStamps())
+    kernels = Fused(watch, subject.step, subject.how.frames, clock, stamps)
+    levels = kernels.levels[:depth]
+
+    def turn() -> list[tuple[int, ...]]:
+        return [kernels.sample(level, calls) for level in range(len(levels))]
+
+    turn()
+    return {"levels": levels, "containers": (), "read": kernels.cost()}, turn
+
+
+if __name__ == "__main__":
+    main(partial(serve, beside=fused))

@@ -19,6 +19,7 @@ from costmodel.measure.worker import ChildWorker, ProbeChild, ProbeWorker, Worke
 from costmodel.measure.workload import ITEM_BYTES, Described
 from costmodel.price.table import Given, apart
 from costmodel.profiles.files import destination, load, locked
+from costmodel.profiles.fused import FusedLayers
 from costmodel.profiles.layers import Layers
 from costmodel.profiles.recording import changed, earlier
 from costmodel.profiles.records import LayerProcess, LayerRun, LayerTurn, Level, Process, Profile, Settings
@@ -43,7 +44,7 @@ class Measured:
 
     def ready(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Take what concerns the parts out of the facts of a process, and give the others."""
-        self.levels = tuple(Level(paths=paths, reads=reads) for paths, reads in facts.pop("levels"))
+        self.levels = tuple(Level(**dict(zip(Level.model_fields, each, strict=False))) for each in facts.pop("levels"))
         self.containers, self.read = tuple(facts.pop("containers")), facts.pop("read")
         return facts
 
@@ -59,11 +60,11 @@ class Measured:
 
 
 class LayersWorker(ChildWorker):
-    """A fresh process that times the parts of a job beside the undisturbed call; see `costmodel.measure.marks`."""
-
-    program = "costmodel.measure.marks"
+    """A fresh process that times the parts of a job beside the undisturbed call; see `costmodel.measure.marks`, and
+    `costmodel.measure.fused` for compiled code."""
 
     def __init__(self, job: Job, depth: int | None) -> None:
+        self.program = f"costmodel.measure.{'fused' if job.how.implementation == 'compiled' else 'marks'}"
         super().__init__(job, verify=False)
         self.task: tuple[Any, ...] = (*self.task, depth)
         self.measured = Measured()
@@ -183,23 +184,26 @@ def record(
 def check_settings(jobs: Sequence[Job]) -> None:
     """Raise `InvalidInput` for settings whose parts cannot be timed."""
     for job in jobs:
-        if job.how.implementation == "compiled":
-            raise InvalidInput("layers: compiled code has no modules to time; choose implementation eager")
         if job.how.cuda_graph:
             raise InvalidInput("layers: a captured graph runs as a whole; leave out cuda_graph")
 
 
 def joined(run: LayerRun, job: Job, module: "Module | None" = None, depth: int | None = None) -> Layers:
     """The times of a run beside the operations of its job; ``module``: for a module of the user's, with its count."""
+    kind = _kind(run)
     if isinstance(job.workload, Described):
         steps = job.workload.program.steps
         operations = job.workload.program.operations
         counted = [_called(step, each, job.how) for step, each in zip(steps, operations, strict=True)]
-        return Layers(run, counted, {each.path: each.op for each in operations}, depth)
+        return kind(run, counted, {each.path: each.op for each in operations}, depth)
     if module is None:
-        return Layers(run, depth=depth)
+        return kind(run, depth=depth)
     classes = {path: name if path else module.count.name for path, name in module.count.modules.items()}
-    return Layers(run, module.count.operations, {"": module.count.name} | classes, depth)
+    return kind(run, module.count.operations, {"": module.count.name} | classes, depth)
+
+
+def _kind(run: LayerRun) -> type[Layers]:
+    return FusedLayers if run.how.implementation == "compiled" else Layers
 
 
 def _called(step: Step, operation: Operation, how: Settings) -> Operation:
@@ -229,7 +233,7 @@ def of_profile(run: LayerRun, depth: int | None = None) -> Layers:
     """The times of a recorded run, for described networks and cells beside their operations."""
     about = run.subject
     if about.module is not None:
-        return Layers(run, depth=depth)
+        return _kind(run)(run, depth=depth)
     jobs = choose(
         [run.how],
         [about.network] if about.network else None,
@@ -242,7 +246,7 @@ def of_profile(run: LayerRun, depth: int | None = None) -> Layers:
         recurrence=about.recurrence,
     )
     known = [job for job in jobs if job.subject == about]
-    return joined(run, known[0], depth=depth) if known else Layers(run, depth=depth)
+    return joined(run, known[0], depth=depth) if known else _kind(run)(run, depth=depth)
 
 
 def layers(
@@ -259,6 +263,7 @@ def layers(
     device: str = "cpu",
     dtype: str = "float32",
     memory_format: str = "contiguous",
+    implementation: str = "eager",
     threads: int | None = None,
     batch: int = 1,
     frames: int = 1,
@@ -275,8 +280,9 @@ def layers(
     `costmodel.module` makes, beside FLOPs and bytes: rows whose nanoseconds add up to the undisturbed call.
 
     ``depth``: the most names of a path, by default all; levels whose marks change the time of the whole by more than
-    3 % are not shown. The other arguments are those of `costmodel.profile`, one value of each. `InvalidInput` for
-    several subjects or settings. Needs POSIX.
+    3 % are not shown. Compiled, the rows are kernels with the modules that they cover
+    (`costmodel.profiles.fused.FusedLayers`). The other arguments are those of `costmodel.profile`, one value of each.
+    `InvalidInput` for several subjects or settings. Needs POSIX.
 
     >>> import costmodel
     >>> found = costmodel.layers(cell="depth", channels=(4, 4), size=(5, 6), processes=1, rounds=2)
@@ -287,6 +293,7 @@ def layers(
         device,
         dtype=dtype,
         memory_format=memory_format,
+        implementation=implementation,
         threads=threads,
         batch=batch,
         frames=frames,

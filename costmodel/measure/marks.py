@@ -158,7 +158,7 @@ class Layered:
         self.network = subject.network if isinstance(subject, TimedNetwork) else None
         self.modules = {path: each for path, each in subject.module.named_modules() if path} if subject.module else {}
         self.calls = [] if self.network else self._followed()
-        codes = _steps(self.network.body) if self.network else (path for _, path in self.calls)
+        codes = steps_of(self.network.body) if self.network else (path for _, path in self.calls)
         self.parts = Parts((path for path in codes if path), depth)
         self.bodies = [self._body(level) for level in self.numbers] if self.network else []
 
@@ -222,7 +222,7 @@ class Layered:
         graph = fx.Graph()
         copies: dict[fx.Node, fx.Node] = {}
         now = outside = self.parts.region("", level)
-        for node, step in zip(body.graph.nodes, _steps(body), strict=True):
+        for node, step in zip(body.graph.nodes, steps_of(body), strict=True):
             region = self.parts.region(step, level) if step else outside
             if region != now:
                 graph.call_function(mark, (region,))
@@ -231,7 +231,7 @@ class Layered:
         return fx.GraphModule(body, graph, class_name="Body").eval()
 
 
-def _steps(body: fx.GraphModule) -> list[str]:
+def steps_of(body: fx.GraphModule) -> list[str]:
     """The step of each node of a described network; "" for those of no step. Of the nodes of one step the last one has
     its name."""
     steps, step = [], ""

@@ -78,6 +78,26 @@ class Layers:
         """The cost of one call."""
         return sum((each.cost for each in self.operations), NOTHING)
 
+    moving = "operations"  # what reads and writes the bytes
+
+    @property
+    def moved(self) -> int:
+        """Bytes that the whole reads and writes."""
+        return int(self.cost.reads + self.cost.writes)
+
+    @property
+    def launches(self) -> int | None:
+        """Kernels that one call starts; None: not known."""
+        return int(self.cost.launches)
+
+    def costs(self, row: Row) -> list[Cost] | None:
+        """The costs of a row, one after the other; None: not known."""
+        return [each.cost for each in row.operations]
+
+    def notes(self, price: Convention) -> list[str]:
+        """Sentences about rows without numbers."""
+        return []
+
     @cached_property
     def total_ns(self) -> int:
         """Nanoseconds of the undisturbed call, the median over processes."""

@@ -341,17 +341,20 @@ class Level(_Data):
     The time of a part is that of all code below its path, whoever calls the code, without the code of other parts of
     its level. At the first level the path "" is a part, too: the code of the whole that no other part holds.
     ``reads``: how often the clock was read for each part in one call, once for every stay in the part. ``covers``: of
-    compiled code, the modules that each part, a group of what was fused, covers; empty for other code.
+    compiled code, the modules that each part, a group of what was fused, covers, and ``moved``, the bytes of the
+    buffers that each part reads or writes; empty for other code.
     """
 
     paths: tuple[Text, ...]
     reads: tuple[NonNegativeInt, ...]
     covers: tuple[tuple[Text, ...], ...] = ()
+    moved: tuple[NonNegativeInt, ...] = ()
 
     @model_validator(mode="after")
     def _is_rectangular(self) -> Self:
-        if len(self.reads) != len(self.paths) or len(self.covers) not in (0, len(self.paths)):
-            raise ValueError("a level needs reads, and covers if any, for each of its paths")
+        sizes = {len(self.paths), len(self.reads)} | {len(each) for each in (self.covers, self.moved) if each}
+        if len(sizes) > 1:
+            raise ValueError("a level needs reads, and covers and moved if any, for each of its paths")
         return self
 
 

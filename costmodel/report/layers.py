@@ -62,12 +62,12 @@ def _rows(
     layers: Layers, price: Convention, machine: Machine | None, key: str, top: int | None
 ) -> list[dict[str, Any]]:
     """The numbers of each row, the largest by ``key`` first, those after the first ``top`` as one row."""
-    *parts, remainder = [(row, layers.record(row, price) | _bound(row, machine)) for row in layers.rows]
+    *parts, remainder = [(row, layers.record(row, price) | _bound(layers, row, machine)) for row in layers.rows]
     if key != "order":
         column = "ns" if key == "ms" else key
         if not layers.operations and key != "ms":
             raise InvalidInput(f"sort {key!r}: a profile holds times alone: order, ms")
-        parts.sort(key=lambda pair: -pair[1][column])
+        parts.sort(key=lambda pair: -(pair[1][column] or 0))  # what nobody knows comes last
     rest = [row for row, _ in parts[top:]] if top else []
     lines = [record for _, record in parts[: len(parts) - len(rest)]]
     if rest:
@@ -79,14 +79,16 @@ def _rows(
             sum(row.high for row in rest),
             tuple(each for row in rest for each in row.operations),
         )
-        lines.append(layers.record(others, price) | _bound(others, machine))
+        lines.append(layers.record(others, price) | _bound(layers, others, machine))
     return [*lines, remainder[1]]
 
 
-def _bound(row: Row, machine: Machine | None) -> dict[str, Any]:
+def _bound(layers: Layers, row: Row, machine: Machine | None) -> dict[str, Any]:
     if machine is None:
         return {}
-    seconds, bound = machine.bound(each.cost for each in row.operations)
+    if (costs := layers.costs(row)) is None:
+        return {"roofline_ms": None, "bound": None}
+    seconds, bound = machine.bound(costs)
     return {"roofline_ms": 1000 * seconds, "bound": bound}
 
 
@@ -109,7 +111,7 @@ def _record(layers: Layers, host: Host, price: Convention, machine: Machine | No
         "total_low_ns": low,
         "total_high_ns": high,
         "total_flops": price.flops(layers.cost.work),
-        "total_bytes": layers.cost.reads + layers.cost.writes,
+        "total_bytes": layers.moved,
         "read_ns": [process.read for process in run.processes],
         "levels": [
             {"level": number, "parts": len(level.paths), "distortion": distortion, "shown": number <= layers.shown}
@@ -123,23 +125,25 @@ def _sheet(
     layers: Layers, host: Host, price: Convention, lines: list[dict[str, Any]], machine: Machine | None
 ) -> Sheet:
     run, total = layers.run, layers.total_ns
-    flops, moved = price.flops(layers.cost.work), layers.cost.reads + layers.cost.writes
+    flops, moved = price.flops(layers.cost.work), layers.moved
     (letter, by), (prefix, size) = scale(flops), scale(moved)
     place = max(0, len(str(total)) - DIGITS)  # the power of ten of the last digit, in nanoseconds
     low, high = layers.total_range
     whole = {"module": "total", "kind": "total", "class": layers.classes.get("", ""), "ns": total, "low_ns": low}
-    whole |= {"high_ns": high, "flops": flops, "bytes": moved, "launches": layers.cost.launches}
-    roof = [line["roofline_ms"] for line in lines] if machine else []
-    whole |= {"roofline_ms": sum(roof), "bound": machine.bound(o.cost for o in layers.operations)[1]} if machine else {}
+    whole |= {"high_ns": high, "flops": flops, "bytes": moved, "launches": layers.launches}
+    if machine:
+        bounds = [costs for row in layers.rows for costs in layers.costs(row) or ()]
+        roof, bound = machine.bound(bounds)
+        whole |= {"roofline_ms": 1000 * roof, "bound": bound}
     spent = apportioned([line["ns"] for line in lines], 10**place)
     shares = apportioned([10_000 * line["ns"] for line in lines], total)
     several = len(run.processes) > 1
 
     def work(line: dict[str, Any]) -> list[str]:
         return [
-            f"{line['flops'] / by:,.{3 if letter else 0}f}",
-            f"{line['bytes'] / size:,.{2 if prefix else 0}f}",
-            str(line["launches"]),
+            _amount(line["flops"], by, 3 if letter else 0),
+            _amount(line["bytes"], size, 2 if prefix else 0),
+            _amount(line["launches"], 1, 0),
             _rate(line["flops"], line["ns"]),
             _rate(line["bytes"], line["ns"]),
         ]
@@ -155,7 +159,7 @@ def _sheet(
                 "" if spread is None or not several else f"{100 * spread:.1f}" if spread < 10 else ">999",
                 f"{share / 100:.2f}",
                 *(work(line) if layers.operations else [""] * 5),
-                *([f"{line['roofline_ms']:.3g}", line["bound"] or ""] if machine else []),
+                *([_rounded(line["roofline_ms"]), line["bound"] or ""] if machine else []),
             ]
         )
     counted = [f"{letter}{price.unit}s", f"{prefix}B", "launches", f"G{price.unit}/s", "GB/s"]
@@ -176,7 +180,15 @@ def _name(line: dict[str, Any]) -> str:
     return "(itself)" if not path else f"{path} (rest)" if line["kind"] == "rest" else path
 
 
-def _rate(work: int, ns: int) -> str:
+def _amount(number: int | None, unit: float, digits: int) -> str:
+    return "" if number is None else f"{number / unit:,.{digits}f}"
+
+
+def _rounded(number: float | None) -> str:
+    return "" if number is None else f"{number:.3g}"
+
+
+def _rate(work: int | None, ns: int) -> str:
     return significant(work / ns, 3) if work and ns > 0 else ""
 
 
@@ -207,15 +219,14 @@ def _notes(layers: Layers, price: Convention, machine: Machine | None) -> list[s
         )
     if layers.operations:
         lines.append(
-            f"{price.unit}s: convention {price.name}, {price.source}; B: bytes that operations read and write."
+            f"{price.unit}s: convention {price.name}, {price.source}; B: bytes that {layers.moving} read and write."
         )
     if machine:
         lines.append(
-            f"roofline ms: each operation at the slower of {machine.peak / 1e9:g} GFLOP/s and "
+            f"roofline ms: each {layers.moving.removesuffix('s')} at the slower of {machine.peak / 1e9:g} GFLOP/s and "
             f"{machine.bandwidth / 1e9:g} GB/s; bound: the limit of most of that time."
         )
-    covering = [row for row in layers.rows if row.covers]
-    return [*lines, *(f"{row.path} covers {', '.join(row.covers)}." for row in covering)]
+    return [*lines, *layers.notes(price)]
 
 
 def destination(file: str) -> Path:
