@@ -25,7 +25,7 @@ from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state, huge_page_share, mean_mhz, stolen_seconds
 from costmodel.measure.probes import Prober
-from costmodel.measure.timed import deviation, expected, flush_buffer, timed
+from costmodel.measure.timed import Timed, deviation, expected, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.05
@@ -34,10 +34,15 @@ SAMPLE_SECONDS = 0.05
 REST_SECONDS = 0.02
 
 
-def serve(pipe: Connection, beside: Callable[..., tuple[dict[str, Any], Callable[[], Any]]] | None = None) -> None:
+def undisturbed(subject: Timed, clock: Clock, calls: int) -> tuple[dict[str, Any], Callable[[], Any]]:
+    """No further facts, and a turn: the mean seconds of so many calls."""
+    return {}, lambda: clock(subject.step, calls)
+
+
+def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[[], Any]]] = undisturbed) -> None:
     """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns; or the
-    turns of the probes, which have no workload. ``beside``: gives facts, and something to measure in every turn, too,
-    as `costmodel.measure.marks` does."""
+    turns of the probes, which have no workload. ``turns``: makes the turn of a subject, as `costmodel.measure.marks`
+    does."""
     pipe.send("here")
     workload, how, cpus, verify, *more = pipe.recv()
     if how.threads is not None:
@@ -63,7 +68,7 @@ def serve(pipe: Connection, beside: Callable[..., tuple[dict[str, Any], Callable
     if on_gpu:
         uuid = str(torch.cuda.get_device_properties(0).uuid)
         facts["gpu_before"] = gpu_state(uuid=uuid)
-    told, also = beside(subject, clock, calls, *more) if beside else ({}, None)
+    told, turn = turns(subject, clock, calls, *more)
     pipe.send(facts | told)
 
     cpus, cold = cpus or (), True
@@ -73,8 +78,8 @@ def serve(pipe: Connection, beside: Callable[..., tuple[dict[str, Any], Callable
             subject.step()  # the caches hold other subjects' data; one call refills the caches
             cold = False
         with used:
-            seconds = clock(subject.step, calls)
-        pipe.send((seconds, also()) if also else seconds)
+            answer = turn()
+        pipe.send(answer)
     after = stolen_seconds(cpus)
     result: dict[str, Any] = {
         "peak_memory": peak(),

@@ -6,11 +6,11 @@ Region n is the n-th part of the level that is timed, region 0 is everything els
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 from typing import Any, Protocol
 
 import torch
@@ -259,33 +259,51 @@ def _instead(wrap: Mapping[torch.nn.Module, Callable[[Callable[..., Any]], Calla
                 vars(module)[slot] = held
 
 
+def middle(wholes: Sequence[int]) -> list[int]:
+    """The places of the half of some calls that took neither the least nor the most time; of up to three, of all."""
+    places = sorted(range(len(wholes)), key=wholes.__getitem__)
+    aside = len(wholes) // 4
+    return places[aside : len(places) - aside]
+
+
 def layered(
     subject: Timed, clock: Clock, calls: int, depth: int | None, stamps: Stamps | None = None
-) -> tuple[dict[str, Any], Callable[[], list[tuple[int, ...]]]]:
-    """The levels of a subject, and a turn: of each level the nanoseconds of ``calls`` calls and those of its parts, as
-    they were read."""
+) -> tuple[dict[str, Any], Callable[[], tuple[float, list[tuple[int, ...]]]]]:
+    """The levels of a subject, and a turn: the mean seconds of an undisturbed call, and of each level the nanoseconds
+    of its calls together and those of its parts, as they were read.
+
+    Undisturbed calls and those of levels alternate, call by call, so that all of them see the same machine; of each
+    kind the middle half is kept.
+    """
     on_gpu = subject.how.device == "cuda"
     marks = Marks(stamps or (CudaStamps(torch.cuda) if on_gpu else WallStamps()))
     layers = Layered(subject, marks, depth)
     regions = [range(1, 1 + len(paths)) for paths in layers.parts.levels]
-    expected: list[Counter[int]] = []
 
-    def sample(level: int) -> tuple[int, ...]:
+    def call(level: int) -> tuple[int, Counter[int], Counter[int]]:
         with layers.marked(level):
-            whole = round(1e9 * calls * clock(subject.step, calls))
-        times, stays = marks.take()
-        if level > len(expected):  # the first one tells
-            expected.append(Counter({region: number // calls for region, number in stays.items()}))
-        if stays != Counter({region: number * calls for region, number in expected[level - 1].items()}):
-            raise InvalidInput("the modules that run differ from call to call, so their times do not add up")
-        return whole, *(times[region] for region in regions[level - 1])
+            whole = round(1e9 * clock(subject.step, 1))
+        return whole, *marks.take()
 
-    def turn() -> list[tuple[int, ...]]:
-        return [sample(level) for level in layers.numbers]
+    expected = [call(level)[2] for level in layers.numbers]
 
-    turn()
+    def turn() -> tuple[float, list[tuple[int, ...]]]:
+        undisturbed: list[int] = []
+        marked: list[list[tuple[int, ...]]] = [[] for _ in layers.numbers]
+        for _ in range(calls):
+            undisturbed.append(round(1e9 * clock(subject.step, 1)))
+            for level in layers.numbers:
+                whole, spent, stays = call(level)
+                if stays != expected[level - 1]:
+                    raise InvalidInput("the modules that run differ from call to call, so their times do not add up")
+                marked[level - 1].append((whole, *(spent[region] for region in regions[level - 1])))
+        kept = [[samples[n] for n in middle([whole for whole, *_ in samples])] for samples in marked]
+        seconds = mean(undisturbed[n] for n in middle(undisturbed)) / 1e9
+        return seconds, [tuple(map(sum, zip(*samples, strict=True))) for samples in kept]
+
     reads = [tuple(stays[region] for region in level) for stays, level in zip(expected, regions, strict=True)]
     facts = {
+        "calls": len(middle([0] * calls)),
         "levels": list(zip(map(tuple, layers.parts.levels), reads, strict=True)),
         "containers": tuple(layers.parts.containers),
         "read": marks.cost(clock, subject.step, nested=layers.network is None),
@@ -294,4 +312,4 @@ def layered(
 
 
 if __name__ == "__main__":
-    main(partial(serve, beside=layered))
+    main(partial(serve, turns=layered))

@@ -109,16 +109,22 @@ class Layers:
         medians = [round(float(np.median(_whole(process)))) for process in self.run.processes]
         return min(medians), max(medians)
 
-    @cached_property
+    @property
     def distortions(self) -> tuple[float, ...]:
-        """Of each level the call with marks relative to the undisturbed call of the same turn, minus 1."""
+        """Of each level the call with marks relative to the undisturbed call of the same turn, minus 1: the median over
+        processes."""
+        return tuple(float(np.median(level)) for level in self.distorted)
+
+    @cached_property
+    def distorted(self) -> tuple[tuple[float, ...], ...]:
+        """The distortion of each level in each process."""
 
         def changed(process: LayerProcess, level: int) -> float:
             wholes = np.array([turn.whole for turn in process.turns[level]]) / process.undisturbed.calls
             return float(np.median(wholes / _whole(process))) - 1
 
         levels = range(len(self.run.levels))
-        return tuple(float(np.median([changed(each, level) for each in self.run.processes])) for level in levels)
+        return tuple(tuple(changed(each, level) for each in self.run.processes) for level in levels)
 
     @cached_property
     def shown(self) -> int:

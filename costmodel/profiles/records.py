@@ -367,9 +367,10 @@ class LayerTurn(_Data):
 
 
 class LayerProcess(_Data):
-    """The measurements of one fresh process. Its n-th turn has one undisturbed sample, ``undisturbed.seconds[n]``, and
-    one sample of each level, ``turns[level][n]``, all of ``undisturbed.calls`` calls. ``read``: what one read of the
-    clock costs, in nanoseconds."""
+    """The measurements of one fresh process. Its n-th turn has one undisturbed sample, ``undisturbed.seconds[n]``,
+    and one sample of each level, ``turns[level][n]``. Undisturbed calls and those of levels alternate; a sample has
+    ``undisturbed.calls`` calls of its kind, the half with the middle times. ``read``: what one read of the clock
+    costs, in nanoseconds. What the system counts in ``undisturbed`` (faults, switches, system time) is of all calls."""
 
     undisturbed: Process
     read: Nanoseconds

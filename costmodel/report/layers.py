@@ -114,8 +114,17 @@ def _record(layers: Layers, host: Host, price: Convention, machine: Machine | No
         "total_bytes": layers.moved,
         "read_ns": [process.read for process in run.processes],
         "levels": [
-            {"level": number, "parts": len(level.paths), "distortion": distortion, "shown": number <= layers.shown}
-            for number, (level, distortion) in enumerate(zip(run.levels, layers.distortions, strict=True), 1)
+            {
+                "level": number,
+                "parts": len(level.paths),
+                "distortion": distortion,
+                "distortion_low": min(each),
+                "distortion_high": max(each),
+                "shown": number <= layers.shown,
+            }
+            for number, (level, distortion, each) in enumerate(
+                zip(run.levels, layers.distortions, layers.distorted, strict=True), 1
+            )
         ],
         "unsteady": [row.path for row in layers.unsteady],
     } | ({} if machine is None else {"peak_flops": machine.peak, "bandwidth": machine.bandwidth})
@@ -206,11 +215,13 @@ def _notes(layers: Layers, price: Convention, machine: Machine | None) -> list[s
         f"distortion, the call with marks relative to the undisturbed call: {', '.join(told)}.",
     ]
     if layers.shown < len(run.levels) and abs(layers.distortions[layers.shown]) > MOST_DISTORTION:
+        each = layers.distorted[layers.shown]
         what = f"level {layers.shown + 1}" + (" and those below" if layers.shown + 1 < len(run.levels) else "")
         lines.append(
             f"NOT SHOWN: {what}, whose marks changed the time of the whole by "
-            f"{100 * layers.distortions[layers.shown]:+.1f} %, more than {100 * MOST_DISTORTION:.0f} %. Larger inputs, "
-            "more rounds or a quieter machine may show it."
+            f"{100 * layers.distortions[layers.shown]:+.1f} %, more than {100 * MOST_DISTORTION:.0f} % (in single "
+            f"processes {100 * min(each):+.1f} to {100 * max(each):+.1f} %). Larger inputs, more rounds or a quieter "
+            "machine may show it."
         )
     if layers.unsteady and processes > 1:
         names = ", ".join(row.path or "(itself)" for row in layers.unsteady)
