@@ -9,7 +9,7 @@ and torch tells the modules of these operations.
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,7 @@ import torch
 from costmodel.errors import InvalidInput
 from costmodel.measure.child import main, serve
 from costmodel.measure.clock import Clock, Step
-from costmodel.measure.marks import READS, CudaStamps, Stamps, WallStamps, steps_of
+from costmodel.measure.marks import READS, CudaStamps, Stamps, Turn, WallStamps, steps_of
 from costmodel.measure.timed import Timed, TimedNetwork
 
 COARSE = 8  # parts of the level for steps that the marks of all kernels would distort
@@ -434,7 +434,7 @@ class _Read:
 
 def fused(
     subject: Timed, clock: Clock, calls: int, depth: int | None, stamps: "Stamps | None" = None
-) -> tuple[dict[str, Any], Callable[[], list[tuple[int, ...]]]]:
+) -> tuple[dict[str, Any], Turn]:
     """The levels of a compiled subject, and a turn, as `costmodel.measure.marks.layered` gives those of others."""
     steps: dict[str, str] = {}
     if isinstance(subject, TimedNetwork):
@@ -449,12 +449,12 @@ def fused(
     kernels = Fused(watch, subject.step, subject.how.frames, clock, stamps)
     levels = kernels.levels[:depth]
 
-    def turn() -> list[tuple[int, ...]]:
-        return [kernels.sample(level, calls) for level in range(len(levels))]
-
-    turn()
-    return {"levels": levels, "containers": (), "read": kernels.cost()}, turn
+    samples = [partial(kernels.sample, level, 1) for level in range(len(levels))]
+    for sample in samples:
+        sample()
+    turn = Turn(lambda: clock(subject.step, 1), samples, calls)
+    return {"calls": turn.kept, "levels": levels, "containers": (), "read": kernels.cost()}, turn
 
 
 if __name__ == "__main__":
-    main(partial(serve, beside=fused))
+    main(partial(serve, turns=fused))

@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from statistics import mean, median
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import fx
@@ -259,7 +260,36 @@ def _instead(wrap: Mapping[torch.nn.Module, Callable[[Callable[..., Any]], Calla
                 vars(module)[slot] = held
 
 
-def middle(wholes: Sequence[int]) -> list[int]:
+Sample: TypeAlias = tuple[int, ...]  # nanoseconds of a whole, and of its parts
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Undisturbed calls and calls of levels that alternate, call by call, so that all of them see the same machine.
+    ``levels``: of each the sample of one more call. Of ``calls`` calls of a kind the middle half is kept."""
+
+    undisturbed: Callable[[], float]  # seconds of one more call
+    levels: Sequence[Callable[[], Sample]]
+    calls: int
+
+    @property
+    def kept(self) -> int:
+        """How many calls of a kind a turn keeps."""
+        return len(middle([0] * self.calls))
+
+    def __call__(self) -> tuple[float, list[Sample]]:
+        """The mean seconds of an undisturbed call, and of each level the sums over the calls that are kept."""
+        seconds: list[float] = []
+        samples: list[list[Sample]] = [[] for _ in self.levels]
+        for _ in range(self.calls):
+            seconds.append(self.undisturbed())
+            for level, found in zip(self.levels, samples, strict=True):
+                found.append(level())
+        kept = [[found[n] for n in middle([whole for whole, *_ in found])] for found in samples]
+        return mean(seconds[n] for n in middle(seconds)), [tuple(map(sum, zip(*each, strict=True))) for each in kept]
+
+
+def middle(wholes: Sequence[float]) -> list[int]:
     """The places of the half of some calls that took neither the least nor the most time; of up to three, of all."""
     places = sorted(range(len(wholes)), key=wholes.__getitem__)
     aside = len(wholes) // 4
@@ -268,13 +298,8 @@ def middle(wholes: Sequence[int]) -> list[int]:
 
 def layered(
     subject: Timed, clock: Clock, calls: int, depth: int | None, stamps: Stamps | None = None
-) -> tuple[dict[str, Any], Callable[[], tuple[float, list[tuple[int, ...]]]]]:
-    """The levels of a subject, and a turn: the mean seconds of an undisturbed call, and of each level the nanoseconds
-    of its calls together and those of its parts, as they were read.
-
-    Undisturbed calls and those of levels alternate, call by call, so that all of them see the same machine; of each
-    kind the middle half is kept.
-    """
+) -> tuple[dict[str, Any], Turn]:
+    """The levels of a subject, and what measures its turns."""
     on_gpu = subject.how.device == "cuda"
     marks = Marks(stamps or (CudaStamps(torch.cuda) if on_gpu else WallStamps()))
     layers = Layered(subject, marks, depth)
@@ -285,25 +310,18 @@ def layered(
             whole = round(1e9 * clock(subject.step, 1))
         return whole, *marks.take()
 
-    expected = [call(level)[2] for level in layers.numbers]
+    expected = {level: call(level)[2] for level in layers.numbers}
 
-    def turn() -> tuple[float, list[tuple[int, ...]]]:
-        undisturbed: list[int] = []
-        marked: list[list[tuple[int, ...]]] = [[] for _ in layers.numbers]
-        for _ in range(calls):
-            undisturbed.append(round(1e9 * clock(subject.step, 1)))
-            for level in layers.numbers:
-                whole, spent, stays = call(level)
-                if stays != expected[level - 1]:
-                    raise InvalidInput("the modules that run differ from call to call, so their times do not add up")
-                marked[level - 1].append((whole, *(spent[region] for region in regions[level - 1])))
-        kept = [[samples[n] for n in middle([whole for whole, *_ in samples])] for samples in marked]
-        seconds = mean(undisturbed[n] for n in middle(undisturbed)) / 1e9
-        return seconds, [tuple(map(sum, zip(*samples, strict=True))) for samples in kept]
+    def sample(level: int) -> Sample:
+        whole, times, stays = call(level)
+        if stays != expected[level]:
+            raise InvalidInput("the modules that run differ from call to call, so their times do not add up")
+        return whole, *(times[region] for region in regions[level - 1])
 
-    reads = [tuple(stays[region] for region in level) for stays, level in zip(expected, regions, strict=True)]
+    turn = Turn(lambda: clock(subject.step, 1), [partial(sample, level) for level in layers.numbers], calls)
+    reads = [tuple(expected[level][region] for region in regions[level - 1]) for level in layers.numbers]
     facts = {
-        "calls": len(middle([0] * calls)),
+        "calls": turn.kept,
         "levels": list(zip(map(tuple, layers.parts.levels), reads, strict=True)),
         "containers": tuple(layers.parts.containers),
         "read": marks.cost(clock, subject.step, nested=layers.network is None),
