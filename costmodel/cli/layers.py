@@ -57,7 +57,5 @@ def time_layers(
     known = found.layers_by_key if found else {}
     several = [joined(known[job.key], job, modules.get(job.subject), depth) for job in jobs if job.key in known]
     if file and several:
-        from costmodel.report.layers import save_trace
-
-        save_trace(several[0], file)
+        several[0].save_trace(file)
     return several, found.host if found else None, code

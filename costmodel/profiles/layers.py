@@ -5,9 +5,12 @@ the total. A part that is cut into the parts of the next level leaves a rest, it
 remainder. So all rows add up to the total, to the nanosecond; by noise a rest or the remainder may be negative.
 """
 
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -67,7 +70,8 @@ class Layers:
     depth: int | None = None
 
     def __repr__(self) -> str:
-        return f"<Layers of {self.run.title:.500}: {self.total_ns / 1e6:.4g} ms in {len(self.rows)} rows; .frame()>"
+        about = f"{self.run.subject.title:.500}: {self.total_ns / 1e6:.4g} ms in {len(self.rows)} rows"
+        return f"<Layers of {about}; .frame() has them>"
 
     def _repr_html_(self) -> str:
         """For notebooks: the rows."""
@@ -228,6 +232,10 @@ class Layers:
         frame = pd.DataFrame([self.record(row, price) for row in self.rows])
         frame.attrs.update(total_ns=self.total_ns, convention=price.name, unit=price.unit)
         return frame
+
+    def save_trace(self, path: "str | os.PathLike[str]") -> None:
+        """Write the parts in the Chrome trace format, see `trace`."""
+        Path(path).write_text(json.dumps(trace(self), indent=1) + "\n", encoding="utf-8")
 
     def record(self, row: Row, price: Convention) -> dict[str, Any]:
         """The numbers of a row; without operations, which a profile does not hold, its times alone."""

@@ -1,6 +1,5 @@
 """Where the time of a subject goes, as a table whose rows add up to the undisturbed call."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from costmodel.errors import InvalidInput, among
 from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.machine import Machine
-from costmodel.profiles.layers import LARGE, MOST_DISTORTION, REPEATS, Layers, Row, trace
+from costmodel.profiles.layers import LARGE, MOST_DISTORTION, REPEATS, Layers, Row
 from costmodel.profiles.records import Host
 from costmodel.profiles.timing import CLOCKS
 from costmodel.report.layout.document import Document
@@ -252,8 +251,3 @@ def destination(file: str) -> Path:
     except OSError as error:
         raise InvalidInput(f"trace {file!r} cannot be written: {error.strerror}") from None
     return path
-
-
-def save_trace(layers: Layers, path: Path) -> None:
-    """Write the parts in the Chrome trace format, as Perfetto opens it."""
-    path.write_text(json.dumps(trace(layers), indent=1) + "\n", encoding="utf-8")
