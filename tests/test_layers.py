@@ -258,7 +258,7 @@ def test_levels_whose_marks_distort_are_not_shown(read: int, shown: int) -> None
 def test_the_middle_half_of_a_turn_is_kept() -> None:
     assert middle([5, 1, 9, 3, 7, 2, 8, 4]) == [3, 7, 0, 4]  # 3, 4, 5, 7; not 1, 2 and 8, 9
     assert [len(middle([0] * n)) for n in (1, 2, 3, 4, 5)] == [1, 2, 3, 2, 3]
-    seconds, wholes = iter([1.0, 9.0, 2.0, 3.0]), iter([(40, 1), (10, 2), (20, 4), (30, 8)])
+    seconds, wholes = iter([99.0, 1.0, 9.0, 2.0, 3.0]), iter([(40, 1), (10, 2), (20, 4), (30, 8)])
     turn = Turn(lambda: next(seconds), [lambda: next(wholes)], 4)
     assert turn.kept == 2
     assert turn() == ((2.0 + 3.0) / 2, [(20 + 30, 4 + 8)])

@@ -281,6 +281,7 @@ class Turn:
         """The mean seconds of an undisturbed call, and of each level the sums over the calls that are kept."""
         seconds: list[float] = []
         samples: list[list[Sample]] = [[] for _ in self.levels]
+        self.undisturbed()  # the caches hold other data, and the processor may have slept
         for _ in range(self.calls):
             seconds.append(self.undisturbed())
             for level, found in zip(self.levels, samples, strict=True):
