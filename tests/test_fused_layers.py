@@ -150,6 +150,7 @@ class Runner:
             triton_poi_fused_0.run(a, buf0, 8, stream=stream0)
             del a
             # Topologically Sorted Source Nodes: [z], Original ATen: [aten.convolution]
+            # [Provenance debug handles] extern_kernels.convolution:2
             buf1 = extern_kernels.convolution(buf0, b)
             assert_size_stride(buf1, (8, ), (1, ))
             buf2 = buf1; del buf1  # reuse
@@ -217,7 +218,13 @@ def graph(paths: dict[str, str], **told: Any) -> fused._Graph:
     return fused._Graph(
         code,
         paths,
-        **{"handles": {"triton_poi_fused_0:1": ["relu"]}, "results": {}, "sizes": {"a": 32, "buf0": 32}, **told},
+        **{
+            "handles": {"triton_poi_fused_0:1": ["relu"]},
+            "results": {},
+            "sizes": {"a": 32, "buf0": 32},
+            "ops": {},
+            **told,
+        },
     )
 
 
@@ -255,6 +262,17 @@ def test_code_that_runs_for_several_modules_names_none(machine: tuple[Machine, M
     assert level.reads == (2, 2, 2)
     (twice,) = levels(Fused(watch, step, 2, clock.called, clock))  # a window of two frames
     assert twice.covers[0] == ("one.act",)
+
+
+def test_a_library_computes_the_operation_of_its_name(machine: tuple[Machine, ModuleType]) -> None:
+    """Inductor names those before it, too."""
+    clock, module = machine
+    watch = fused.Watch(None, {})
+    told = {"triton_poi_fused_0:1": ["relu"], "extern_kernels.convolution:2": ["relu", "conv_1"]}
+    ops = {"relu": "relu", "conv_1": "convolution"}
+    watch.graphs.append(graph({"relu": "act", "conv_1": "conv"}, handles=told, ops=ops))
+    (level,) = levels(Fused(watch, lambda: module.call([machine, clock]), 1, clock.called, clock))
+    assert level.covers[:2] == (("act",), ("conv",))
 
 
 def test_an_error_leaves_the_code_undisturbed(machine: tuple[Machine, ModuleType]) -> None:
@@ -318,7 +336,7 @@ def test_rows_add_up_and_leave_out_what_nobody_knows() -> None:
     assert sum(row.ns for row in layers.rows) == layers.total_ns == 1000
     frame = layers.frame("torch")
     assert list(frame["module"]) == ["conv, act", "b (layout of out)", "act, out", ""]
-    assert frame["flops"].isna().tolist() == [True, True, True, False]
+    assert frame["flops"].isna().tolist() == [True, False, True, False]  # a layout has none
     assert list(frame["bytes"])[:3] == [200, 100, 30]
     assert list(frame["gbytes_per_s"])[:3] == [200 / 600, 1.0, 30 / 200]
     assert layers.notes(find_convention("torch")) == ["FLOPs left out: several kernels compute act."]

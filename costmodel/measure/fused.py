@@ -70,6 +70,7 @@ class _Graph:
     handles: Mapping[str, Sequence[str]]  # names of nodes by kernel
     results: Mapping[str, str]  # the node that a buffer holds exactly, by the name of the buffer
     sizes: Mapping[str, int]  # bytes of each buffer
+    ops: Mapping[str, str]  # ``convolution`` for the node of aten.convolution.default, by the name of the node
 
 
 class Watch:
@@ -99,6 +100,7 @@ class Watch:
                 {name: tuple(origins) for name, origins in handles.items()},
                 {name: node.name for name, node in exact.items() if node is not None},
                 {name: size for name in [*graph.name_to_buffer, *graph.graph_inputs] if (size := _size(graph, name))},
+                {node.name: str(node.target).split(".")[-2:][0] for node in nodes},
             )
         )
 
@@ -270,6 +272,9 @@ def _starts(graph: _Graph, own: Mapping[str, str], definition: ast.FunctionDef) 
                 names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
                 nodes = [graph.results[each] for each in names if each in graph.results]
             nodes = sorted(dict.fromkeys(nodes), key=lambda node: order.get(node, len(order)))
+            # Inductor may name operations before a library's, too; that one has the name of the kernel.
+            exact = [] if name in own else [node for node in nodes if graph.ops.get(node) in name.split(".")]
+            nodes = exact if len(exact) == 1 else nodes
             buffers = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
             twice = len(set(re.findall(r"\bin_out_ptr\d+", own.get(name, ""))))  # read and written; these come first
             arguments = [each for each in map(ast.unparse, _call(statement).args) if each in graph.sizes]

@@ -86,13 +86,13 @@ class FusedLayers(Layers):
         return ", ".join(names) or row.path
 
     def class_of(self, row: Row) -> str:
-        """The kernel of a row."""
-        return row.path
+        """The kernel of a row that covers modules."""
+        return row.path if row.covers else ""
 
     def record(self, row: Row, price: Convention) -> dict[str, Any]:
         """The numbers of a row; those that nobody knows are None."""
         record = super().record(row, price) | {"module": self.title(row)}
-        if row.kind == "part" and (not row.covers or not self.split.isdisjoint(row.covers)):
+        if (row.path not in self._moved and row.kind == "part") or not self.split.isdisjoint(row.covers):
             record |= dict.fromkeys(("flops", "gflops_per_s"))
         moved = self._moved.get(row.path)
         rate = moved / row.ns if moved and row.ns > 0 else None
