@@ -85,6 +85,10 @@ class FusedLayers(Layers):
             return f"{names[0]} ... {names[-1]} ({len(names)} modules)"
         return ", ".join(names) or row.path
 
+    def label(self, path: str) -> str:
+        """The modules that a part covers, or its kernel."""
+        return next((self.title(row) for row in self.rows if row.path == path), "")
+
     def class_of(self, row: Row) -> str:
         """The kernel of a row that covers modules."""
         return row.path if row.covers else ""

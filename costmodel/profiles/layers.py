@@ -217,6 +217,10 @@ class Layers:
             else:
                 yield self._times[part]
 
+    def label(self, path: str) -> str:
+        """The name of a part inside of the part that holds it."""
+        return path.rpartition(".")[2]
+
     def class_of(self, row: Row) -> str:
         """The class of the module of a row, or the operation of a step."""
         if row.kind == "remainder":

@@ -27,13 +27,16 @@ from costmodel.report.figures.style import (
     shortened,
     sign,
     solid,
+    timed_layers,
     unit,
 )
 from costmodel.report.figures.style import styles as styles_of
+from costmodel.report.numbers import significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from costmodel.profiles.layers import Layers
     from costmodel.profiles.records import Settings
     from costmodel.report.compare import Comparison
     from costmodel.report.table import Table, TableRow
@@ -293,11 +296,16 @@ def layers(
     most: int = 12,
     *,
     name: str = "",
+    times: "Layers | None" = None,
+    machine: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
     """FLOPs of the ``most`` expensive layers of a network and of all others together; recurrent layers in colour.
-    ``name``: the title, by default that of the network; the name of a `Program` does not name the cells."""
+    ``name``: the title, by default that of the network; the name of a `Program` does not name the cells. ``times``: of
+    its parts on ``machine``, the shares of which stand beside those of the FLOPs."""
     ax = new_axes(ax)
+    if times is not None:
+        return _shares(times, machine, find_convention(convention), most, ax)
     price = find_convention(convention)
     program = network.program if isinstance(network, Entry) else network
     if isinstance(program, ModuleEntry):
@@ -330,6 +338,49 @@ def layers(
     of_all, scale = scaled(total)
     wrap = 56 if max(map(len, names)) <= 24 else 44  # the names of the layers take half of the width
     return sign(ax, f"{name}, {work}: {total / scale:.2f} {of_all}{price.unit}s", wrap=wrap)
+
+
+def _shares(times: "Layers", machine: str, price: Convention, most: int, ax: "Axes") -> "Axes":
+    """The layers that take most of the time or of the FLOPs: both shares, and FLOPs a second."""
+    spent: dict[str, list[tuple[int, int | None]]] = {}  # nanoseconds and FLOPs of the rows of each layer
+    for row in times.rows:
+        record = times.record(row, price)
+        layer = str(record["module"]) or "(itself)"
+        if times.run.subject.network and times.run.how.implementation != "compiled":
+            layer = layer.split(".")[0]
+        spent.setdefault("(remainder)" if row.kind == "remainder" else layer, []).append((row.ns, record["flops"]))
+    total = price.flops(times.cost.work)
+    if not total:
+        raise InvalidInput(f"convention {price.name} gives {times.run.subject.name} a cost of 0")
+    layers = {layer: (sum(ns for ns, _ in rows), _sum([flops for _, flops in rows])) for layer, rows in spent.items()}
+    remainder = layers.pop("(remainder)")
+    ranked = sorted(layers, key=lambda each: -max(layers[each][0] / times.total_ns, (layers[each][1] or 0) / total))
+    bars = [(layer, *layers[layer]) for layer in ranked[:most]]
+    if others := [layers[layer] for layer in ranked[most:]]:
+        bars.append((f"{len(others)} others", sum(ns for ns, _ in others), _sum([flops for _, flops in others])))
+    bars.append(("(remainder)", *remainder))
+    places = range(len(bars))[::-1]
+    for place, (_, ns, flops) in zip(places, bars, strict=True):
+        shares = [100 * max(0, ns) / times.total_ns, 100 * (flops or 0) / total]
+        ax.barh([place + 0.18, place - 0.18], shares, color=COLOURS[1::-1], height=0.34)
+        rate = f"{significant(flops / ns, 3)} G{price.unit}/s" if flops and ns > 0 else "" if flops == 0 else "?"
+        where: dict[str, Any] = {"xytext": (2, 0), "textcoords": "offset points", "va": "center", "fontsize": 5.5}
+        ax.annotate(rate, (max(shares), place), **where)
+    ax.set_yticks(list(places), shortened([layer for layer, _, _ in bars]))
+    ax.tick_params(axis="y", length=0)
+    ax.margins(x=0.22, y=0.02)
+    ax.set_xlabel(f"% of time and of {price.unit}s")
+    legend(ax, {"time": (COLOURS[1], "s"), f"{price.unit}s": (COLOURS[0], "s")})
+    letter, by = scaled(total)
+    unknown = f"; ?: {price.unit}s not known" if any(flops is None for _, _, flops in bars) else ""
+    about = f"{total / by:.4g} {letter}{price.unit}s (convention {price.name}){unknown}"
+    return sign(ax, timed_layers(times, machine), about, wrap=50)
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    """The sum; None where a number is not known."""
+    known = [each for each in numbers if each is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 # ---- parts of several figures ----------------------------------------------------------------------------------------

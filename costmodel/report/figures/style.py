@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
+    from costmodel.profiles.layers import Layers
     from costmodel.profiles.records import Settings
 
     Way: TypeAlias = tuple[str, Settings]
@@ -138,6 +139,13 @@ def sign(ax: "Axes", *lines: str, times: Sequence[Timing] = (), hollow: bool = F
     note = ax.annotate(text, (0.5, 0), xytext=(0, -2), fontsize="small", annotation_clip=False, **below)
     note.set_parse_math(False)
     return ax
+
+
+def timed_layers(layers: "Layers", machine: str) -> str:
+    """A note on the times of parts: their machine, settings and dates."""
+    days = sorted({f"{each.undisturbed.started:%Y-%m-%d}" for each in layers.run.processes if each.undisturbed.started})
+    when = f", {days[0]}{f' to {days[-1]}' if days[1:] else ''}" if days else ""
+    return f"{layers.run.subject.title}, {layers.total_ns / 1e6:.4g} ms: {machine}, {layers.run.how.title}{when}"
 
 
 def label(
