@@ -156,6 +156,8 @@ class Runner:
             buf2 = buf1; del buf1  # reuse
             # Topologically Sorted Source Nodes: [w], Original ATen: [aten.copy]
             buf2.copy_(buf0, False)
+            # [Provenance debug handles] triton_poi_fused_0:3
+            triton_poi_fused_0.run(buf2, buf0, 8, stream=stream0)
         return (buf2, )
 
 call = Runner().call
@@ -241,10 +243,13 @@ def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machi
 
     kernels = Fused(watch, step, 1, clock.called, clock)
     (level,) = levels(kernels)
-    assert level.paths == ("triton_poi_fused_0", "extern_kernels.convolution", "buf2.copy_")
-    assert level.covers == (("act",), ("conv",), (UNTOLD,))
-    assert level.moved == (64, 32, 32)
-    assert kernels.sample(0, calls=2) == (2 * (500 + 8 + 107 + 1008 + 30), 2 * 107, 2 * 1008, 2 * 30)
+    assert level.paths == ("triton_poi_fused_0 #1", "extern_kernels.convolution", "buf2.copy_", "triton_poi_fused_0 #2")
+    assert level.covers == (("act",), ("conv",), (UNTOLD,), (UNTOLD,))
+    assert level.moved == (64, 32, 32, 32)
+    assert kernels.sample(0, calls=2) == (
+        2 * (500 + 8 + 107 + 1008 + 30 + 100),
+        *(2 * ns for ns in (107, 1008, 30, 100)),
+    )
     assert remainder(kernels, calls=2) == 2 * 508
 
 
@@ -259,20 +264,22 @@ def test_code_that_runs_for_several_modules_names_none(machine: tuple[Machine, M
 
     (level,) = levels(Fused(watch, step, 1, clock.called, clock))
     assert level.covers[0] == (UNTOLD,)
-    assert level.reads == (2, 2, 2)
+    assert level.reads == (2, 2, 2, 2)
     (twice,) = levels(Fused(watch, step, 2, clock.called, clock))  # a window of two frames
     assert twice.covers[0] == ("one.act",)
 
 
 def test_a_library_computes_the_operation_of_its_name(machine: tuple[Machine, ModuleType]) -> None:
-    """Inductor names those before it, too."""
+    """Inductor names the activation before it, too, also for the copy of its result."""
     clock, module = machine
     watch = fused.Watch(None, {})
-    told = {"triton_poi_fused_0:1": ["relu"], "extern_kernels.convolution:2": ["relu", "conv_1"]}
+    both = ["relu", "conv_1"]
+    told = {"triton_poi_fused_0:1": ["relu"], "extern_kernels.convolution:2": both, "triton_poi_fused_0:3": both}
     ops = {"relu": "relu", "conv_1": "convolution"}
     watch.graphs.append(graph({"relu": "act", "conv_1": "conv"}, handles=told, ops=ops))
     (level,) = levels(Fused(watch, lambda: module.call([machine, clock]), 1, clock.called, clock))
-    assert level.covers[:2] == (("act",), ("conv",))
+    assert level.covers == (("act",), ("conv",), (UNTOLD,), ())
+    assert level.paths[3] == "triton_poi_fused_0 (layout of conv)"
 
 
 def test_an_error_leaves_the_code_undisturbed(machine: tuple[Machine, ModuleType]) -> None:

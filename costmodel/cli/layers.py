@@ -13,8 +13,9 @@ from costmodel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from costmodel.measure.jobs import Job
+    from costmodel.measure.modules import Module
     from costmodel.profiles.layers import Layers
-    from costmodel.profiles.records import Host
+    from costmodel.profiles.records import Host, Profile, Subject
 
 Depth = Annotated[int | None, number("N", "With --layers: modules up to N names deep.  [default: all]")]
 Trace = Annotated[
@@ -59,3 +60,19 @@ def time_layers(
     if file and several:
         several[0].save_trace(file)
     return several, found.host if found else None, code
+
+
+def recorded_layers(name: str, profile: "Profile", subject: "Subject", module: "Module | None") -> "Layers":
+    """The first times of the parts of a subject in a profile; ``module``: that of the subject, if it is the user's.
+    `InvalidInput`, with the command that records them, where there are none."""
+    from costmodel.measure.jobs import Job
+    from costmodel.measure.layers import joined, of_profile
+    from costmodel.profiles.recording import recording
+
+    run = next((run for run in profile.layers if run.subject == subject), None)
+    if run is None:
+        command = recording([subject], name=name).replace("costmodel profile", "costmodel profile --layers", 1)
+        raise InvalidInput(
+            f"{name} has no layers of {subject.title}, or none with these settings; to record: {command}"
+        )
+    return of_profile(run) if module is None else joined(run, Job(subject, run.how, module.workload), module)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.layers import recorded_layers
 from costmodel.cli.modules import Called, refuse_options
 from costmodel.cli.options import (
     CHANNELS,
@@ -30,17 +31,19 @@ from costmodel.price.conventions import CONVENTIONS
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
 
-TIMED = ("overview", "time", "quality", "promise")  # of the following
+TIMED = ("overview", "time", "quality", "layers", "flame", "promise")  # of the following
+PARTS = ("layers", "flame")  # of one network or module
 # What `plot` draws: the functions of `costmodel.report.figures.networks`, which opens too much for --help.
 PLOTS = {
     "overview": "parameters, FLOPs, time of every network relative to the first: the paper's Fig. 1",
     "time": "time per frame against FLOPs",
     "quality": "published quality (Tables II and III) against cost, with the Pareto front",
-    "layers": "FLOPs per layer of a network",
+    "layers": "FLOPs per layer of a network; with --profile their share beside that of the time",
+    "flame": "time of a network, of its layers and of what is in them, as wide as it takes",
     "kernels": "cost relative to the standard cell, by kernel or channels; the approximation",
     "promise": "measured speed-up of the cells, or of modules, against the one that FLOPs promise",
 }
-OF_MODULES = ("overview", "time", "layers", "promise")
+OF_MODULES = ("overview", "time", "layers", "flame", "promise")
 
 
 @app.command(
@@ -52,6 +55,7 @@ OF_MODULES = ("overview", "time", "layers", "promise")
         "plot promise --profile amd-epyc-2-cores --kernel 3,5,7",
         "plot quality --metric vkitti-mfp --cost time --profile amd-epyc-2-cores",
         "plot layers --model v6 --cell sep --size 512x1024",
+        "plot flame --model v6 --profile mine",
         "plot kernels --kernel 3 --channels 32,64,128 --out channels.pdf",
         "plot layers --model nets.py:separable --input 1x3x256x512",
         "plot time --model nets.py:standard,nets.py:separable --input 1x3x256x512 --profile mine",
@@ -106,10 +110,10 @@ def plot(
     single = kind in ("kernels", "promise") and not own
     for option, value, kinds in (
         ("--channels", channels, ("kernels", "promise") if not own else ()),
-        ("--model", model, ("overview", "time", "quality", "layers", *(("promise",) if own else ()))),
+        ("--model", model, ("overview", "time", "quality", *PARTS, *(("promise",) if own else ()))),
         ("--metric", metric, ("quality",)),
         ("--cost", cost, ("quality",)),
-        ("--classes", classes, ("overview", "time", "quality", "layers", *(("promise",) if own else ()))),
+        ("--classes", classes, ("overview", "time", "quality", *PARTS, *(("promise",) if own else ()))),
         ("--profile", profile, TIMED),
         *((f"--{name.replace('_', '-')}", values, TIMED) for name, values in vars(choices).items()),
     ):
@@ -117,6 +121,8 @@ def plot(
             raise InvalidInput(f"{option} is for {', '.join(kinds) or 'single cells'}: not for {kind}")
     if kind == "quality" and cost != "time" and profile is not None:
         raise InvalidInput("--profile is for --cost time: the other costs of quality need none")
+    if kind == "flame" and profile is None:
+        raise InvalidInput("flame needs times of parts: --profile with one that `profile --layers` recorded")
     from costmodel.report import figures
     from costmodel.report.figures import style as drawing
 
@@ -174,10 +180,11 @@ def plot(
     else:
         from costmodel.report.table import table as networks
 
-        if kind == "layers":
+        if kind in PARTS:
             models, cell = models or ["v6"], cell or ["standard"]
             if len(models) > 1 or len(cell) > 1:
-                raise InvalidInput("layers are of one network: one --model and one --cell")
+                verb = "are" if kind == "layers" else "is"
+                raise InvalidInput(f"{kind} {verb} of one network: one --model and one --cell")
         table = networks(
             models,
             cell,
@@ -188,15 +195,25 @@ def plot(
             classes=classes,
             base=called.base,
         )
-        times.miss([table.subject(row) for row in table.rows], fatal=True)
-        for name, each in found.items():
-            table = table.timed(name, each)
-        if kind == "layers":
+        if kind in PARTS:
             row = table.rows[-1]  # what it extends comes first
-            draw = partial(figures.layers, row.entry, table.convention, name=row.approach)
-        elif kind == "quality":
-            draw = partial(figures.quality, table, metric, cost or "flops")
+            about: dict[str, Any] = {}
+            if found:
+                ((name, each),) = found.items()
+                own_module = next((model for model in models or () if not isinstance(model, str)), None)
+                about["times"] = times_of = recorded_layers(name, each, table.subject(row), own_module)
+                about["machine"] = each.host.name(times_of.run.how.device)
+            if kind == "flame":
+                draw = partial(figures.flame, about.pop("times"), table.convention, **about)
+            else:
+                draw = partial(figures.layers, row.entry, table.convention, name=row.approach, **about)
         else:
-            draw = partial(figures.time if kind == "time" else figures.overview, table)
+            times.miss([table.subject(row) for row in table.rows], fatal=True)
+            for name, each in found.items():
+                table = table.timed(name, each)
+            if kind == "quality":
+                draw = partial(figures.quality, table, metric, cost or "flops")
+            else:
+                draw = partial(figures.time if kind == "time" else figures.overview, table)
     drawing.save(draw, path)
     print(path)

@@ -253,6 +253,7 @@ class _Start:
     name: str
     line: int
     nodes: tuple[str, ...]
+    named: tuple[str, ...]  # of a library also those before, which Inductor may name, too
     is_own: bool  # compiled by Inductor, not of a library
     moved: int  # bytes
 
@@ -272,14 +273,14 @@ def _starts(graph: _Graph, own: Mapping[str, str], definition: ast.FunctionDef) 
                 names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
                 nodes = [graph.results[each] for each in names if each in graph.results]
             nodes = sorted(dict.fromkeys(nodes), key=lambda node: order.get(node, len(order)))
-            # Inductor may name operations before a library's, too; that one has the name of the kernel.
+            # The operation of a library's kernel has the name of the kernel.
             exact = [] if name in own else [node for node in nodes if graph.ops.get(node) in name.split(".")]
-            nodes = exact if len(exact) == 1 else nodes
             buffers = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
             twice = len(set(re.findall(r"\bin_out_ptr\d+", own.get(name, ""))))  # read and written; these come first
             arguments = [each for each in map(ast.unparse, _call(statement).args) if each in graph.sizes]
             moved = sum(graph.sizes.get(each, 0) for each in [*buffers, *arguments[:twice]])
-            yield _Start(name, statement.lineno, tuple(nodes), name in own, moved)
+            known = tuple(exact if len(exact) == 1 else nodes)
+            yield _Start(name, statement.lineno, known, tuple(nodes), name in own, moved)
             handles, announced = [], False
 
 
@@ -302,20 +303,23 @@ def _functions(graph: _Graph, kernels: list[Kernel]) -> list[_Function]:
         if isinstance(each, ast.FunctionDef) and each.name not in _NOT_CALLED
     ]
     starts = [start for _, each in found for start in each]
-    # A library computes all of a node: Inductor's own kernels that name this node, too, prepare its inputs.
-    libraries = {start.nodes[0] for start in starts if not start.is_own and len(start.nodes) == 1}
+    # A library computes all of a node. Inductor's own kernels that name this node, too, lay out its inputs, or later
+    # its result, and then name all that the library's kernel names.
+    libraries = {start.nodes[0]: start for start in starts if not start.is_own and len(start.nodes) == 1}
     functions = []
     for function, each in found:
         numbers = {start.line: len(kernels) + number for number, start in enumerate(each)}
-        kernels += [_kernel(start, graph.paths, libraries if start.is_own else ()) for start in each]
+        kernels += [_kernel(start, graph.paths, libraries) for start in each]
         if numbers:
             functions.append(_Function(function, graph.code, numbers))
     return functions
 
 
-def _kernel(start: _Start, paths: Mapping[str, str], libraries: Collection[str]) -> Kernel:
-    computed = [paths.get(node, UNTOLD) for node in start.nodes if node not in libraries]
-    layouts = [paths.get(node, UNTOLD) for node in start.nodes if node in libraries]
+def _kernel(start: _Start, paths: Mapping[str, str], libraries: Mapping[str, _Start]) -> Kernel:
+    laid = [libraries[node] for node in start.nodes if start.is_own and node in libraries]
+    others = {name for each in laid for name in (each.named if each.line < start.line else each.nodes)}
+    computed = [paths.get(node, UNTOLD) for node in start.nodes if node not in others]
+    layouts = [paths.get(each.nodes[0], UNTOLD) for each in laid]
     if not start.nodes:
         computed = [UNTOLD]
     return Kernel(start.name, tuple(dict.fromkeys(computed)), tuple(dict.fromkeys(layouts)), start.moved)

@@ -27,7 +27,7 @@ class FusedLayers(Layers):
     @property
     def moved(self) -> int:
         """Bytes of the buffers that the kernels of one call read or write."""
-        return sum(self._moved.values())
+        return sum(self.run.levels[-1].moved) if self.run.levels else 0
 
     @property
     def launches(self) -> int | None:

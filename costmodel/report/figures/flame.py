@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.profiles.layers import MOST_DISTORTION
 from costmodel.report.figures.style import FAINT, INK, PAPER, new_axes, sign, timed_layers
 from costmodel.report.numbers import number
 
@@ -108,8 +109,10 @@ def flame(
         borderaxespad=0.1,
         handlelength=0.8,
     )
+    distorting = "" if shown[1:] else f"no parts: marks change the time by more than {100 * MOST_DISTORTION:g} %"
     rest = 100 * layers.rows[-1].ns / layers.total_ns
-    sign(ax, f"{price.unit}s: convention {price.name}; in no part: {rest:.1f} %", timed_layers(layers, machine))
+    about = f"{price.unit}s: convention {price.name}; in no part: {rest:.1f} %"
+    sign(ax, about, timed_layers(layers, machine), distorting)
     _fit(ax, texts)
     return ax
 
