@@ -169,7 +169,7 @@ class Layers:
     @cached_property
     def unsteady(self) -> tuple[Row, ...]:
         """The rows of more than `LARGE` of the total that do not repeat within `REPEATS` over processes."""
-        large = [row for row in self.rows if row.ns > LARGE * self.total_ns]
+        large = [row for row in self.rows if row.kind != "remainder" and row.ns > LARGE * self.total_ns]
         return tuple(row for row in large if (row.high - row.low) / 2 > REPEATS * row.ns)
 
     @cached_property
