@@ -608,6 +608,7 @@ def test_damaged_layers_are_refused(tmp_path: Path, damage: dict[str, Any], mess
         (["count", "nets.py:net", "--input", "1x3x8x8", "--measure", "cpu", "--backward"], "without --backward"),
         (["count", "nets.py:net", "--input", "1x3x8x8,2x3x8x8", "--measure", "cpu"], "times one call, not 2"),
         (["count", "nets.py:net", "--input", "1x3x8x8", "--measure", "cpu", "--trace", "."], "cannot be written"),
+        (["count", "nets.py:net", "--input", "1x3x8x8", "--measure", "cpu", "--sort", "params"], "order 'params'"),
         (["profiles", "--layers"], "--layers needs the name of a profile"),
         (["profiles", "paper", "--depth", "1"], "--depth needs --layers"),
         (["profiles", "paper", "--layers"], "paper: no layers to show"),

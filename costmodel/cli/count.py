@@ -176,8 +176,8 @@ def count(
         str | None,
         choice(
             SORTS,
-            "Order of the rows, in every format: of execution, or the largest first; ms needs --machine.  [default: "
-            "order; with --top: ms, without --machine flops]",
+            "Order of the rows, in every format: of execution, or the largest first; ms needs --machine or --measure.  "
+            "[default: order; with --top: ms, without times flops]",
             default=False,
         ),
     ] = None,
@@ -253,14 +253,15 @@ def count(
         apart = {"--train": train, "--backward": backward, "--real": real, "--save": save, "--baseline": baseline}
         if others := [option for option, given in apart.items() if given]:
             raise InvalidInput(f"--measure times a call in evaluation mode, and prints its table: without {others[0]}")
+        from costmodel.report.layers import check_order, document
+
+        check_order(sort, top)
         if len(sets) > 1:
             raise InvalidInput(f"--measure times one call, not {len(sets)} alternatives of --input")
         own, layers, host, code = _timed(
             sets[0], module, parsers.merged(make), frames, dtype, attention, measure, effort, depth, trace, traceback
         )
         if layers and host:
-            from costmodel.report.layers import document
-
             print(document(layers, host, convention, machine, attention, sort, top).text(form))
         code = code or (1 if _tell_uncounted([own]) and strict else 0)
         if code:

@@ -30,10 +30,7 @@ def document(
     """The rows of each subject with its settings, a table each; ``sort``: in the order of execution, or the largest
     first; ``top``: that many rows, by default the slowest, and the sum of the others as one more; ``machine`` adds the
     roofline time of each row, in ms, and its bound. The remainder stays last. `InvalidInput` for an unknown order."""
-    if sort not in (None, *SORTS):
-        raise InvalidInput(f"unknown order {sort!r}: with times {among(sort, SORTS)}")
-    if top is not None and top < 1:
-        raise InvalidInput(f"top {top}: expected a whole number from 1")
+    check_order(sort, top)
     price = find_convention(convention)
     key = sort or ("order" if top is None else "ms")
     rows = [_rows(each, price, machine, key, top) for each in several]
@@ -50,6 +47,14 @@ def document(
         ],
         sheets=lambda: [_sheet(each, host, price, lines, machine) for each, lines in zip(several, rows, strict=True)],
     )
+
+
+def check_order(sort: str | None, top: int | None) -> None:
+    """Raise `InvalidInput` for an order that times do not have."""
+    if sort not in (None, *SORTS):
+        raise InvalidInput(f"unknown order {sort!r}: with times {among(sort, SORTS)}")
+    if top is not None and top < 1:
+        raise InvalidInput(f"top {top}: expected a whole number from 1")
 
 
 def _about(layers: Layers) -> dict[str, Any]:
