@@ -115,8 +115,8 @@ class Layers:
 
     @property
     def distortions(self) -> tuple[float, ...]:
-        """Of each level the call with marks relative to the undisturbed call of the same turn, minus 1: the median over
-        processes."""
+        """Of each level the call with marks relative to the undisturbed call, minus 1: of each process the fastest turn
+        of both, since other work on the machine only adds time; the median over processes."""
         return tuple(float(np.median(level)) for level in self.distorted)
 
     @cached_property
@@ -125,7 +125,7 @@ class Layers:
 
         def changed(process: LayerProcess, level: int) -> float:
             wholes = np.array([turn.whole for turn in process.turns[level]]) / process.undisturbed.calls
-            return float(np.median(wholes / _whole(process))) - 1
+            return float(wholes.min() / _whole(process).min()) - 1
 
         levels = range(len(self.run.levels))
         return tuple(tuple(changed(each, level) for each in self.run.processes) for level in levels)
