@@ -5,7 +5,8 @@ import inspect
 import io
 import itertools
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,11 @@ WORLD = World()
 
 
 @pytest.fixture(autouse=True)
-def world() -> World:
+def world() -> Iterator[None]:
     WORLD.read, WORLD.now = 7, 0
-    return WORLD
+    yield
+    if "torch._dynamo" in sys.modules:  # a subject that is placed keeps modules from compiling parts of themselves
+        torch.compiler.set_stance("default")
 
 
 class Busy(nn.Module):
