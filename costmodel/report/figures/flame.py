@@ -21,6 +21,7 @@ TINTS = ("#deebf7", "#9ecae1", "#6baed6", "#3182bd", "#08519c")  # of rising rat
 STEPS = [step * 10.0**power for power in range(-3, 7) for step in (1, 3)]  # between tints, in GFLOP/s
 WHOLE = 0.4  # the height of the whole, relative to that of other rows
 THIN = 0.01  # of the whole: bars of this width and less have no edge, which would hide them
+ROW = 60  # characters of a legend that fit side by side
 SMALL = 5.5  # points, of the names in bars
 
 
@@ -100,9 +101,10 @@ def flame(
     keys.append(Patch(color=FAINT, label="none, unknown" if unknown else f"no {price.unit}s"))
     if keys[1:]:
         keys[-2].set_label(f"{keys[-2].get_label()} G{price.unit}/s")
+    wide = sum(len(str(key.get_label())) + 4 for key in keys) > ROW
     ax.legend(
         handles=keys,
-        ncols=6,
+        ncols=3 if wide else 6,
         columnspacing=0.8,
         loc="lower right",
         bbox_to_anchor=(1, 1),
@@ -121,7 +123,7 @@ def _ranges(edges: Sequence[float]) -> list[str]:
     """The ranges that edges cut all numbers into, in words."""
     names = list(map(number, edges))
     if not names:
-        return ["all"]
+        return ["any"]
     return [f"< {names[0]}", *(f"{low}-{high}" for low, high in pairwise(names)), f"> {names[-1]}"]
 
 
