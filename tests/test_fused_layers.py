@@ -18,6 +18,7 @@ from costmodel.measure.timed import timed
 from costmodel.measure.workload import Described
 from costmodel.price.conventions import find_convention
 from costmodel.profiles.fused import FusedLayers
+from costmodel.profiles.layers import trace
 from costmodel.profiles.records import LayerProcess, LayerRun, LayerTurn, Level, Process, Settings, Subject
 from costmodel.work.cost import Cost, Operation
 from costmodel.work.events import Event, Work
@@ -55,6 +56,7 @@ class Net(nn.Module):
 def compiled(module: nn.Module, args: tuple[Any, ...]) -> tuple[Fused, Any]:
     """The kernels of a compiled module, and a function that gives its result."""
     torch.compiler.reset()
+    torch.compiler.set_stance("default")  # eager subjects in this process have set another one
     run = torch.compile(module.eval())
 
     def step() -> Any:
@@ -347,6 +349,15 @@ def test_rows_add_up_and_leave_out_what_nobody_knows() -> None:
     assert list(frame["bytes"])[:3] == [200, 100, 30]
     assert list(frame["gbytes_per_s"])[:3] == [200 / 600, 1.0, 30 / 200]
     assert layers.notes(find_convention("torch")) == ["FLOPs left out: several kernels compute act."]
+
+
+def test_a_trace_has_the_kernels_with_their_modules() -> None:
+    """One after the other from the start of the call; times in microseconds."""
+    whole, *kernels = trace(FusedLayers(run(fine=1020), OPERATIONS))["traceEvents"][2:]
+    assert (whole["name"], whole["ts"], whole["dur"]) == ("m.py:net", 0, 1)
+    shown = [(each["name"], each["ts"], each["dur"]) for each in kernels]
+    assert shown == [("conv, act", 0, 0.6), ("b (layout of out)", 0.6, 0.1), ("act, out", 0.7, 0.2)]
+    assert kernels[0]["args"] == {"module": "a", "ns": 600, "class": "", "bytes": 200, "covers": ["conv", "act"]}
 
 
 def test_marks_that_distort_give_way_to_coarser_ones() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.conventions import TORCH, Convention, find_convention
 from costmodel.profiles.records import LayerProcess, LayerRun
 from costmodel.work.cost import NOTHING, Cost, Operation
 
@@ -308,13 +308,13 @@ def trace(layers: Layers) -> dict[str, Any]:
     def put(path: str, start: int, name: str, ns: int) -> int:
         """Append a part and what it holds; the moment of its end."""
         here = event(name, start, 0, module=path, ns=ns, **{"class": layers.classes.get(path, "")})
-        row = rows.get((path, "part"))
-        if row:
-            here["args"] |= {"launches": row.cost.launches, "bytes": row.cost.reads + row.cost.writes}
+        if row := rows.get((path, "part")):
+            record = layers.record(row, TORCH)
+            here["args"] |= {key: record[key] for key in ("launches", "bytes", "covers") if record.get(key) is not None}
         events.append(here)
         end = start
         for part in layers.inside.get(path, ()):
-            end = put(part, end, part.removeprefix(f"{path}."), layers.ns_of(part))
+            end = put(part, end, layers.label(part), layers.ns_of(part))
         end = max(end, start + ns)
         here["dur"] = (end - start) / 1e3
         return end
