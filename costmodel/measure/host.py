@@ -4,9 +4,10 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def host(device: str) -> Host:
         os=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
         python=platform.python_version(),
         torch=version("torch"),
-        costmodel=version("costmodel"),
+        costmodel=_costmodel(),
         commit=_commit(),
         cudnn_benchmark=False if device == "cuda" else None,
         environment=ENVIRONMENT,
@@ -116,6 +117,13 @@ def _numbers(file: Path, pattern: str) -> dict[str, float]:
     return {name: float(number) for name, number in re.findall(pattern, text, re.MULTILINE)}
 
 
+def _costmodel() -> str | None:
+    """The version of this package; None in a checkout that is not installed, which `_commit` tells."""
+    with suppress(PackageNotFoundError):
+        return version("costmodel")
+    return None
+
+
 def _commit() -> str | None:
     """The commit of the checkout, marked ``-dirty`` where files were changed; None outside a checkout."""
     root = Path(__file__).parents[2]
@@ -176,24 +184,25 @@ def gpu_state(nvml: Any = None, uuid: str | None = None) -> GpuState | None:
     if nvml is None:
         return None
 
-    def ask(question: Callable[..., int], *details: Any) -> int | None:
-        try:
-            return question(*details)
-        except nvml.NVMLError:  # not every card reports every value
-            return None
+    def ask(*names: str, of: Sequence[Any]) -> Any:
+        """The answer to the first of these questions that library and driver know; None where the card has none."""
+        for name in names:
+            with suppress(AttributeError, nvml.NVMLError):
+                return getattr(nvml, name)(*of)
+        return None
 
-    handle: Any = ask(
-        *((nvml.nvmlDeviceGetHandleByUUID, f"GPU-{uuid}") if uuid else (nvml.nvmlDeviceGetHandleByIndex, 0))
-    )
+    handle = ask("nvmlDeviceGetHandleByUUID", of=[f"GPU-{uuid}"]) if uuid else ask("nvmlDeviceGetHandleByIndex", of=[0])
     if handle is None:
         return None
-    power = ask(nvml.nvmlDeviceGetPowerUsage, handle)
-    reasons = ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+    power = ask("nvmlDeviceGetPowerUsage", of=[handle])
+    # The first names are newer; the others leave NVML with CUDA 14.
+    reasons = ask("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons", of=[handle])
+    temperature = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
     return GpuState(
-        sm_mhz=ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
-        memory_mhz=ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+        sm_mhz=ask("nvmlDeviceGetClockInfo", of=[handle, nvml.NVML_CLOCK_SM]),
+        memory_mhz=ask("nvmlDeviceGetClockInfo", of=[handle, nvml.NVML_CLOCK_MEM]),
         power_w=None if power is None else power / 1e3,  # from milliwatts
-        temperature_c=ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+        temperature_c=ask(*temperature, of=[handle, nvml.NVML_TEMPERATURE_GPU]),
         throttle=None if reasons is None else tuple(word for bit, word in THROTTLE.items() if reasons & bit),
     )
 
@@ -208,4 +217,6 @@ THROTTLE = {
     0x40: "thermal, hardware",
     0x80: "power brake",
     0x100: "display clocks",
+    0x200: "board limit",
+    0x400: "reliability",
 }
