@@ -23,8 +23,8 @@ from costmodel.describe.cells import describe_cell
 from costmodel.describe.ops import Map
 from costmodel.describe.program import Trace
 from costmodel.errors import InvalidInput, MeasuringFailed
-from costmodel.measure import host, runner
 from costmodel.measure import profile as measuring
+from costmodel.measure import runner
 from costmodel.measure import timed as steps
 from costmodel.measure.jobs import Job
 from costmodel.measure.profile import choose, record, settings_grid
@@ -497,47 +497,6 @@ def test_without_a_gpu_it_says_so_in_one_line(command: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("costmodel: device cuda: torch finds no NVIDIA GPU")
     assert len(done.stderr.splitlines()) == 1
-
-
-class FakeNvml:
-    """NVML with one GPU that is throttled by its power cap and its heat."""
-
-    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = "sm", "memory", 0
-
-    class NVMLError(Exception):
-        pass
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802  (NVML's names)
-        if uuid != "GPU-1234":
-            raise self.NVMLError
-        return "handle"
-
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: str) -> int:  # noqa: N802
-        return 0x4 | 0x40 | 0x1  # and idle, which is no reason
-
-    def nvmlDeviceGetClockInfo(self, handle: str, which: str) -> int:  # noqa: N802
-        return {"sm": 1980, "memory": 2619}[which]
-
-    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:  # noqa: N802
-        return 123_456
-
-    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:  # noqa: N802
-        return 41
-
-
-def test_the_state_of_a_gpu() -> None:
-    state = host.gpu_state(FakeNvml(), "1234")
-    assert state is not None
-    assert (state.sm_mhz, state.memory_mhz, state.power_w, state.temperature_c) == (1980, 2619, 123.456, 41)
-    assert state.throttle == ("power cap", "thermal, hardware")
-    assert host.gpu_state(FakeNvml(), "another") is None
-
-
-def test_the_fake_nvml_has_the_names_of_the_real_one() -> None:
-    import pynvml
-
-    for name in vars(FakeNvml):
-        assert name.startswith("_") or hasattr(pynvml, name), name
 
 
 def test_the_options_are_those_of_the_format() -> None:

@@ -52,7 +52,7 @@ class Timed:
         kind = how.dtype or "float32"
         where: dict[str, Any] = {"device": how.device, "dtype": getattr(torch, kind)}
         if how.device == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = bool(how.tf32)
+            multiply_float32(tf32=bool(how.tf32))
             torch.backends.cudnn.benchmark = False
         if self.module is not None:
             with_floats(self.module.to(how.device), kind)
@@ -264,6 +264,14 @@ def _distance(results: list[torch.Tensor], reference: list[torch.Tensor]) -> flo
         error = float(torch.linalg.vector_norm(result - wanted, torch.inf)) / scale
         worst = max(worst, error if not math.isnan(error) else math.inf)
     return worst
+
+
+def multiply_float32(*, tf32: bool) -> None:
+    """Multiply float32 on a GPU as TF32, or exactly: products of matrices, convolutions and recurrences."""
+    # The newer interface comes first: what a module has set there would overrule the older one, or contradict it, which
+    # torch.compile refuses; and torch.compile asks the older one up to torch 2.13 at least.
+    torch.backends.fp32_precision = torch.backends.cudnn.fp32_precision = "none"  # type: ignore[attr-defined]  # torch has no type for it
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
 
 
 def flush_buffer(device: str) -> torch.Tensor:
