@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: table test zoo docs bench bench-profile clean
+.PHONY: table test zoo docs bench bench-profile gpu clean
 
 table: $(VENV)/installed
 	@$(BIN)/costmodel table --model v6
@@ -38,6 +38,10 @@ bench: $(VENV)/ready
 bench-profile: $(VENV)/ready
 	$(BIN)/python benchmarks/profile_overhead.py --networks
 	$(BIN)/python benchmarks/profile_repeats.py
+
+# On a machine with an NVIDIA GPU: tests, times and layers in nine minutes, with a python that has torch, numpy and pydantic.
+gpu:
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
