@@ -6,7 +6,9 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pynvml
@@ -14,10 +16,11 @@ import pytest
 import torch
 from fake_cuda import CUDAGraph, Event, Gpu, Nvml, Properties, Stream
 
-from costmodel.measure import host
+from costmodel.measure import child, host
 from costmodel.measure.clock import CudaClock
 from costmodel.measure.profile import settings_grid
 from costmodel.measure.timed import Timed, flush_buffer, multiply_float32
+from costmodel.profiles.records import GpuState
 
 REAL = {Event: torch.cuda.Event, Stream: torch.cuda.Stream, CUDAGraph: torch.cuda.CUDAGraph}
 
@@ -65,11 +68,31 @@ def test_properties_have_the_names_of_torch() -> None:
     assert {field.name for field in fields(Properties)} <= set(re.findall(r"^    (\w+):", known, re.M))
 
 
-def test_events_refuse_what_cuda_refuses() -> None:
-    gpu = Gpu()
+class RealGpu:
+    """The GPU of this machine, with the faces of `Gpu`; a second of a kernel lasts a millisecond or so here."""
+
+    cuda = torch.cuda
+
+    @property
+    def default(self) -> torch.cuda.Stream:
+        return torch.cuda.default_stream()
+
+    def kernel(self, seconds: float) -> None:
+        torch.cuda._sleep(int(seconds * 2e6))  # clock ticks
+
+
+BOTH = pytest.mark.parametrize("kind", [Gpu, pytest.param(RealGpu, marks=pytest.mark.cuda)])
+
+
+@BOTH
+def test_events_refuse_what_cuda_refuses(kind: type[Any]) -> None:
+    gpu = kind()
     start, end, mute = gpu.cuda.Event(enable_timing=True), gpu.cuda.Event(enable_timing=True), gpu.cuda.Event()
+    assert start.query()  # nothing recorded, nothing to wait for
+    start.synchronize()
     with pytest.raises(ValueError, match="recorded before"):
         start.elapsed_time(end)
+    gpu.kernel(1000.0)
     start.record()
     gpu.kernel(2.0)
     end.record()
@@ -77,21 +100,51 @@ def test_events_refuse_what_cuda_refuses() -> None:
         start.elapsed_time(end)
     assert not end.query()
     end.synchronize()
-    assert start.elapsed_time(end) == pytest.approx(2001)  # milliseconds: the launch takes one
+    assert end.query()
+    assert start.elapsed_time(end) > 0
     start.record()  # again: from now on
-    gpu.cuda.synchronize()
-    assert start.elapsed_time(end) == 0
+    end.record()
     mute.record()
+    gpu.cuda.synchronize()
     for pair in ((start, mute), (mute, end)):
         with pytest.raises(ValueError, match="enable_timing=True"):
             pair[0].elapsed_time(pair[1])
 
 
-def test_graphs_refuse_what_cuda_refuses() -> None:
-    gpu = Gpu()
-    graph, event = gpu.cuda.CUDAGraph(), gpu.cuda.Event(enable_timing=True)
+def test_events_are_milliseconds_apart() -> None:
+    gpu = Gpu(launch=0.001)
+    start, end = gpu.cuda.Event(enable_timing=True), gpu.cuda.Event(enable_timing=True)
+    start.record()
+    gpu.kernel(2.0)
+    end.record()
+    gpu.cuda.synchronize()
+    assert start.elapsed_time(end) == pytest.approx(2001)  # the launch lies between them
+
+
+@BOTH
+def test_graphs_refuse_what_cuda_refuses(kind: type[Any]) -> None:
+    gpu = kind()
+    graph = gpu.cuda.CUDAGraph()
     with pytest.raises(RuntimeError, match="without a preceding successful capture"):
         graph.replay()
+    gpu.kernel(0.0)
+    before, after = gpu.cuda.Event(enable_timing=True), gpu.cuda.Event(enable_timing=True)
+    with gpu.cuda.graph(graph):
+        gpu.kernel(1.0)
+    gpu.cuda.synchronize()
+    assert gpu.cuda.current_stream() == gpu.default
+    before.record()
+    graph.replay()
+    graph.replay()
+    after.record()
+    gpu.cuda.synchronize()
+    assert before.elapsed_time(after) > 0
+
+
+def test_a_capture_runs_nothing_and_takes_no_waiting() -> None:
+    """Not on a real GPU: a capture that fails leaves it in no state for other tests."""
+    gpu = Gpu()
+    graph, event = gpu.cuda.CUDAGraph(), gpu.cuda.Event(enable_timing=True)
     with pytest.raises(RuntimeError, match="non-default stream"), gpu.cuda.graph(graph, stream=gpu.default):
         pass
     with gpu.cuda.graph(graph):
@@ -104,7 +157,7 @@ def test_graphs_refuse_what_cuda_refuses() -> None:
         event.query()  # it is a node of the graph, and was never on the stream
     before = gpu.now
     gpu.cuda.synchronize()
-    assert gpu.now == before  # a capture runs nothing
+    assert gpu.now == before
     graph.replay()
     gpu.cuda.synchronize()
     assert gpu.now == pytest.approx(before + gpu.launch + 2.0)
@@ -112,12 +165,27 @@ def test_graphs_refuse_what_cuda_refuses() -> None:
         pass
 
 
-def test_streams_wait_where_they_are_told() -> None:
+@BOTH
+def test_streams_wait_where_they_are_told(kind: type[Any]) -> None:
+    gpu = kind()
+    side = gpu.cuda.Stream()
+    side.wait_stream(gpu.cuda.current_stream())
+    with gpu.cuda.stream(side):
+        assert gpu.cuda.current_stream() == side
+        gpu.kernel(2.0)
+    done = gpu.cuda.Event()
+    gpu.cuda.current_stream().wait_stream(side)
+    done.record()
+    done.synchronize()
+    assert side.query()
+
+
+def test_streams_run_side_by_side() -> None:
     gpu = Gpu(launch=0)
     side = gpu.cuda.Stream()
     with gpu.cuda.stream(side):
         gpu.kernel(2.0)
-    gpu.kernel(1.0)  # beside it
+    gpu.kernel(1.0)
     assert gpu.default.done == 1
     gpu.cuda.current_stream().wait_stream(side)
     gpu.kernel(1.0)
@@ -241,6 +309,43 @@ def test_what_a_card_does_not_report_stays_open() -> None:
     state = host.gpu_state(nvml, "1234")
     assert state is not None
     assert (state.sm_mhz, state.power_w, state.temperature_c) == (None, None, 41)
+
+
+class Pipe:
+    """The child's end of a pipe, with the runner's messages at hand."""
+
+    def __init__(self, *messages: object) -> None:
+        self.messages, self.sent = list(messages), []
+
+    def recv(self) -> object:
+        return self.messages.pop(0)
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+def test_a_child_times_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(launch=0.001, peak=1000 + 64)
+    gpu.install(monkeypatch)
+    subject = Kernels(gpu)
+    buffer = SimpleNamespace(zero_=lambda: gpu.kernel(0.5, "flush"), nbytes=64)
+    monkeypatch.setattr(child, "timed", lambda workload, how: subject)
+    monkeypatch.setattr(child, "flush_buffer", lambda device: buffer)
+    monkeypatch.setattr(child, "CudaClock", partial(CudaClock, now=gpu.clock))
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    pipe = Pipe(("the work", subject.how, (0,), False), "turn", "turn", "finish")
+    child.serve(pipe)
+    here, facts, first, second, result = pipe.sent
+    assert (here, facts["calls"], len(facts["warmup_seconds"])) == ("here", 1, 4)
+    assert [first, second] == [pytest.approx(0.001 + 3 * 1.0)] * 2  # the flush lies before the first event
+    assert result["peak_gpu_memory"] == 1000  # without the buffer
+    assert (
+        facts["gpu_before"]
+        == result["gpu_after"]
+        == GpuState(
+            sm_mhz=1980, memory_mhz=2619, power_w=123.456, temperature_c=41, throttle=("power cap", "thermal, hardware")
+        )
+    )
 
 
 def test_throttle_reasons_are_those_of_nvml() -> None:
