@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -41,11 +42,15 @@ from costmodel.measure.jobs import Job
 from costmodel.measure.profile import choose, record, settings_grid
 from costmodel.measure.worker import ChildWorker, Worker
 from costmodel.profiles.files import destination, load, locked
+from costmodel.profiles.records import Profile
+
+layers = import_module("costmodel.measure.layers") if find_spec("costmodel.measure.layers") else None
 
 ROOT = Path(__file__).resolve().parent.parent
 CELLS = ("standard", "spatial", "depth", "sep")
 NETWORKS = ("icnet", "v2", "v5", "v6")
 KERNELS = ((3, 3), (5, 5), (7, 7))
+LAYERED = ("ICNet", "LSTM-ICNet v6")
 FORMATS: dict[str, dict[str, Any]] = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "TF32": {"tf32": True}}
 PROCESSES, ROUNDS = 5, 10  # of each subject; a process takes seconds to start, and its rounds far less
 SHARE = 0.5  # of the time left, that a step may take
@@ -202,9 +207,17 @@ class Timing:
     path: Path
     references: Path
 
+    def runs(self, profile: Profile) -> Mapping[Any, Any]:
+        """The runs of a profile that these jobs add to."""
+        return profile.by_key
+
+    def record(self, jobs: Sequence[Job], processes: int) -> None:
+        """Add to the profile what it lacks of so many processes."""
+        record(jobs, self.path, resume=True, processes=processes, rounds=ROUNDS, start=self.start)
+
     def counts(self) -> list[int]:
         """The number of processes that the profile has of each job."""
-        runs = load(self.path).by_key if self.path.exists() else {}
+        runs = self.runs(load(self.path)) if self.path.exists() else {}
         return [len(runs[job.key].processes) if job.key in runs else 0 for job in self.jobs]
 
     def work(self, number: int) -> str:
@@ -212,7 +225,7 @@ class Timing:
         before = self.counts()
         wanted = [job for job, count in zip(self.jobs, before, strict=True) if count or number == 0]
         try:
-            record(wanted, self.path, resume=True, processes=number + 1, rounds=ROUNDS, start=self.start)
+            self.record(wanted, number + 1)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self.state()) from None
         except MeasuringFailed as failure:
@@ -243,6 +256,16 @@ class Timing:
 
     def note(self, key: object) -> Path:
         return self.references / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+
+
+class LayerTiming(Timing):
+    """Jobs whose layers are timed into a profile."""
+
+    def runs(self, profile: Profile) -> Mapping[Any, Any]:
+        return profile.layers_by_key
+
+    def record(self, jobs: Sequence[Job], processes: int) -> None:
+        layers.record(jobs, self.path, resume=True, processes=processes, check=self.start)
 
 
 class Comparing(ChildWorker):
@@ -279,15 +302,21 @@ def timing_steps(path: Path, references: Path) -> list[Step]:
     step start together and take turns, where the host has the memory for their processes."""
     together = physical_memory() > 50e9
     steps = []
+
+    def add(title: str, timing: Timing) -> None:
+        steps.append(Step(title, timing.work, timing.counts, passes=PROCESSES))
+
     for graph in (False, True):
         for name, settings in FORMATS.items():
             hows = settings_grid("cuda", **settings, cuda_graph=graph)
             cells = choose(hows, None, CELLS, kernels=KERNELS, base="standard cell" if together else None)
             networks = choose(hows, NETWORKS, CELLS, base="ICNet" if together else None)
-            for what, jobs in (("cells", cells), ("networks", networks)):
-                timing = Timing(jobs, path, references)
-                title = f"{what}, {name}{', CUDA graph' if graph else ''}"
-                steps.append(Step(title, timing.work, timing.counts, passes=PROCESSES))
+            way = f"{name}, CUDA graph" if graph else name
+            add(f"cells, {way}", Timing(cells, path, references))
+            add(f"networks, {way}", Timing(networks, path, references))
+            if name == "float32" and not graph and layers:
+                whole = [job for job in networks if job.subject.name in LAYERED]
+                add(f"layers, {way}", LayerTiming(whole, path, references))
     return steps
 
 
