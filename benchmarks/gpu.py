@@ -25,7 +25,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -37,14 +36,13 @@ if missing := [name for name in ("torch", "numpy", "pydantic") if find_spec(name
     raise SystemExit(2)
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.measure import layers
 from costmodel.measure.host import host, physical_memory
 from costmodel.measure.jobs import Job
 from costmodel.measure.profile import choose, record, settings_grid
 from costmodel.measure.worker import ChildWorker, Worker
 from costmodel.profiles.files import destination, load, locked
-from costmodel.profiles.records import Profile
-
-layers = import_module("costmodel.measure.layers") if find_spec("costmodel.measure.layers") else None
+from costmodel.profiles.records import LayerRun, Profile, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 CELLS = ("standard", "spatial", "depth", "sep")
@@ -201,13 +199,13 @@ def results(lines: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Timing:
-    """Jobs that are timed into a profile. ``references``: a folder for what the passes need not do again."""
+    """Jobs that are timed into a profile. ``references``: a folder for what later passes need not do again."""
 
     jobs: Sequence[Job]
     path: Path
     references: Path
 
-    def runs(self, profile: Profile) -> Mapping[Any, Any]:
+    def runs(self, profile: Profile) -> Mapping[Any, Run | LayerRun]:
         """The runs of a profile that these jobs add to."""
         return profile.by_key
 
@@ -261,7 +259,7 @@ class Timing:
 class LayerTiming(Timing):
     """Jobs whose layers are timed into a profile."""
 
-    def runs(self, profile: Profile) -> Mapping[Any, Any]:
+    def runs(self, profile: Profile) -> Mapping[Any, Run | LayerRun]:
         return profile.layers_by_key
 
     def record(self, jobs: Sequence[Job], processes: int) -> None:
@@ -314,7 +312,7 @@ def timing_steps(path: Path, references: Path) -> list[Step]:
             way = f"{name}, CUDA graph" if graph else name
             add(f"cells, {way}", Timing(cells, path, references))
             add(f"networks, {way}", Timing(networks, path, references))
-            if name == "float32" and not graph and layers:
+            if name == "float32" and not graph:
                 whole = [job for job in networks if job.subject.name in LAYERED]
                 add(f"layers, {way}", LayerTiming(whole, path, references))
     return steps

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+import costmodel
+from costmodel.errors import InvalidInput
+from costmodel.measure import layers
 from costmodel.measure.host import gpu_state
 from costmodel.measure.jobs import Job
 from costmodel.measure.probes import CACHED, LARGE
@@ -51,6 +54,27 @@ def test_a_graph_computes_what_its_kernels_compute() -> None:
         assert plain.deviation is not None
         assert graph.deviation is not None
         assert graph.deviation <= max(2 * plain.deviation, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "subject", [{"model": "icnet", "size": (129, 257)}, {"cell": "sep"}, {"cell": "depth"}], ids=str
+)
+def test_rows_of_layers_and_the_remainder_are_the_total(subject: dict[str, Any]) -> None:
+    found = costmodel.layers(**subject, device="cuda", processes=1, rounds=ROUNDS)
+    assert sum(row.ns for row in found.rows) == found.total_ns
+    assert [row.kind for row in found.rows].index("remainder") == len(found.rows) - 1
+    assert found.run.clock == "cuda-events"
+    (process,) = found.run.processes
+    for level, turns in zip(found.run.levels, process.turns, strict=True):
+        for turn in turns:
+            # The parts lie inside the whole, but for half a microsecond a mark, by which events are told.
+            assert 0 < sum(turn.parts) <= turn.whole + 500 * (1 + sum(level.reads)) * process.undisturbed.calls
+
+
+def test_layers_have_no_captured_graph() -> None:
+    (job,) = jobs("sep", cuda_graph=True)
+    with pytest.raises(InvalidInput, match="a captured graph runs as a whole"):
+        layers.record([job])
 
 
 def test_nvml_tells_the_state_of_the_card_that_torch_uses() -> None:

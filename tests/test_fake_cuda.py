@@ -18,6 +18,7 @@ from fake_cuda import CUDAGraph, Event, Gpu, Nvml, Properties, Stream
 
 from costmodel.measure import child, host
 from costmodel.measure.clock import CudaClock
+from costmodel.measure.marks import CudaStamps, Marks
 from costmodel.measure.profile import settings_grid
 from costmodel.measure.timed import Timed, flush_buffer, multiply_float32
 from costmodel.profiles.records import GpuState
@@ -309,6 +310,22 @@ def test_what_a_card_does_not_report_stays_open() -> None:
     state = host.gpu_state(nvml, "1234")
     assert state is not None
     assert (state.sm_mhz, state.power_w, state.temperature_c) == (None, None, 41)
+
+
+def test_marks_are_read_once_the_kernels_are_done() -> None:
+    gpu = Gpu(launch=0)
+    marks = Marks(CudaStamps(gpu.cuda))
+    mark = marks.boundary()
+    mark(1)
+    gpu.kernel(2.0)
+    mark(2)
+    gpu.kernel(1.0)
+    mark(0)
+    with pytest.raises(RuntimeError, match="completed before"):
+        marks.take()
+    gpu.cuda.synchronize()
+    times, stays = marks.take()
+    assert (times, stays) == ({1: 2_000_000_000, 2: 1_000_000_000}, {1: 1, 2: 1})  # nanoseconds
 
 
 class Pipe:

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.measure import layers
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.profile import choose, record, settings_grid
 from costmodel.measure.worker import ChildWorker
@@ -159,7 +160,10 @@ def test_every_cell_and_network_is_timed_in_every_way(gpu: ModuleType, tmp_path:
     every = gpu.timing_steps(tmp_path / "p.json", tmp_path)
     formats = ["float32", "bfloat16", "TF32"]
     names = [f"{what}, {kind}" for kind in formats for what in ("cells", "networks")]
-    assert [step.name for step in every] == [*names, *(f"{name}, CUDA graph" for name in names)]
+    expected = [*names[:2], "layers, float32", *names[2:], *(f"{name}, CUDA graph" for name in names)]
+    assert [step.name for step in every] == expected
+    parts = every.pop(2).work.__self__
+    assert [job.subject.title for job in parts.jobs] == ["ICNet 1024x2048", "LSTM-ICNet v6 3x3 1024x2048"]
     jobs = [list(step.work.__self__.jobs) for step in every]
     assert [len(each) for each in jobs] == [4 * 3, 1 + 3 * 4] * 6  # four cells of three kernels; ICNet and 3 versions
     assert len({job.key for each in jobs for job in each}) == 6 * (12 + 13)
@@ -203,14 +207,31 @@ class QuickWorker:
     def kill(self) -> None: ...
 
 
+class QuickLayers(QuickWorker):
+    """The same with two parts."""
+
+    def __init__(self, job: Job, depth: int | None) -> None:
+        super().__init__(job, verify=False)
+        self.measured = layers.Measured()
+
+    def ready(self, seconds: float | None) -> dict[str, Any]:
+        return self.measured.ready({"levels": [(("", "conv"), (1, 1))], "containers": (), "read": 10})
+
+    def turn(self) -> float:
+        self.measured.turn([(1_000_000, 400_000, 600_000)])
+        return super().turn()
+
+
 @pytest.fixture
 def with_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script on a machine with a GPU whose processes answer at once."""
     monkeypatch.setattr(gpu, "host", lambda device: H100)
-    monkeypatch.setattr("costmodel.measure.profile.host", lambda device: H100)
-    monkeypatch.setattr("costmodel.measure.profile.require_gpu", lambda: None)
+    for room in ("profile", "layers"):
+        monkeypatch.setattr(f"costmodel.measure.{room}.host", lambda device: H100)
+        monkeypatch.setattr(f"costmodel.measure.{room}.require_gpu", lambda: None)
     monkeypatch.setattr(gpu, "ChildWorker", QuickWorker)
     monkeypatch.setattr(gpu, "record", partial(record, probe=None))
+    monkeypatch.setattr(layers, "record", partial(layers.record, probe=None, start=QuickLayers))
     monkeypatch.setattr(QuickWorker, "log", [])
     return gpu
 
@@ -236,15 +257,17 @@ def test_the_whole(with_gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert with_gpu.main() == 1  # depth cells of 7x7
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"NVIDIA H100 80GB HBM3, into {path}, for 1 minutes"
-    end = [line for line in lines[lines.index("") + 1 :] if not line.startswith("layers")]
+    end = lines[lines.index("") + 1 :]
     assert end[0].split() == ["cuda", "tests", "0", "s", "done:", "3", "passed"]
     assert end[1].startswith("cells, float32")
     assert "failed: 11 of 12 timed, 1 process(es) each; depth cell 7x7" in end[1]
     assert end[2].endswith("done: 13 of 13 timed, 1 process(es) each")
+    assert end[3].startswith("layers, float32")
+    assert end[3].endswith("done: 2 of 2 timed, 1 process(es) each")
     assert end[-1] == f"The same command again adds what {path} lacks."
     profile = load(path)
     assert profile.host.gpu == H100.gpu
-    assert len(profile.runs) == 6 * (11 + 13)
+    assert (len(profile.runs), len(profile.layers)) == (6 * (11 + 13), 2)
     assert with_gpu.main() == 1
     again = capsys.readouterr().out.splitlines()
     assert [line.split()[-2:] for line in again if line.startswith("networks")] == [["recorded", "before"]] * 6
