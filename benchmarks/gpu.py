@@ -3,10 +3,10 @@ layers of two networks.
 
     python benchmarks/gpu.py [--out profiles/NAME.json] [--minutes 9]
 
-Steps in order of worth, each in a process of its own that may take half of the time left; the profile grows with every
-block, so that a time limit loses nothing. Where time is left, further passes add processes. The same command again adds
-what is missing. Needs torch 2.9 or newer with CUDA, numpy and pydantic, and not the package installed: `make gpu`. Exit
-code 1 if a step failed, 2 if there is nothing to run on.
+Steps in order of worth, each in a process of its own that may take a share of the time left; the profile grows with
+every block, so that a time limit loses nothing. Where time is left, further passes add processes. The same command
+again adds what is missing. Needs torch 2.9 or newer with CUDA, numpy and pydantic, and not the package installed:
+`make gpu`. Exit code 1 if a step failed, 2 if there is nothing to run on.
 """
 
 import argparse
@@ -51,10 +51,11 @@ KERNELS = ((3, 3), (5, 5), (7, 7))
 LAYERED = ("ICNet", "LSTM-ICNet v6")
 FORMATS: dict[str, dict[str, Any]] = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "TF32": {"tf32": True}}
 PROCESSES, ROUNDS = 5, 10  # of each subject; a process takes seconds to start, and its rounds far less
-SHARE = 0.5  # of the time left, that a step may take
+SHARE, ENOUGH = 0.5, 90.0  # of the time left, that a step may take, and seconds of it that it may take anyhow
 GRACE = 10.0  # seconds from asking a step to end, which saves whole rounds, to killing it
 LEAST = 20.0  # seconds under which no step begins
 SPARE = 5.0  # seconds for the imports of this script and its last words
+ROOMY = 50e9  # bytes of a host and of a GPU that hold the processes of all cells, or of all networks
 
 
 # ---- steps, and their processes --------------------------------------------------------------------------------------
@@ -70,6 +71,10 @@ class Step:
     counts: Callable[[], Sequence[int]] = lambda: [0]
     passes: int = 1
     share: float = SHARE
+
+    def limit(self, left: float) -> float:
+        """Seconds that the step may take of those left."""
+        return min(left, max(self.share * left, ENOUGH))
 
 
 @dataclass
@@ -93,7 +98,7 @@ def run(steps: Sequence[Step], end: float, tell: Callable[[str], object]) -> dic
                 continue
             tell(f"{step.name} ...")
             begun = time.monotonic()
-            kind, outcome.said = apart(partial(step.work, number), step.share * left)
+            kind, outcome.said = apart(partial(step.work, number), step.limit(left))
             seconds = time.monotonic() - begun
             outcome.kind = "failed" if (outcome.kind, kind) == ("failed", "done") else kind
             outcome.seconds += seconds
@@ -112,7 +117,8 @@ def apart(work: Callable[[], Any], seconds: float) -> tuple[str, Any]:
     process = fork.Process(target=_serve, args=(work, there))
     process.start()
     there.close()
-    kind, answer = "", None
+    kind = ""
+    answer: tuple[str, Any] | None = None
     try:
         kind = "" if here.poll(seconds) else "stopped"
     except KeyboardInterrupt:
@@ -295,11 +301,11 @@ class Compared:
     def kill(self) -> None: ...
 
 
-def timing_steps(path: Path, references: Path) -> list[Step]:
-    """Cells of every kernel, and networks, in every format: kernel by kernel first, then as CUDA graphs. Subjects of a
-    step start together and take turns, where the host has the memory for their processes."""
-    together = physical_memory() > 50e9
-    steps = []
+def timing_steps(path: Path, references: Path, together: bool) -> list[Step]:
+    """Cells of every kernel, and networks, in every format: kernel by kernel first, then as CUDA graphs; the layers of
+    two networks in the first format. ``together``: the subjects of a step are one group, whose processes start side by
+    side and take turns."""
+    steps: list[Step] = []
 
     def add(title: str, timing: Timing) -> None:
         steps.append(Step(title, timing.work, timing.counts, passes=PROCESSES))
@@ -321,9 +327,9 @@ def timing_steps(path: Path, references: Path) -> list[Step]:
 # ---- the whole -------------------------------------------------------------------------------------------------------
 
 
-def card(out: str | None) -> tuple[str, Path]:
-    """The name of the GPU, and the file for its profile. `InvalidInput` where torch can use no GPU, and for a file that
-    cannot be continued here."""
+def card(out: str | None) -> tuple[str, int, Path]:
+    """The name of the GPU, its memory in bytes, and the file for its profile. `InvalidInput` where torch can use no
+    GPU, and for a file that cannot be continued here."""
     here = host("cuda")
     assert here.gpu is not None
     if tuple(map(int, str(here.torch).split(".")[:2])) < (2, 9):
@@ -332,7 +338,7 @@ def card(out: str | None) -> tuple[str, Path]:
     with locked(path):
         if path.exists() and (differences := here.differences(load(path).host)):
             raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}; --out names another")
-    return here.gpu.name, path
+    return here.gpu.name, here.gpu.memory or 0, path
 
 
 def slug(name: str) -> str:
@@ -356,6 +362,7 @@ def main() -> int:
     parser.add_argument("--out", help="the profile (default: profiles/ and the name of the GPU)")
     parser.add_argument("--minutes", type=float, default=9, help="for everything (default: 9)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the end says what there is
     end = time.monotonic() + 60 * options.minutes - SPARE
     import costmodel.measure.timed  # noqa: F401  (torch, once for the processes of all steps)
 
@@ -363,12 +370,15 @@ def main() -> int:
     if kind != "done":
         print(f"gpu.py: {found}", file=sys.stderr)
         return 2
-    name, path = found
+    name, memory, path = found
     print(f"{name}, into {path}, for {options.minutes:g} minutes", flush=True)
     with tempfile.TemporaryDirectory() as references:
-        steps = [Step("cuda tests", cuda_tests, share=0.25), *timing_steps(path, Path(references))]
+        together = min(memory, physical_memory()) > ROOMY
+        steps = [Step("cuda tests", cuda_tests, share=0.25), *timing_steps(path, Path(references), together)]
         outcomes = run(steps, end, partial(print, flush=True))
-    print("", *report(steps, outcomes), f"The same command again adds what {path} lacks.", sep="\n")
+    lacks = any(0 in step.counts() for step in steps[1:])
+    again = f"The same command again adds what {path} lacks." if lacks else f"{path} has everything."
+    print("", *report(steps, outcomes), again, sep="\n")
     kinds = {outcome.kind for outcome in outcomes.values()}
     return 130 if "interrupted" in kinds else int("failed" in kinds)
 

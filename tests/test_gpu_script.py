@@ -36,7 +36,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     script = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "gpu_script", script)  # dataclasses look for their module
     spec.loader.exec_module(script)
-    script.GRACE, script.LEAST, script.SPARE = 0.3, 0.1, 0.0
+    script.GRACE, script.LEAST, script.ENOUGH, script.SPARE = 0.3, 0.1, 0.0, 0.0
     return script
 
 
@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_run_with_what_there_is(gpu: ModuleType, tmp_path: Path)
 
 
 def test_every_cell_and_network_is_timed_in_every_way(gpu: ModuleType, tmp_path: Path) -> None:
-    every = gpu.timing_steps(tmp_path / "p.json", tmp_path)
+    every = gpu.timing_steps(tmp_path / "p.json", tmp_path, together=True)
     formats = ["float32", "bfloat16", "TF32"]
     names = [f"{what}, {kind}" for kind in formats for what in ("cells", "networks")]
     expected = [*names[:2], "layers, float32", *names[2:], *(f"{name}, CUDA graph" for name in names)]
@@ -173,13 +173,19 @@ def test_every_cell_and_network_is_timed_in_every_way(gpu: ModuleType, tmp_path:
     assert ways == {(*way, graph) for way in formats_of for graph in (False, True)}
 
 
-@pytest.mark.parametrize(("memory", "bases"), [(128e9, 1), (16e9, 3)])
-def test_subjects_share_a_group_where_the_host_has_memory(
-    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory: float, bases: int
+@pytest.mark.parametrize(("together", "bases"), [(True, [1, 1]), (False, [3, 4])])
+def test_subjects_share_a_group_where_there_is_memory(
+    gpu: ModuleType, tmp_path: Path, together: bool, bases: list[int]
 ) -> None:
-    monkeypatch.setattr(gpu, "physical_memory", lambda: memory)
-    cells = gpu.timing_steps(tmp_path / "p.json", tmp_path)[0].work.__self__.jobs
-    assert len({job.standard for job in cells}) == bases
+    """Apart: the cells of each kernel, and ICNet and the cells of each of three versions."""
+    cells, networks = (step.work.__self__.jobs for step in gpu.timing_steps(tmp_path, tmp_path, together)[:2])
+    assert [len({job.standard for job in jobs}) for jobs in (cells, networks)] == bases
+
+
+def test_a_step_gets_its_share_or_what_it_needs(gpu: ModuleType) -> None:
+    gpu.ENOUGH = 90.0
+    step = gpu.Step("a", lambda number: "", share=0.25)
+    assert [step.limit(left) for left in (500.0, 200.0, 60.0)] == [125.0, 90.0, 60.0]
 
 
 class QuickWorker:
@@ -284,7 +290,7 @@ def test_a_reference_serves_several_settings(gpu: ModuleType, tmp_path: Path) ->
         kinds.append(type(worker := timing.start(job, verify)))
         return worker
 
-    gpu.record(jobs, timing.path, processes=1, rounds=1, start=start)
+    gpu.record(jobs, timing.path, processes=1, rounds=1, start=start, probe=None)
     assert kinds == [ChildWorker, ChildWorker, gpu.Comparing, ChildWorker]
     (reference,) = (torch.load(path) for path in tmp_path.iterdir() if path.suffix != ".json")
     assert [tuple(each.shape) for each in reference] == [(1, 4, 5, 6)] * 2  # the output, which is h, and c
@@ -356,7 +362,7 @@ def test_the_file_has_the_name_of_the_card(
 ) -> None:
     monkeypatch.setattr(gpu, "host", lambda device: H100.model_copy(update={"gpu": Gpu(name=name)}))
     monkeypatch.setattr(gpu, "ROOT", tmp_path)
-    assert gpu.card(None) == (name, tmp_path / "profiles" / f"{expected}.json")
+    assert gpu.card(None) == (name, 0, tmp_path / "profiles" / f"{expected}.json")
 
 
 def test_a_file_of_another_machine_and_an_old_torch_are_refused(with_gpu: ModuleType, tmp_path: Path) -> None:

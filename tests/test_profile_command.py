@@ -506,38 +506,6 @@ def test_the_options_are_those_of_the_format() -> None:
     assert measuring.options("implementation") == IMPLEMENTATIONS
 
 
-def on_gpu(cell: str = "standard", channels: int = 64, **settings: Any) -> tuple[Job, Process]:
-    (how,) = settings_grid("cuda", **settings)
-    (job,) = choose([how], None, [cell], channels=[(channels, channels)], size=(64, 128))
-    (run,) = record([job], processes=1, rounds=3).runs
-    return job, run.processes[0]
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"tf32": True}, {"dtype": "bfloat16"}, {"cuda_graph": True}, {"flush": False}, {"frames": 4}],
-    ids=str,
-)
-def test_a_gpu_times_what_it_computes_right(settings: dict[str, Any]) -> None:
-    """Results equal the CPU's within the tolerance (or `record` refuses), and events lie within the wall time."""
-    _, process = on_gpu(**settings)
-    assert process.deviation is not None
-    assert process.deviation < 0.1
-    assert process.peak_gpu_memory is not None
-    # The frame, h and c before and after, and not the buffer that flushes the cache.
-    one = 64 * 64 * 128 * 4
-    assert one <= process.peak_gpu_memory <= 60 * one
-
-
-@pytest.mark.cuda
-def test_more_work_is_not_faster_on_a_gpu() -> None:
-    small, large = (sorted(on_gpu(channels=n)[1].seconds)[1] for n in (32, 256))
-    assert small < large
-    one, two = (sorted(on_gpu(channels=256, batch=n)[1].seconds)[1] for n in (1, 2))
-    assert two > 0.9 * one
-
-
 def test_the_recorded_profiles_are_valid() -> None:
     for path in available().values():
         assert load(path).runs
