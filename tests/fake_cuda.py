@@ -16,12 +16,12 @@ import torch
 class Gpu:
     """A host that launches kernels, and a GPU that runs the kernels of each stream one after another.
 
-    ``now`` is the host's time in seconds, and ``launch`` what a launch takes of it; ``peak`` are the bytes that torch
-    reports as its peak. ``log`` names what the host asked for.
+    ``now`` is the host's time in seconds; ``launch`` is what a launch takes of it, and ``create`` what the first record
+    of an event does; ``peak`` are the bytes that torch reports as its peak. ``log`` names what the host asked for.
     """
 
-    def __init__(self, *, launch: float = 0.001, peak: int = 0) -> None:
-        self.now, self.launch, self.peak = 0.0, launch, peak
+    def __init__(self, *, launch: float = 0.001, create: float = 0.0, peak: int = 0) -> None:
+        self.now, self.launch, self.create, self.peak = 0.0, launch, create, peak
         self.log: list[str] = []
         self.default = Stream(self)
         self.streams = [self.default]
@@ -61,6 +61,8 @@ class Event:
         self._captured = False
 
     def record(self, stream: "Stream | None" = None) -> None:
+        if self._when is None:
+            self._gpu.now += self._gpu.create
         self._when = max((stream or self._gpu.current).done, self._gpu.now)
         self._captured = self._gpu.captured is not None
 

@@ -28,6 +28,13 @@ def test_cuda_events_time_each_call_alone(flush: bool) -> None:
     assert gpu.log == ([*["flush"] * flush, "wait", "step", "wait"]) * 3
 
 
+def test_events_are_created_during_the_first_call_alone() -> None:
+    gpu = Gpu(launch=0.001, create=0.01)
+    clock = CudaClock(gpu.cuda, None, gpu.clock)
+    # A kernel of 0 s does not hide the creation of the second event from the events.
+    assert [clock(lambda: gpu.kernel(0.0), 1) for _ in range(3)] == [pytest.approx(s) for s in (0.011, 0.001, 0.001)]
+
+
 def test_events_longer_than_the_wall_are_refused() -> None:
     gpu = Gpu(launch=0.001)
     # A wall clock that runs at a tenth of the GPU's pace: 0.0201 s for 0.201 s between the events.

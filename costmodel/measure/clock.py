@@ -30,7 +30,8 @@ class WallClock:
 
 
 class CudaClock:
-    """Seconds between two CUDA events on the current stream around each call, each call on an idle GPU.
+    """Seconds between two CUDA events on the current stream around each call, each call on an idle GPU. The events are
+    the same ones for all calls: CUDA creates an event where it is first recorded, which takes time.
 
     ``flush`` empties the L2 cache before every call; the events are read after synchronising. ``cuda``: ``torch.cuda``,
     or a fake. `RuntimeError` where the events contradict the wall clock.
@@ -43,21 +44,21 @@ class CudaClock:
         self, cuda: Any, flush: Callable[[], object] | None, now: Callable[[], float] = time.perf_counter
     ) -> None:
         self.cuda, self.flush, self.now = cuda, flush, now
+        self.start, self.end = (cuda.Event(enable_timing=True) for _ in range(2))
 
     def __call__(self, step: Step, calls: int) -> float:
         total = 0.0
         for _ in range(calls):
             if self.flush is not None:
                 self.flush()
-            start, end = (self.cuda.Event(enable_timing=True) for _ in range(2))
             self.cuda.synchronize()
             begun = self.now()
-            start.record()
+            self.start.record()
             step()
-            end.record()
+            self.end.record()
             self.cuda.synchronize()
             wall = self.now() - begun
-            seconds = start.elapsed_time(end) / 1e3
+            seconds = self.start.elapsed_time(self.end) / 1e3
             if not 0 < seconds <= wall * (1 + self.RATE) + self.TICK:
                 raise RuntimeError(
                     f"CUDA events say {seconds:.9f} s for a call that the wall clock encloses in {wall:.9f} s"
