@@ -170,7 +170,8 @@ def cuda_tests(_: int) -> str:
     """Run the tests marked `cuda`, show the output of pytest, and count the results, also where time ends the tests."""
     if missing := [name for name in ("pytest", "hypothesis") if find_spec(name) is None]:
         return f"skipped, for there is no {' and no '.join(missing)}"
-    files = [path for path in sorted((ROOT / "tests").glob("test_*.py")) if "pytest.mark.cuda" in path.read_text()]
+    files = [path for path in (ROOT / "tests").glob("test_*.py") if "pytest.mark.cuda" in path.read_text()]
+    files.sort(key=lambda path: (path.name == "test_cuda.py", path))  # at the end: it starts many processes
     options = ["-m", "cuda", "-o", "addopts=", "-v", "--tb=short", "--continue-on-collection-errors"]
     command = [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", *map(str, files)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

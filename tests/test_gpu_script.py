@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -229,7 +229,7 @@ class QuickLayers(QuickWorker):
 
 
 @pytest.fixture
-def with_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def with_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The script on a machine with a GPU whose processes answer at once."""
     monkeypatch.setattr(gpu, "host", lambda device: H100)
     for room in ("profile", "layers"):
@@ -239,7 +239,9 @@ def with_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(gpu, "record", partial(record, probe=None))
     monkeypatch.setattr(layers, "record", partial(layers.record, probe=None, start=QuickLayers))
     monkeypatch.setattr(QuickWorker, "log", [])
-    return gpu
+    terminated = signal.getsignal(signal.SIGTERM)
+    yield gpu
+    signal.signal(signal.SIGTERM, terminated)
 
 
 def test_results_are_compared_once_and_later_passes_leave_out_what_failed(with_gpu: ModuleType, tmp_path: Path) -> None:
@@ -284,17 +286,16 @@ def test_a_reference_serves_several_settings(gpu: ModuleType, tmp_path: Path) ->
     hows = settings_grid(memory_format=["contiguous", "channels_last"], threads=1)
     jobs = choose(hows, None, ["sep"], channels=[(4, 4)], size=(5, 6))
     timing = gpu.Timing(jobs, tmp_path / "p.json", tmp_path)
-    kinds = []
-
-    def start(job: Job, verify: bool) -> Any:
-        kinds.append(type(worker := timing.start(job, verify)))
-        return worker
-
-    gpu.record(jobs, timing.path, processes=1, rounds=1, start=start, probe=None)
-    assert kinds == [ChildWorker, ChildWorker, gpu.Comparing, ChildWorker]
-    (reference,) = (torch.load(path) for path in tmp_path.iterdir() if path.suffix != ".json")
+    for job, kind in zip(jobs, (ChildWorker, gpu.Comparing), strict=True):
+        worker = timing.start(job, True)
+        try:
+            assert type(worker) is kind
+            worker.started(60)
+            assert worker.ready(60)["deviation"] < 1e-4
+        finally:
+            worker.kill()
+    (reference,) = map(torch.load, tmp_path.iterdir())
     assert [tuple(each.shape) for each in reference] == [(1, 4, 5, 6)] * 2  # the output, which is h, and c
-    assert all(run.processes[0].deviation is not None for run in load(timing.path).runs)
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------
