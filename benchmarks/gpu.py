@@ -49,7 +49,14 @@ CELLS = ("standard", "spatial", "depth", "sep")
 NETWORKS = ("icnet", "v2", "v5", "v6")
 KERNELS = ((3, 3), (5, 5), (7, 7))
 LAYERED = ("ICNet", "LSTM-ICNet v6")
-FORMATS: dict[str, dict[str, Any]] = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "TF32": {"tf32": True}}
+WAYS: dict[str, dict[str, Any]] = {  # in order of worth
+    "float32": {},
+    "float32, CUDA graph": {"cuda_graph": True},
+    "bfloat16": {"dtype": "bfloat16"},
+    "TF32": {"tf32": True},
+    "bfloat16, CUDA graph": {"dtype": "bfloat16", "cuda_graph": True},
+    "TF32, CUDA graph": {"tf32": True, "cuda_graph": True},
+}
 PROCESSES, ROUNDS = 5, 5  # of each subject
 SHARE, ENOUGH = 0.5, 90.0  # of the time left, that a step may take, and seconds of it that it may take anyhow
 GRACE = 10.0  # seconds from asking a step to end, which saves whole rounds, to killing it
@@ -303,25 +310,22 @@ class Compared:
 
 
 def timing_steps(path: Path, references: Path, together: bool) -> list[Step]:
-    """Cells of every kernel, and networks, in every format: kernel by kernel first, then as CUDA graphs; the layers of
-    two networks in the first format. ``together``: the subjects of a step are one group, whose processes start side by
-    side and take turns."""
+    """Cells of every kernel, and networks, in every way; the layers of two networks in the first. ``together``: the
+    subjects of a step are one group, whose processes start side by side and take turns."""
     steps: list[Step] = []
 
     def add(title: str, timing: Timing) -> None:
         steps.append(Step(title, timing.work, timing.counts, passes=PROCESSES))
 
-    for graph in (False, True):
-        for name, settings in FORMATS.items():
-            hows = settings_grid("cuda", **settings, cuda_graph=graph)
-            cells = choose(hows, None, CELLS, kernels=KERNELS, base="standard cell" if together else None)
-            networks = choose(hows, NETWORKS, CELLS, base="ICNet" if together else None)
-            way = f"{name}, CUDA graph" if graph else name
-            add(f"cells, {way}", Timing(cells, path, references))
-            add(f"networks, {way}", Timing(networks, path, references))
-            if name == "float32" and not graph:
-                whole = [job for job in networks if job.subject.name in LAYERED]
-                add(f"layers, {way}", LayerTiming(whole, path, references))
+    for way, settings in WAYS.items():
+        hows = settings_grid("cuda", **settings)
+        cells = choose(hows, None, CELLS, kernels=KERNELS, base="standard cell" if together else None)
+        networks = choose(hows, NETWORKS, CELLS, base="ICNet" if together else None)
+        add(f"cells, {way}", Timing(cells, path, references))
+        add(f"networks, {way}", Timing(networks, path, references))
+        if way == "float32":
+            whole = [job for job in networks if job.subject.name in LAYERED]
+            add(f"layers, {way}", LayerTiming(whole, path, references))
     return steps
 
 
@@ -375,9 +379,11 @@ def main() -> int:
     print(f"{name}, into {path}, for {options.minutes:g} minutes", flush=True)
     with tempfile.TemporaryDirectory() as references:
         together = min(memory, physical_memory()) > ROOMY
-        steps = [Step("cuda tests", cuda_tests, share=0.25), *timing_steps(path, Path(references), together)]
+        tests = [Step("cuda tests", cuda_tests, share=0.25)]
+        timings = timing_steps(path, Path(references), together)
+        steps = [*timings, *tests] if path.exists() else [*tests, *timings]  # a second run has had its tests
         outcomes = run(steps, end, partial(print, flush=True))
-    lacks = any(0 in step.counts() for step in steps[1:])
+        lacks = any(0 in step.counts() for step in timings)
     again = f"The same command again adds what {path} lacks." if lacks else f"{path} has everything."
     print("", *report(steps, outcomes), again, sep="\n")
     kinds = {outcome.kind for outcome in outcomes.values()}

@@ -158,19 +158,16 @@ def test_ctrl_c_ends_the_run_with_what_there_is(gpu: ModuleType, tmp_path: Path)
 
 def test_every_cell_and_network_is_timed_in_every_way(gpu: ModuleType, tmp_path: Path) -> None:
     every = gpu.timing_steps(tmp_path / "p.json", tmp_path, together=True)
-    formats = ["float32", "bfloat16", "TF32"]
-    names = [f"{what}, {kind}" for kind in formats for what in ("cells", "networks")]
-    expected = [*names[:2], "layers, float32", *names[2:], *(f"{name}, CUDA graph" for name in names)]
-    assert [step.name for step in every] == expected
     parts = every.pop(2).work.__self__
+    assert [step.name for step in every] == [f"{what}, {way}" for way in gpu.WAYS for what in ("cells", "networks")]
     assert [job.subject.title for job in parts.jobs] == ["ICNet 1024x2048", "LSTM-ICNet v6 3x3 1024x2048"]
     jobs = [list(step.work.__self__.jobs) for step in every]
     assert [len(each) for each in jobs] == [4 * 3, 1 + 3 * 4] * 6  # four cells of three kernels; ICNet and 3 versions
     assert len({job.key for each in jobs for job in each}) == 6 * (12 + 13)
     assert {job.subject.kernel for job in jobs[0]} == {(3, 3), (5, 5), (7, 7)}
     ways = {(job.how.dtype, job.how.tf32, job.how.cuda_graph) for each in jobs for job in each}
-    formats_of = {("float32", False), ("float32", True), ("bfloat16", False)}
-    assert ways == {(*way, graph) for way in formats_of for graph in (False, True)}
+    formats = {("float32", False), ("float32", True), ("bfloat16", False)}
+    assert ways == {(*way, graph) for way in formats for graph in (False, True)}
 
 
 @pytest.mark.parametrize(("together", "bases"), [(True, [1, 1]), (False, [3, 4])])
@@ -279,6 +276,7 @@ def test_the_whole(with_gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert with_gpu.main() == 1
     again = capsys.readouterr().out.splitlines()
     assert [line.split()[-2:] for line in again if line.startswith("networks")] == [["recorded", "before"]] * 6
+    assert again[-2].startswith("cuda tests")  # at the end of a second run
 
 
 def test_a_reference_serves_several_settings(gpu: ModuleType, tmp_path: Path) -> None:
