@@ -1,7 +1,6 @@
 """Layers: with a clock of our own, whose reads cost time, rows come out to the nanosecond; and with real processes."""
 
 import csv
-import inspect
 import io
 import itertools
 import json
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from fake_cuda import Gpu
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import process, run
@@ -267,57 +267,8 @@ def test_the_middle_half_of_a_turn_is_kept() -> None:
     assert turn() == ((2.0 + 3.0) / 2, [(20 + 30, 4 + 8)])
 
 
-@dataclass
-class Gpu:
-    """torch.cuda as far as it is used: kernels run one after the other, each later than its launch."""
-
-    gpu: int = 0  # the moment at which all kernels will have finished, in ns
-    seen: bool = True  # no event was recorded after the last synchronisation
-
-    def launch(self, ns: int) -> None:
-        WORLD.now += 10
-        self.gpu = max(self.gpu, WORLD.now) + ns
-
-    def synchronize(self, device: Any = None) -> None:
-        WORLD.now = max(WORLD.now, self.gpu)
-        self.seen = True
-
-    def Event(  # noqa: N802  (torch's name)
-        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, external: bool = False
-    ) -> "GpuEvent":
-        return GpuEvent(self, enable_timing)
-
-
-@dataclass
-class GpuEvent:
-    gpu: Gpu
-    timing: bool
-    when: int | None = None
-
-    def record(self, stream: Any = None) -> None:
-        self.when, self.gpu.seen = max(self.gpu.gpu, WORLD.now), False
-
-    def elapsed_time(self, end_event: "GpuEvent") -> float:
-        if not (self.timing and end_event.timing and self.when is not None and end_event.when is not None):
-            raise ValueError("Both events must be recorded with timing before elapsed_time is called")
-        if not self.gpu.seen:
-            raise RuntimeError("device not ready")
-        return (end_event.when - self.when) / 1e6
-
-
-def test_the_gpu_of_these_tests_takes_what_torch_takes() -> None:
-    event = torch.cuda.Event
-    assert list(inspect.signature(event.record).parameters)[:2] == ["self", "stream"]
-    assert list(inspect.signature(event.elapsed_time).parameters) == ["self", "end_event"]
-    theirs = list(inspect.signature(event.__new__).parameters)[1:]
-    assert list(inspect.signature(Gpu().Event).parameters)[: len(theirs)] == theirs
-    assert list(inspect.signature(torch.cuda.synchronize).parameters) == list(
-        inspect.signature(Gpu().synchronize).parameters
-    )
-
-
 def test_layers_of_a_gpu_are_device_times() -> None:
-    gpu = Gpu()
+    gpu = Gpu(launch=10e-9)
 
     class Kernel(nn.Module):
         def __init__(self, ns: int) -> None:
@@ -325,15 +276,15 @@ def test_layers_of_a_gpu_are_device_times() -> None:
             self.ns = ns
 
         def forward(self, x: int) -> int:
-            gpu.launch(self.ns)
+            gpu.kernel(self.ns / 1e9)
             return x
 
     net = nn.Sequential(Kernel(40_000), nn.Sequential(Kernel(30_000), Kernel(20_000)))
-    facts, turn = layered(Plain(net), CudaClock(gpu, None, WORLD.seconds), 2, None, CudaStamps(gpu))
-    # The GPU waits for 11 ns of the step and 10 ns of the first launch, which is in the first part; then it is busy.
+    facts, turn = layered(Plain(net), CudaClock(gpu.cuda, None, gpu.clock), 2, None, CudaStamps(gpu.cuda))
+    # The GPU waits for the first launch, 10 ns, which is in the first part; then it is busy.
     assert turn() == (
-        90_021e-9,
-        [(2 * 90_021, 0, 2 * 40_010, 2 * 50_000), (2 * 90_021, 2 * 30_000, 2 * 20_000)],
+        pytest.approx(90_010e-9),
+        [(2 * 90_010, 0, 2 * 40_010, 2 * 50_000), (2 * 90_010, 2 * 30_000, 2 * 20_000)],
     )
     assert [paths for paths, _ in facts["levels"]] == [("", "0", "1"), ("1.0", "1.1")]
     assert facts["read"] == 0
