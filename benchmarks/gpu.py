@@ -141,7 +141,7 @@ def apart(work: Callable[[], Any], seconds: float) -> tuple[str, Any]:
     finally:
         _signal(process, signal.SIGKILL)
         process.join()
-    if answer and (answer[0] == "done" or not kind):
+    if answer and (not kind or (kind == "stopped" and answer[0] == "done")):  # done in time after all
         return answer
     if kind:
         return kind, answer[1] if answer else "killed"
@@ -157,6 +157,7 @@ def _signal(process: BaseProcess, number: int) -> None:
 
 def _serve(work: Callable[[], Any], pipe: Connection) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores Ctrl-C for jobs in the background
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the script, also while computing
     try:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -143,15 +144,21 @@ def test_nothing_begins_without_time(gpu: ModuleType, tmp_path: Path) -> None:
     assert gpu.report([step], outcomes)[0].split() == ["a", "0", "s", "not", "begun"]
 
 
-def test_ctrl_c_ends_the_run_with_what_there_is(gpu: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", [True, False])
+def test_ctrl_c_ends_the_run_with_what_there_is(gpu: ModuleType, tmp_path: Path, ends: bool) -> None:
+    """Also where the step ends by itself right then."""
     parent = os.getpid()
 
     def interrupted() -> str:
         subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -INT {parent}"])
-        return sleeps("1 of 2 timed")
+        with suppress(KeyboardInterrupt) if ends else nullcontext():
+            sleeps("1 of 2 timed")
+        return "2 of 2 timed"
 
-    outcomes = gpu.run(steps(gpu, tmp_path, "a", "b", a=interrupted), time.monotonic() + 60, lambda said: None)
-    assert (outcomes["a"].kind, outcomes["a"].said, outcomes["b"].kind) == ("interrupted", "1 of 2 timed", "")
+    step = gpu.Step("a", lambda number: interrupted())
+    outcomes = gpu.run([step, *steps(gpu, tmp_path, "b")], time.monotonic() + 60, lambda said: None)
+    assert (outcomes["a"].kind, outcomes["b"].kind) == ("interrupted", "")
+    assert outcomes["a"].said == ("2 of 2 timed" if ends else "1 of 2 timed")
 
 
 # ---- what is timed ---------------------------------------------------------------------------------------------------
