@@ -374,7 +374,7 @@ def main() -> int:
 
     kind, found = apart(partial(card, options.out), seconds=60)
     if kind != "done":
-        print(f"gpu.py: {found}", file=sys.stderr)
+        print(f"gpu.py: {found if kind == 'failed' else f'{kind} while torch looked for a GPU'}", file=sys.stderr)
         return 2
     name, memory, path = found
     print(f"{name}, into {path}, for {options.minutes:g} minutes", flush=True)
