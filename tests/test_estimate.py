@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from costmodel.profiles import estimate as module
 from costmodel.profiles.estimate import RATIO_TOLERANCE, TIME_TOLERANCE, estimate
-from costmodel.profiles.moment import COPY_BYTES, Moment
+from costmodel.profiles.moment import LARGE, Moment
 from costmodel.profiles.records import Probes, Process, Run, Settings, Subject
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -153,7 +153,7 @@ def drifting(
         given = [bandwidths(process, number) for number in range(rounds)]
         depth.append([(WORK + MEMORY * FULL / each) * math.exp(rng.gauss(0, 0.01)) for each in given])
         standard.append([0.4 * math.exp(rng.gauss(0, 0.01)) for _ in given])
-        copies = tuple(COPY_BYTES / each * math.exp(rng.gauss(0, 0.02)) for each in given)
+        copies = tuple(2 * LARGE / each * math.exp(rng.gauss(0, 0.02)) for each in given)
         quiet = [tuple(base * math.exp(rng.gauss(0, 0.02)) for _ in given) for base in (5e-5, 5e-3)]
         probes.append(Probes(copy=copies, cached=quiet[0], product=quiet[1]))
     return tuple(
@@ -176,7 +176,7 @@ def second_half(process: int, round_: int) -> float:
 def test_ratios_of_a_drifting_machine_agree_at_a_stated_bandwidth(seed: int) -> None:
     """Two measurements, while the bandwidth is 20 to 30 and 28 to 40 GB/s: at 30 GB/s both say
     (0.02 + 0.08 * 40 / 30) / 0.4 = 31.7 % within 3 %; without the probes they differ by more than 10 %."""
-    at = Moment(COPY_BYTES / 30e9, 5e-5, 5e-3)
+    at = Moment(2 * LARGE / 30e9, 5e-5, 5e-3)
     first, second = (
         module.ratio(*drifting(half, seed + n, processes=4), at=at) for n, half in ((0, first_half), (100, second_half))
     )
@@ -205,7 +205,7 @@ def test_the_residual_spread_decides() -> None:
 def test_a_slope_that_cannot_be_told_is_left_at_zero_and_doubted_elsewhere() -> None:
     """The bandwidth is the same in all rounds: at another bandwidth the ratio is not known."""
     runs = drifting(lambda process, number: 25e9, 4, processes=5)
-    here, there = module.ratio(*runs), module.ratio(*runs, at=Moment(COPY_BYTES / 40e9, 5e-5, 5e-3))
+    here, there = module.ratio(*runs), module.ratio(*runs, at=Moment(2 * LARGE / 40e9, 5e-5, 5e-3))
     assert (here.slopes, here.verdict) == ({}, "stable")
     assert here.value == pytest.approx((WORK + MEMORY * 40 / 25) / 0.4, rel=0.02)
     assert there.verdict == "undecided"

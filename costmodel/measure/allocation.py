@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FEWEST_ROUNDS = 3  # of a block
+from costmodel.profiles.estimate import FEWEST_ROUNDS
 
 
 @dataclass(frozen=True)

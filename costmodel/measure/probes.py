@@ -4,10 +4,8 @@ a matrix product the clock.
 """
 
 from costmodel.measure.clock import Clock, Step, settle
+from costmodel.profiles.moment import CACHED, LARGE, SIDE
 
-LARGE = 128 << 20  # bytes of the source of the large copy, and of its destination
-CACHED = 4 << 20  # bytes of the source of the cached copy, and of its destination
-SIDE = 1024  # rows and columns of the factors of the matrix product
 SECONDS = 0.01  # that the calls of each probe take in a turn, about
 MOST_CALLS = 100
 BYTES = 2 * LARGE + 2 * CACHED + 3 * 4 * SIDE * SIDE  # of all buffers

@@ -213,13 +213,16 @@ def record(
         # A group is interleaved as a whole: a process that one run lacks is measured for all runs of the group.
         work = [(group, min(len(measured[job]) for job in group)) for group in groups(jobs, memory)]
 
-        def need(group: Sequence[Job], starting: float, round: float) -> Need:
-            """A block at a time, while percentages of a group are not stable."""
-            known = result.by_key
-            standard = known.get((group[0].standard, group[0].how, group[0].clock))
-            runs = [known[job.key] for job in group if job.key in known]
-            decided = standard is None or all(ratio(run, standard).verdict == "stable" for run in runs)
-            return Need(0 if decided else 1, ROUNDS)
+        def need(group: Sequence[Job], starting: float, turn: float) -> Need:
+            """Blocks until the percentages of a group are stable, by the noise of its runs until now."""
+            runs = [result.by_key[job.key] for job in group if job.key in result.by_key]
+            at = result.moments.get(group[0].how.device)
+            standard = result.by_key.get((group[0].standard, group[0].how, group[0].clock))
+            ratios = [ratio(run, standard, at) for run in runs if standard and run != standard]
+            worst = max(ratios, key=lambda each: each.missing, default=None)
+            if worst is None or not worst.missing:
+                return Need(0, ROUNDS)
+            return Need(worst.missing, worst.noise.best_rounds(starting, turn) if worst.noise else ROUNDS)
 
         timing = Runner(
             keep,

@@ -20,10 +20,11 @@ from itertools import count
 from typing import Any
 
 from costmodel.errors import MeasuringFailed
-from costmodel.measure.allocation import FEWEST_ROUNDS, Group, Need, most_urgent
+from costmodel.measure.allocation import Group, Need, most_urgent
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.probes import Times
 from costmodel.measure.worker import ChildWorker, OutOfTime, ProbeChild, ProbeFailed, ProbeWorker, Worker
+from costmodel.profiles.estimate import FEWEST_ROUNDS
 from costmodel.profiles.records import Probes, Process, Settings
 
 PROCESSES = 3  # of each subject

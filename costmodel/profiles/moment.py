@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from costmodel.profiles.records import Process
 
-COPY_BYTES = 2 * 2**27  # read and written by a copy of 128 MiB, which no cache holds
-CACHED_BYTES = 2 * 2**22  # of 4 MiB, which stay in the last cache
-PRODUCT_FLOPS = 2 * 1024**3  # of two matrices of 1024x1024
 PROBES = ("copy", "cached", "product")
+LARGE = 128 << 20  # bytes of the source of the large copy, and of its destination: no cache holds them
+CACHED = 4 << 20  # bytes of the source of the cached copy, and of its destination: the last cache holds them
+SIDE = 1024  # rows and columns of the factors of the matrix product
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,22 @@ class Moment:
 
     @property
     def bandwidth(self) -> float:
-        """Bytes per second of the large copy."""
-        return COPY_BYTES / self.copy
+        """Bytes per second of the large copy, read and written."""
+        return 2 * LARGE / self.copy
 
     @property
     def cached_bandwidth(self) -> float:
         """Bytes per second of the copy that caches hold."""
-        return CACHED_BYTES / self.cached
+        return 2 * CACHED / self.cached
 
     @property
     def rate(self) -> float:
         """FLOP/s of the matrix product, two per multiply-accumulate."""
-        return PRODUCT_FLOPS / self.product
+        return 2 * SIDE**3 / self.product
 
     def with_bandwidth(self, bandwidth: float) -> "Moment":
         """This moment with another bandwidth of memory, in bytes per second."""
-        return replace(self, copy=COPY_BYTES / bandwidth)
+        return replace(self, copy=2 * LARGE / bandwidth)
 
     @property
     def words(self) -> str:

@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import Cell
 from costmodel.describe.selection import Entry, approach
-from costmodel.profiles.moment import Moment, median_moment
+from costmodel.profiles.moment import PROBES, Moment, median_moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,9 +221,6 @@ class Probes:
     copy: tuple[Seconds, ...]
     cached: tuple[Seconds, ...]
     product: tuple[Seconds, ...]
-
-
-PROBES = ("copy", "cached", "product")
 
 
 class Process(_Data):
