@@ -220,23 +220,25 @@ def profile(**seconds: list[list[float]]) -> Profile:
 
 
 def test_measured_times_stand_beside_the_published_ones() -> None:
-    # Within the rounds 0.5, 0.5 and 0.5, 0.25: the process ratios are 0.5 and 0.375.
+    # Within the rounds 0.5, 0.5 and 0.5, 0.25; the last one lies far from the others and counts a little less.
     measured = profile(standard=[[2.0, 4.0], [2.0, 2.0]], depth=[[1.0, 2.0], [1.0, 0.5]])
     timed = table(["v2"], ["standard", "depth"]).timed("mine", measured)
     wall = timed.rows[2].timings[-1]
-    assert (wall.machine, wall.clock, wall.median_s, wall.interval_s) == ("this machine", "wall", 1.125, (0.75, 1.5))
-    assert wall.pct == pytest.approx(43.75)
+    assert (wall.machine, wall.clock) == ("this machine", "wall")
+    assert wall.median_s == pytest.approx(1.0)  # the mean of ln 1, ln 2, ln 1, ln 0.5
+    assert 100 * (0.5 * 0.5 * 0.5 * 0.25) ** 0.25 <= wall.pct < 50
     assert len(timed.rows[0].timings) == 2  # ICNet was not timed
     text = timed.text()
     title = "Time per 1024x2048 frame on this machine (profile mine): float32, contiguous, eager, 2 threads"
     assert title in " ".join(text.split())
     lines = [line.split()[2:] for line in text.splitlines() if line.startswith("depth-LSTM-ICNet v2")]
     # FLOPs %, not a number where it is not stable, the ranges, the published time.
-    assert lines[1:] == [["43.49", "undecided", "750-1500", "undecided", "37.5-50.0", "1616", "64.56"]]
-    assert "Remedy: more processes" in text
+    ((flops, ms, _, pct, _, *published),) = lines[1:]
+    assert (flops, ms, pct, published) == ("43.49", "undecided", "undecided", ["1616", "64.56"])
+    assert "more processes as noisy as now" in " ".join(text.split())
     assert "Timed on 2026-01-01." in text
     frame = timed.frame()
-    assert frame.wall_cpu_s.tolist()[2] == 1.125
+    assert frame.wall_cpu_s.tolist()[2] == wall.median_s
     assert frame.wall_cpu_pct_verdict.tolist()[2] == "undecided"
 
 
@@ -253,10 +255,13 @@ def test_measured_times_in_json() -> None:
         "pct": 64.56,
     }
     assert (published_gpu["machine"], published_gpu["median_s"]) == ("NVIDIA TITAN X", 0.06062)
-    assert (wall["median_s"], wall["pct"], wall["verdict"]) == (1.0, 50.0, "two modes")
+    mean = 1.5**0.4  # of the logarithms: three times 1.0, twice 1.5
+    assert (wall["median_s"], wall["pct"]) == (pytest.approx(mean), pytest.approx(50 * mean))
+    assert wall["verdict"] == "two modes"
     assert wall["dates"] == ["2026-01-01"]
-    assert wall["modes"] == [{"median_s": 1.0, "processes": 3}, {"median_s": 1.5, "processes": 2}]
-    assert wall["pct_modes"] == [{"median_pct": 50.0, "processes": 3}, {"median_pct": 75.0, "processes": 2}]
+    for key, values in (("modes", (1.0, 1.5)), ("pct_modes", (50.0, 75.0))):
+        modes = [(next(iter(mode.values())), mode["processes"]) for mode in wall[key]]
+        assert modes == [(pytest.approx(values[0]), 3), (pytest.approx(values[1]), 2)]
     assert (wall["profile"], wall["how"]["threads"]) == ("mine", 2)
 
 
@@ -266,7 +271,7 @@ def test_measured_times_in_json() -> None:
         ([[1.0]] * 5, "holds"),  # 50 % of the standard row
         ([[1.8]] * 5, "does not hold"),  # 90 %
         ([[1.2], [1.2], [1.2], [1.8], [1.8]], "undecided"),  # 60 or 90 %
-        ([[1.0]] * 4, "undecided"),  # too few processes
+        ([[1.0]] * 2, "undecided"),  # too few processes
     ],
 )
 def test_claims_of_the_paper_are_judged_by_the_whole_interval(seconds: list[list[float]], word: str) -> None:

@@ -1,6 +1,9 @@
 """Two profiles compared run by run: ratios, verdicts, and the smallest change that two files could show."""
 
 import math
+import random
+import statistics
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +12,7 @@ from costmodel.profiles.estimate import FEWEST, Estimate
 from costmodel.profiles.records import Profile, Run
 
 THRESHOLD = 0.05  # of verdicts where nobody names another one
+SPLITS = 20  # of the processes of a run into two halves
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,72 @@ def changes(first: Profile, second: Profile) -> list[Change]:
         alike = (each for each in first.runs if run.subject.is_later(each.subject) and each.key[1:] == run.key[1:])
         if (old := first.by_key.get(run.key) or next(alike, None)) is None:
             continue
-        standard = (run.subject.standard, run.how, run.clock)
-        relative = None
-        if standard != run.key and standard in first.by_key and standard in second.by_key:
-            relative = estimate.relative_change((run, second.by_key[standard]), (old, first.by_key[standard]))
-        result.append(Change(run, old, estimate.time(old), estimate.time(run), estimate.change(run, old), relative))
+        result.append(_change(run, old, first, second))
     return result
+
+
+def _change(run: Run, old: Run, first: Profile, second: Profile) -> Change:
+    """The change of a run, at the median moment of the first profile."""
+    at = first.moments.get(run.how.device)
+    standards = _standard(first, run), _standard(second, run)
+    relative = None
+    if standards[0] and standards[1] and run.subject != run.subject.standard:
+        relative = estimate.relative_change((run, standards[1]), (old, standards[0]), at)
+    return Change(run, old, estimate.time(old, at), estimate.time(run, at), estimate.change(run, old, at), relative)
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A run compared with itself: its processes split at random into two halves, `SPLITS` times.
+
+    ``alarms``: splits whose verdict is slower or faster, though nothing changed; ``undecided``: splits without a
+    verdict; ``smallest``: the change that half of the splits show.
+    """
+
+    run: Run
+    alarms: int
+    undecided: int
+    smallest: float
+
+
+def self_test(
+    profile: Profile, threshold: float, relative: bool, tick: Callable[[], object] = lambda: None
+) -> list[SelfTest]:
+    """An A/A test of every measured run with `FEWEST` processes in a half; ``tick`` is called after each run."""
+    results = []
+    for run in profile.runs:
+        tick()
+        alone = relative and (run.subject == run.subject.standard or _standard(profile, run) is None)
+        if run.clock == "published" or len(run.processes) < 2 * FEWEST or alone:
+            continue
+        ratios = [_change(one, other, *sides).judged(relative) for one, other, sides in _halves(profile, run)]
+        judged = [verdict(ratio, threshold) for ratio in ratios]
+        alarms = sum(each in ("slower", "faster") for each in judged)
+        smallest = statistics.median(smallest_change(ratio) or 0.0 for ratio in ratios)
+        results.append(SelfTest(run, alarms, judged.count("undecided"), smallest))
+    return results
+
+
+def _standard(profile: Profile, run: Run) -> Run | None:
+    return profile.by_key.get((run.subject.standard, run.how, run.clock))
+
+
+def _halves(profile: Profile, run: Run) -> Iterator[tuple[Run, Run, tuple[Profile, Profile]]]:
+    """The run in two halves, each in a profile with its standard cell."""
+    shuffle = random.Random(len(run.processes))
+    standard = _standard(profile, run)
+    numbers = list(range(len(run.processes)))
+    for _ in range(SPLITS):
+        shuffle.shuffle(numbers)
+        half = len(numbers) // 2
+        one, other = (
+            run.model_copy(update={"processes": tuple(run.processes[n] for n in chosen)})
+            for chosen in (numbers[:half], numbers[half:])
+        )
+        first, second = (
+            Profile.model_construct(
+                host=profile.host, runs=(part, *([standard] if standard and standard != run else []))
+            )
+            for part in (one, other)
+        )
+        yield one, other, (first, second)

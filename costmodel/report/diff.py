@@ -1,11 +1,22 @@
 """Two profiles compared run by run, with a verdict on each."""
 
-from collections.abc import Collection, Iterator, Sequence
+import statistics
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from costmodel.errors import InvalidInput
-from costmodel.profiles.compare import THRESHOLD, Change, changes, enough_processes, smallest_change, verdict
+from costmodel.profiles.compare import (
+    SPLITS,
+    THRESHOLD,
+    Change,
+    SelfTest,
+    changes,
+    enough_processes,
+    self_test,
+    smallest_change,
+    verdict,
+)
 from costmodel.profiles.estimate import FEWEST, Estimate
 from costmodel.profiles.records import Host, Profile
 from costmodel.report.layout.document import Document
@@ -72,8 +83,8 @@ def document(first: Named, second: Named, limit: float | None, relative: bool) -
     lines = [
         f"before: {first[0]}, after: {second[0]}, in ms; {len(only_before)} runs only in the first, "
         f"{len(only_after)} only in the second.",
-        f"ratio: {what} after / before; 95 %: its bootstrap interval over processes; shows %: the smallest change "
-        "that samples with this spread show.",
+        f"ratio: {what} after / before{_at(first[1])}; 95 %: its bootstrap interval over processes and rounds; "
+        "shows %: the smallest change that samples with this spread show.",
         f"verdict, by a threshold of {100 * threshold:g} %{', the default' if limit is None else ''}: same, the whole "
         "interval is within the threshold; slower, beyond the threshold, and the interval excludes 1; faster, the "
         f"interval excludes 1; undecided, all else (also fewer than {FEWEST} processes"
@@ -100,6 +111,84 @@ def document(first: Named, second: Named, limit: float | None, relative: bool) -
         "not_judged": list(gate.not_judged),
     }
     return Document(lambda: whole, lambda: list(map(_unnested, records)), lambda: _sheets(rows, lines)), gate
+
+
+def self_document(
+    name: str, profile: Profile, limit: float | None, relative: bool, tick: Callable[[], object] = lambda: None
+) -> Document:
+    """An A/A test: each run of a profile against itself, half of its processes against the other half. ``tick`` is
+    called after each run. `InvalidInput` without a run of enough processes."""
+    threshold = THRESHOLD if limit is None else limit
+    tests = self_test(profile, threshold, relative, tick)
+    if not tests:
+        raise InvalidInput(
+            f"{name}: no run has {2 * FEWEST} processes, {FEWEST} for each half"
+            f"{', and a standard cell' if relative else ''}: {_more(2 * FEWEST, name)}"
+        )
+    comparisons, alarms = SPLITS * len(tests), sum(test.alarms for test in tests)
+    typical = statistics.median(test.smallest for test in tests)
+    others = len([run for run in profile.runs if run.clock != "published"]) - len(tests)
+    lines = [
+        f"A/A test of {name}: the processes of each run in two halves, {SPLITS} times at random, and one half against "
+        f"the other, as diff{' --relative' if relative else ''} does{_at(profile)}.",
+        f"false alarms: {alarms} of {comparisons} comparisons ({100 * alarms / comparisons:.1f} %) are slower or "
+        f"faster by a threshold of {100 * threshold:g} %, though nothing changed.",
+        "shows %: the smallest change that half of the comparisons show; for half of the runs at most "
+        f"{_pct(typical)}.",
+        *(
+            [f"{others} runs are left out, of fewer than {2 * FEWEST} processes: {_more(2 * FEWEST, name)}"]
+            * bool(others)
+        ),
+    ]
+    whole = {
+        "profile": name,
+        "threshold": threshold,
+        "comparisons": comparisons,
+        "false_alarms": alarms,
+        "false_alarm_rate": alarms / comparisons,
+        "smallest_change": typical,
+        "rows": list(map(_self_record, tests)),
+    }
+    settings = list(dict.fromkeys(test.run.how for test in tests))
+    sheets = [
+        Sheet(
+            f"One half of the processes against the other: {how.title}",
+            ["subject", "processes", "false alarms", "undecided", "shows %"],
+            "lrrrr",
+            [_self_cells(test) for test in tests if test.run.how == how],
+            lines if how == settings[-1] else (),
+        )
+        for how in settings
+    ]
+    return Document(lambda: whole, lambda: list(map(_self_record, tests)), lambda: sheets)
+
+
+def _self_record(test: SelfTest) -> dict[str, Any]:
+    return {
+        "subject": test.run.subject.title,
+        "how": test.run.how.title,
+        "processes": len(test.run.processes),
+        "comparisons": SPLITS,
+        "false_alarms": test.alarms,
+        "undecided": test.undecided,
+        "smallest_change": test.smallest,
+    }
+
+
+def _self_cells(test: SelfTest) -> list[str]:
+    return [
+        test.run.subject.title,
+        str(len(test.run.processes)),
+        f"{test.alarms} of {SPLITS}",
+        str(test.undecided),
+        _pct(test.smallest).removesuffix(" %"),
+    ]
+
+
+def _at(first: Profile) -> str:
+    """The moment at which two profiles are compared, in words."""
+    moments = dict.fromkeys(moment.words for moment in first.moments.values())
+    return f", at {' and at '.join(moments)}" if moments else ""
 
 
 def _without(profile: Profile, paired: Collection[tuple[Any, ...]]) -> list[str]:
