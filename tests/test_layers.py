@@ -503,6 +503,7 @@ def test_whole_runs_and_layers_share_a_file(tmp_path: Path) -> None:
     run = costmodel.read_profile("paper").runs[0]
     both = whole.with_run(run.model_copy(update={"subject": job.subject, "how": HOW, "clock": "wall"}))
     assert (len(both.runs), len(both.layers)) == (1, 1)
+    assert ", 1 run of 1 subject, layers of 1" in repr(both)
     assert both.only(lambda how: how.threads == 2).layers == ()
     assert both.without(job.subject).layers == ()
     both.save(file)

@@ -490,7 +490,8 @@ class Profile(_Data):
         runs = f"{len(self.runs)} run{'s' if len(self.runs) != 1 else ''}"
         subjects = len({run.subject for run in self.runs})
         date = f", {self.host.date:%Y-%m-%d}" if self.host.date else ""
-        return f"<Profile: {machine:.200}, {runs} of {subjects} subject{'s' if subjects != 1 else ''}{date}>"
+        layers = f", layers of {len(self.layers)}" if self.layers else ""
+        return f"<Profile: {machine:.200}, {runs} of {subjects} subject{'s' if subjects != 1 else ''}{layers}{date}>"
 
     __str__ = __repr__
 
