@@ -237,7 +237,7 @@ def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machi
     has device, buffer and stream, 1 + 2 + 4 + 100; the second has the check of its result, 1000 + 8."""
     clock, module = machine
     watch = fused.Watch(None, {})
-    watch.graphs.append(graph({"relu": "act", "convolution": "conv"}, results={"buf1": "convolution"}))
+    watch.graphs.append(graph({"relu": "act", "convolution": "conv"}, results={"buf1": ["convolution"]}))
 
     def step() -> None:
         clock.work(500)()

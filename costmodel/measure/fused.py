@@ -68,7 +68,7 @@ class _Graph:
     code: str
     paths: Mapping[str, str]  # of the module of each node, by the name of the node
     handles: Mapping[str, Sequence[str]]  # names of nodes by kernel
-    results: Mapping[str, str]  # the node that a buffer holds exactly, by the name of the buffer
+    results: Mapping[str, Sequence[str]]  # names of nodes behind each buffer, of one node where that is known
     sizes: Mapping[str, int]  # bytes of each buffer
     ops: Mapping[str, str]  # ``convolution`` for the node of aten.convolution.default, by the name of the node
 
@@ -89,7 +89,6 @@ class Watch:
 
         graph: Any = V.graph
         nodes = [node for node in graph.module.graph.nodes if node.op == "call_function"]
-        exact = {name: getattr(buffer, "origin_node", None) for name, buffer in graph.name_to_buffer.items()}
         handles = getattr(debug, "_inductor_triton_kernel_to_post_grad_node_info", {})
         rank = {step: place for place, step in enumerate(self.steps.values())}
         paths = {node.name: self._path(node) for node in nodes}
@@ -98,7 +97,7 @@ class Watch:
                 code,
                 dict(sorted(paths.items(), key=lambda each: rank.get(each[1], 0))),
                 {name: tuple(origins) for name, origins in handles.items()},
-                {name: node.name for name, node in exact.items() if node is not None},
+                {name: _behind(buffer) for name, buffer in graph.name_to_buffer.items()},
                 {name: size for name in [*graph.name_to_buffer, *graph.graph_inputs] if (size := _size(graph, name))},
                 {node.name: str(node.target).split(".")[-2:][0] for node in nodes},
             )
@@ -115,6 +114,12 @@ class Watch:
         if stack:  # by the identity of each module; the n-th call adds @n
             return self.names.get(list(stack)[-1].split("@")[0], UNTOLD)
         return "" if trace else UNTOLD
+
+
+def _behind(buffer: Any) -> tuple[str, ...]:
+    """Names of the nodes that a buffer comes from; of one, where the buffer holds exactly its result."""
+    exact = getattr(buffer, "origin_node", None)
+    return tuple(node.name for node in ([exact] if exact is not None else getattr(buffer, "origins", ())))
 
 
 def _size(graph: Any, name: str) -> int:
@@ -271,7 +276,7 @@ def _starts(graph: _Graph, own: Mapping[str, str], definition: ast.FunctionDef) 
             nodes = [node for handle in handles for node in graph.handles.get(handle, ())]
             if not nodes and isinstance(statement, ast.Assign):
                 names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-                nodes = [graph.results[each] for each in names if each in graph.results]
+                nodes = [node for each in names for node in graph.results.get(each, ())]
             nodes = sorted(dict.fromkeys(nodes), key=lambda node: order.get(node, len(order)))
             # The operation of a library's kernel has the name of the kernel.
             exact = [] if name in own else [node for node in nodes if graph.ops.get(node) in name.split(".")]
