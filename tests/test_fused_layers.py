@@ -225,7 +225,7 @@ def graph(paths: dict[str, str], **told: Any) -> fused._Graph:
         **{
             "handles": {"triton_poi_fused_0:1": ["relu"]},
             "results": {},
-            "sizes": {"a": 32, "buf0": 32},
+            "sizes": dict.fromkeys(("a", "buf0", "buf1", "buf2"), 32),
             "ops": {},
             **told,
         },
@@ -247,7 +247,7 @@ def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machi
     (level,) = levels(kernels)
     assert level.paths == ("triton_poi_fused_0 #1", "extern_kernels.convolution", "buf2.copy_", "triton_poi_fused_0 #2")
     assert level.covers == (("act",), ("conv",), (UNTOLD,), (UNTOLD,))
-    assert level.moved == (64, 32, 32, 32)
+    assert level.moved == (64, 64, 64, 64)
     assert kernels.sample(0, calls=2) == (
         2 * (500 + 8 + 107 + 1008 + 30 + 100),
         *(2 * ns for ns in (107, 1008, 30, 100)),
@@ -366,6 +366,27 @@ def test_marks_that_distort_give_way_to_coarser_ones() -> None:
     assert list(layers.frame("torch")["flops"]) == [2 * (40 + 1), 2 * 8, 0]
     whole = FusedLayers(run(fine=1040, coarse=960), OPERATIONS)
     assert [(row.kind, row.ns) for row in whole.rows] == [("remainder", 1000)]
+
+
+def test_bytes_that_nobody_knows_are_left_out() -> None:
+    """Of a kernel in a branch, for one."""
+    known = run(fine=1020)
+    levels = (known.levels[0], known.levels[1].model_copy(update={"moved": (200, 0, 30)}))
+    layers = FusedLayers(known.model_copy(update={"levels": levels}), OPERATIONS)
+    assert layers.moved is None
+    assert layers.frame("torch")["bytes"].isna().tolist() == [False, True, False, True]
+    assert FusedLayers(known, OPERATIONS).moved == 200 + 100 + 30
+
+
+def test_code_that_is_not_compiled_is_in_the_remainder() -> None:
+    level = Level(paths=(), reads=())
+    turns = ((LayerTurn(whole=1000, parts=()),),)
+    process = LayerProcess(undisturbed=Process(seconds=(1e-6,)), read=10, turns=turns)
+    layers = FusedLayers(run(1000).model_copy(update={"levels": (level,), "processes": (process,)}), OPERATIONS)
+    assert [(row.kind, row.ns) for row in layers.rows] == [("remainder", 1000)]
+    assert layers.notes(find_convention("torch")) == [
+        "Inductor compiled nothing of this call: all of it is in the remainder."
+    ]
 
 
 def test_modules_that_torch_does_not_tell_have_no_flops() -> None:

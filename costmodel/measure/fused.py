@@ -47,7 +47,7 @@ class Kernel:
     name: str
     modules: tuple[str, ...]
     layouts: tuple[str, ...] = ()
-    moved: int = 0  # bytes of the buffers that it reads or writes
+    moved: int = 0  # bytes of the buffers that it reads or writes (0: not known)
 
     def told(self, once: bool, whole: bool) -> "Kernel":
         """The kernel with the modules that are certain: not those of code that runs for several (not ``once``), nor
@@ -283,9 +283,10 @@ def _starts(graph: _Graph, own: Mapping[str, str], definition: ast.FunctionDef) 
             buffers = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
             twice = len(set(re.findall(r"\bin_out_ptr\d+", own.get(name, ""))))  # read and written; these come first
             arguments = [each for each in map(ast.unparse, _call(statement).args) if each in graph.sizes]
-            moved = sum(graph.sizes.get(each, 0) for each in [*buffers, *arguments[:twice]])
-            known = tuple(exact if len(exact) == 1 else nodes)
-            yield _Start(name, statement.lineno, known, tuple(nodes), name in own, moved)
+            known = all(each in graph.sizes for each in buffers & graph.results.keys())
+            moved = sum(graph.sizes.get(each, 0) for each in [*buffers, *arguments[:twice]]) if known else 0
+            computed = tuple(exact if len(exact) == 1 else nodes)
+            yield _Start(name, statement.lineno, computed, tuple(nodes), name in own, moved)
             handles, announced = [], False
 
 
@@ -435,7 +436,8 @@ class Fused:
             seen[title] += 1
             paths.append(f"{title} #{seen[title]}" if titles.count(title) > 1 else title)
         covers = [dict.fromkeys(path for number in part for path in self.kernels[number].modules) for part in parts]
-        moved = [sum(self.kernels[number].moved for number in part) for part in parts]
+        sizes = [[self.kernels[number].moved for number in part] for part in parts]
+        moved = [sum(each) if all(each) else 0 for each in sizes]
         return tuple(paths), tuple(reads), tuple(map(tuple, covers)), tuple(moved)
 
 

@@ -25,9 +25,10 @@ class FusedLayers(Layers):
     moving = "kernels"
 
     @property
-    def moved(self) -> int:
-        """Bytes of the buffers that the kernels of one call read or write."""
-        return sum(self.run.levels[-1].moved) if self.run.levels else 0
+    def moved(self) -> int | None:
+        """Bytes of the buffers that the kernels of one call read or write; None where those of one are not known."""
+        every = self.run.levels[-1].moved if self.run.levels else ()
+        return sum(every) if every and all(every) else None
 
     @property
     def launches(self) -> int | None:
@@ -36,12 +37,14 @@ class FusedLayers(Layers):
 
     def costs(self, row: Row) -> list[Cost] | None:
         """The cost of a part as if its kernels were one operation; None where nobody knows its work."""
-        known = row.kind == "part" and row.path in self._moved and self.split.isdisjoint(row.covers)
+        known = row.kind == "part" and self._moved.get(row.path) and self.split.isdisjoint(row.covers)
         return [Cost(row.cost.work, reads=self._moved[row.path])] if known else None
 
     def notes(self, price: Convention) -> list[str]:
         """The modules whose FLOPs no row has, and all modules of the large rows that have many."""
         shared = sorted(name or "(itself)" for name in self.split & self._operations.keys())
+        if not any(level.paths for level in self.run.levels):
+            return ["Inductor compiled nothing of this call: all of it is in the remainder."]
         lines = [f"{price.unit}s left out: several kernels compute {', '.join(shared)}."] if shared else []
         if any(name not in self._operations for name in self.split) and self.operations:
             lines.append(f"{price.unit}s left out: torch does not tell the modules of some kernels.")
@@ -98,7 +101,7 @@ class FusedLayers(Layers):
         record = super().record(row, price) | {"module": self.title(row)}
         if (row.path not in self._moved and row.kind == "part") or not self.split.isdisjoint(row.covers):
             record |= dict.fromkeys(("flops", "gflops_per_s"))
-        moved = self._moved.get(row.path)
+        moved = self._moved.get(row.path) or None
         rate = moved / row.ns if moved and row.ns > 0 else None
         return record | {"reads": None, "writes": None, "launches": None, "bytes": moved, "gbytes_per_s": rate}
 

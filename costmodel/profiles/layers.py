@@ -85,8 +85,8 @@ class Layers:
     moving = "operations"  # what reads and writes the bytes
 
     @property
-    def moved(self) -> int:
-        """Bytes that the whole reads and writes."""
+    def moved(self) -> int | None:
+        """Bytes that the whole reads and writes; None: not known."""
         return int(self.cost.reads + self.cost.writes)
 
     @property

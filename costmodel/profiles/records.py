@@ -339,7 +339,7 @@ class Level(_Data):
     its level. At the first level the path "" is a part, too: the code of the whole that no other part holds.
     ``reads``: how often the clock was read for each part in one call, once for every stay in the part. ``covers``: of
     compiled code, the modules that each part, a group of what was fused, covers, and ``moved``, the bytes of the
-    buffers that each part reads or writes; empty for other code.
+    buffers that each part reads or writes (0: not known); empty for other code.
     """
 
     paths: tuple[Text, ...]

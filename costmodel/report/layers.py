@@ -139,7 +139,7 @@ def _sheet(
 ) -> Sheet:
     run, total = layers.run, layers.total_ns
     flops, moved = price.flops(layers.cost.work), layers.moved
-    (letter, by), (prefix, size) = scale(flops), scale(moved)
+    (letter, by), (prefix, size) = scale(flops), scale(moved or 0)
     place = max(0, len(str(total)) - DIGITS)  # the power of ten of the last digit, in nanoseconds
     low, high = layers.total_range
     whole = {"module": "total", "kind": "total", "class": layers.classes.get("", ""), "ns": total, "low_ns": low}
