@@ -639,3 +639,15 @@ def test_real_processes_time_a_cell_into_a_profile(tmp_path: Path, capsys: pytes
 def test_one_subject_is_wanted() -> None:
     with pytest.raises(InvalidInput, match="layers takes one subject and one value of each setting, not 2 runs"):
         costmodel.layers(cell=["sep", "depth"])  # type: ignore[arg-type]
+
+
+def test_what_interrupts_a_turn_is_in_no_row() -> None:
+    """Three turns of 100 us, of which other work stretches all but one of each kind, each in another part."""
+    level = Level(paths=("", "a", "b"), reads=(1, 1, 1))
+    parts = [(1000, 99_000, 39_000), (1000, 60_000, 39_000), (1000, 60_000, 89_000)]
+    turns = [LayerTurn(whole=sum(each), parts=each) for each in parts]
+    process = _process([turns], (100e-6, 170e-6, 130e-6))
+    layers = Layers(LayerRun(subject=ME, how=HOW, clock="wall", levels=(level,), processes=(process,)))
+    assert layers.total_ns == 130_000  # the median
+    assert layers.distortions == (0.0,)
+    assert times(layers) == {("", "rest"): 1300, ("a", "part"): 78_000, ("b", "part"): 50_700, ("", "remainder"): 0}

@@ -1,8 +1,9 @@
 """Where the time of a subject goes, module by module: rows that add up to the undisturbed call, from raw samples.
 
-The one total is the undisturbed call. The time of a part is its share of the undisturbed call of the same turn, times
-the total. A part that is cut into the parts of the next level leaves a rest, its own code; what no part holds is the
-remainder. So all rows add up to the total, to the nanosecond; by noise a rest or the remainder may be negative.
+The one total is the undisturbed call. The time of a part is its share of the undisturbed call, times the total; a share
+is that of the fastest turns of a process, since other work on the machine only adds time. A part that is cut into the
+parts of the next level leaves a rest, its own code; what no part holds is the remainder. So all rows add up to the
+total, to the nanosecond; by noise a rest or the remainder may be negative.
 """
 
 import json
@@ -278,11 +279,11 @@ def _whole(process: LayerProcess) -> Shares:
 
 
 def _shares(process: LayerProcess, level: int, reads: Sequence[int]) -> Shares:
-    """The shares of the parts of a level in the undisturbed call of the same turn, without the cost of reading the
-    clock: medians over turns."""
-    parts = np.array([turn.parts for turn in process.turns[level]]) / process.undisturbed.calls
-    own = parts - process.read * np.array(reads)
-    return np.asarray(np.median(own / _whole(process)[:, None], axis=0))
+    """The shares of the parts of a level in the undisturbed call, without the cost of reading the clock, in the fastest
+    turns of both. Medians would not add up: what interrupts a call is in one part, and in the whole."""
+    fastest = min(process.turns[level], key=lambda turn: turn.whole)
+    own = np.array(fastest.parts) / process.undisturbed.calls - process.read * np.array(reads)
+    return np.asarray(own / _whole(process).min())
 
 
 def _upwards(path: str) -> Iterator[str]:

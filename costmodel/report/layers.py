@@ -212,8 +212,8 @@ def _notes(layers: Layers, price: Convention, machine: Machine | None) -> list[s
     told = [f"level {n} {100 * each:+.1f} %" for n, each in enumerate(layers.distortions, 1)]
     lines = [
         f"ms: {CLOCKS[run.clock]}; the total is the undisturbed call, its median over {processes} "
-        f"process{'es' if processes > 1 else ''} ({turns} turns); a part is its share of the undisturbed call of the "
-        "same turn. All rows add up to the total.",
+        f"process{'es' if processes > 1 else ''} ({turns} turns); a part is its share of the undisturbed call in the "
+        "fastest turns. All rows add up to the total.",
         "+-%: half the range over processes. (rest): the code of a module outside of the modules in it; (itself): that "
         "of the whole; (remainder): what no row holds, by noise also negative.",
         f"distortion, the call with marks relative to the undisturbed call: {', '.join(told)}.",
