@@ -385,7 +385,7 @@ def test_code_that_is_not_compiled_is_in_the_remainder() -> None:
     layers = FusedLayers(run(1000).model_copy(update={"levels": (level,), "processes": (process,)}), OPERATIONS)
     assert [(row.kind, row.ns) for row in layers.rows] == [("remainder", 1000)]
     assert layers.notes(find_convention("torch")) == [
-        "Inductor compiled nothing of this call: all of it is in the remainder."
+        "No kernel was found in what Inductor compiled: all of the call is in the remainder."
     ]
 
 

@@ -44,7 +44,7 @@ class FusedLayers(Layers):
         """The modules whose FLOPs no row has, and all modules of the large rows that have many."""
         shared = sorted(name or "(itself)" for name in self.split & self._operations.keys())
         if not any(level.paths for level in self.run.levels):
-            return ["Inductor compiled nothing of this call: all of it is in the remainder."]
+            return ["No kernel was found in what Inductor compiled: all of the call is in the remainder."]
         lines = [f"{price.unit}s left out: several kernels compute {', '.join(shared)}."] if shared else []
         if any(name not in self._operations for name in self.split) and self.operations:
             lines.append(f"{price.unit}s left out: torch does not tell the modules of some kernels.")
