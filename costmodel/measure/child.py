@@ -28,7 +28,7 @@ from costmodel.measure.probes import Prober
 from costmodel.measure.timed import Timed, deviation, expected, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.1
 # Threads of OpenMP wait for more work before they sleep, about 10 ms in a loop: those of the process that had the last
 # turn would take CPUs from this one.
 REST_SECONDS = 0.02
