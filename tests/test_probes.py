@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from fake_cuda import Gpu
 from pydantic import ValidationError
 from test_cli import run
-from test_clock import World as Gpu
 from test_profile_command import TINY, QuickWorker
 from test_runner import JOBS, KERNELS, LARGE, World, always, name
 
@@ -256,7 +256,7 @@ def test_a_turn_takes_about_ten_milliseconds_for_each_probe(small: None) -> None
 
 def test_probes_on_a_gpu_are_timed_by_events(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    rand, gpu = torch.rand, Gpu(kernel=0.002)
+    rand, gpu = torch.rand, Gpu(launch=0.001)
 
     def on_gpu(*shape: int, dtype: torch.dtype, device: str) -> torch.Tensor:
         made.append((shape, dtype, device))
@@ -270,9 +270,9 @@ def test_probes_on_a_gpu_are_timed_by_events(small: None, monkeypatch: pytest.Mo
         """Every call also is a kernel of the fake GPU."""
 
         def __call__(self, step: Callable[[], object], calls: int) -> float:
-            return super().__call__(lambda: (step(), gpu.step()), calls)
+            return super().__call__(lambda: (step(), gpu.kernel(0.002)), calls)
 
-    prober = Prober("cuda", Launching(gpu, None, lambda: gpu.now))
+    prober = Prober("cuda", Launching(gpu.cuda, None, gpu.clock))
     large, cached, product = ((1 << 16) // 4,), ((1 << 12) // 4,), (8, 8)
     assert made == [(shape, torch.float32, "cuda") for shape in (large, large, cached, cached, *[product] * 3)]
     assert prober.turn() == pytest.approx((0.003, 0.003, 0.003))  # 1 ms of launching and 2 ms of work

@@ -21,7 +21,9 @@ class Prober:
 
         self.clock = clock
         if device == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = False
+            from costmodel.measure.timed import multiply_float32
+
+            multiply_float32(tf32=False)
 
         def buffers(number: int, *shape: int) -> "list[torch.Tensor]":
             return [torch.rand(*shape, dtype=torch.float32, device=device) for _ in range(number)]
