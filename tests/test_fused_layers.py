@@ -1,5 +1,6 @@
 """Times of the kernels of a compiled module: which modules each covers, what belongs to none, and sums that close."""
 
+import json
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -17,9 +18,11 @@ from costmodel.measure.marks import WallStamps
 from costmodel.measure.timed import timed
 from costmodel.measure.workload import Described
 from costmodel.price.conventions import find_convention
+from costmodel.price.machine import Machine
 from costmodel.profiles.fused import FusedLayers
 from costmodel.profiles.layers import trace
-from costmodel.profiles.records import LayerProcess, LayerRun, LayerTurn, Level, Process, Settings, Subject
+from costmodel.profiles.records import Host, LayerProcess, LayerRun, LayerTurn, Level, Process, Settings, Subject
+from costmodel.report.layers import document
 from costmodel.work.cost import Cost, Operation
 from costmodel.work.events import Event, Work
 
@@ -166,7 +169,7 @@ call = Runner().call
 """
 
 
-class Machine:
+class Ticking:
     """A clock that only work moves; its stamps are numbers."""
 
     def __init__(self) -> None:
@@ -196,9 +199,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> tuple[Machine, ModuleType]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> tuple[Ticking, ModuleType]:
     """The code of a Triton graph, of which the functions take time by the fake clock."""
-    machine, module = Machine(), ModuleType("graph")
+    machine, module = Ticking(), ModuleType("graph")
     guard: Any = type(
         "Guard", (), {"__init__": lambda *_: None, "__enter__": lambda *_: None, "__exit__": lambda *_: None}
     )
@@ -232,7 +235,7 @@ def graph(paths: dict[str, str], **told: Any) -> fused._Graph:
     )
 
 
-def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machine, ModuleType]) -> None:
+def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Ticking, ModuleType]) -> None:
     """8 for the check of the inputs are of no kernel, as are the 500 of the step outside of the graph; the first kernel
     has device, buffer and stream, 1 + 2 + 4 + 100; the second has the check of its result, 1000 + 8."""
     clock, module = machine
@@ -255,7 +258,7 @@ def test_each_kernel_has_the_time_of_its_buffers_and_checks(machine: tuple[Machi
     assert remainder(kernels, calls=2) == 2 * 508
 
 
-def test_code_that_runs_for_several_modules_names_none(machine: tuple[Machine, ModuleType]) -> None:
+def test_code_that_runs_for_several_modules_names_none(machine: tuple[Ticking, ModuleType]) -> None:
     clock, module = machine
     watch = fused.Watch(None, {})
     watch.graphs.append(graph({"relu": "one.act"}))
@@ -271,7 +274,7 @@ def test_code_that_runs_for_several_modules_names_none(machine: tuple[Machine, M
     assert twice.covers[0] == ("one.act",)
 
 
-def test_a_library_computes_the_operation_of_its_name(machine: tuple[Machine, ModuleType]) -> None:
+def test_a_library_computes_the_operation_of_its_name(machine: tuple[Ticking, ModuleType]) -> None:
     """Inductor names the activation before it, too, also for the copy of its result."""
     clock, module = machine
     watch = fused.Watch(None, {})
@@ -284,7 +287,7 @@ def test_a_library_computes_the_operation_of_its_name(machine: tuple[Machine, Mo
     assert level.paths[3] == "triton_poi_fused_0 (layout of conv)"
 
 
-def test_an_error_leaves_the_code_undisturbed(machine: tuple[Machine, ModuleType]) -> None:
+def test_an_error_leaves_the_code_undisturbed(machine: tuple[Ticking, ModuleType]) -> None:
     clock, module = machine
     watch = fused.Watch(None, {})
     watch.graphs.append(graph({}))
@@ -349,6 +352,20 @@ def test_rows_add_up_and_leave_out_what_nobody_knows() -> None:
     assert list(frame["bytes"])[:3] == [200, 100, 30]
     assert list(frame["gbytes_per_s"])[:3] == [200 / 600, 1.0, 30 / 200]
     assert layers.notes(find_convention("torch")) == ["FLOPs left out: several kernels compute act."]
+
+
+def test_the_table_leaves_out_what_nobody_knows() -> None:
+    """A product of 8 MACs is 16 FLOPs; 330 bytes at 1 GB/s are 330 ns."""
+    shown = document([FusedLayers(run(fine=1020), OPERATIONS)], Host(cpu="AMD EPYC"), machine=Machine(1e9, 1e9))
+    text = " ".join(shown.text("text").split())
+    assert "conv, act a 0.000600 60.00 200 0.333 b (layout of out) 0.000100 10.00 0 100 1.00 0.0001 memory" in text
+    assert "total 0.001000 100.00 96 330 0.0960 0.330 ms:" in text  # no roofline without that of all parts
+    assert "FLOPs left out: several kernels compute act." in text
+    assert "B: bytes that kernels read and write." in text
+    (layers,) = json.loads(shown.text("json"))["layers"]
+    assert [row["flops"] for row in layers["rows"]] == [None, 0, None, 0]
+    assert [row["roofline_ms"] for row in layers["rows"]] == [None, pytest.approx(1e-4), None, None]
+    assert (layers["total_flops"], layers["total_bytes"]) == (96, 330)
 
 
 def test_a_trace_has_the_kernels_with_their_modules() -> None:

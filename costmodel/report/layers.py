@@ -145,9 +145,10 @@ def _sheet(
     whole = {"module": "total", "kind": "total", "class": layers.classes.get("", ""), "ns": total, "low_ns": low}
     whole |= {"high_ns": high, "flops": flops, "bytes": moved, "launches": layers.launches}
     if machine:
-        bounds = [costs for row in layers.rows for costs in layers.costs(row) or ()]
-        roof, bound = machine.bound(bounds)
-        whole |= {"roofline_ms": 1000 * roof, "bound": bound}
+        bounds = [layers.costs(row) for row in layers.rows if row.kind != "remainder" or row.operations]
+        known = [cost for costs in bounds for cost in costs or ()]
+        roof, bound = machine.bound(known) if None not in bounds else (None, None)
+        whole |= {"roofline_ms": None if roof is None else 1000 * roof, "bound": bound}
     spent = apportioned([line["ns"] for line in lines], 10**place)
     shares = apportioned([10_000 * line["ns"] for line in lines], total)
     several = len(run.processes) > 1
