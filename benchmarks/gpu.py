@@ -261,7 +261,7 @@ class Timing:
             return ChildWorker(job, verify)
         if self.note(job.key).exists():
             return Compared()
-        from costmodel.measure.timed import KEPT
+        from costmodel.measure.host import KEPT
 
         reference = self.note((job.subject, job.how.batch, job.how.frames))
         os.environ[KEPT] = str(reference)

@@ -1,9 +1,11 @@
 """Jobs for names in the catalogue, and the timing of jobs into a profile."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -163,7 +165,7 @@ def record(
     budget: float | None = None,
     tick: Callable[[float, str], object] = lambda done, what: None,
     tell: Callable[[str], object] = warnings.warn,
-    start: Callable[[Job, bool], Worker] = ChildWorker,
+    start: Callable[[Job, bool], Worker] | None = None,
     probe: Callable[[Settings], ProbeWorker] | None = ProbeChild,
 ) -> Profile:
     """Time jobs into a profile, which is saved to ``path`` after every block.
@@ -179,7 +181,7 @@ def record(
     here = host("cuda" if on_gpu else "cpu")
     memory = physical_memory() if here.gpu is None else here.gpu.memory or physical_memory()
     check_possible(jobs, memory)
-    with locked(path) if path else nullcontext():
+    with locked(path) if path else nullcontext(), tempfile.TemporaryDirectory() as references:
         result = load(path) if path and path.exists() else Profile(host=here)
         if differences := here.differences(result.host):
             raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}")
@@ -233,7 +235,7 @@ def record(
             budget=budget,
             tick=tick,
             tell=tell,
-            start=start,
+            start=start or partial(ChildWorker, references=Path(references)),
             probe=probe,
         )
         timing.run(work)

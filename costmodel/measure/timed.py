@@ -19,6 +19,7 @@ from costmodel.counting.outputs import tensors_in
 from costmodel.counting.shapes import without_letters
 from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput
+from costmodel.measure.host import KEPT
 from costmodel.measure.workload import Described, Named, Workload
 from costmodel.profiles.records import Settings
 
@@ -213,7 +214,8 @@ def timed(workload: Workload, how: Settings) -> Timed:
 def expected(workload: Workload, how: Settings) -> "list[torch.Tensor] | None":
     """Results after two steps of the reference: float32, contiguous, eager, on the CPU, with torch's own kernels
     instead of oneDNN's. None for work whose results are random: they differ with the seed. The environment variable
-    `KEPT` names a file of these results, which is read, or written where there is none."""
+    `KEPT` names a file of these results, which is read, or written where there is none: many settings have the same
+    reference, which can take longer than all else of a short run."""
     kept = Path(os.environ[KEPT]) if KEPT in os.environ else None
     if kept and kept.exists():
         known: list[torch.Tensor] | None = torch.load(kept)
@@ -233,8 +235,6 @@ def expected(workload: Workload, how: Settings) -> "list[torch.Tensor] | None":
     return found
 
 
-# Many settings have the same reference, which can take longer than all else of a short run.
-KEPT = "COSTMODEL_REFERENCE"
 _REFERENCE: dict[str, Any] = {
     "device": "cpu",
     "dtype": "float32",

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from costmodel.errors import CodeFailed, InvalidInput, MeasuringFailed
-from costmodel.measure.host import ENVIRONMENT, HUGE_PAGES, NOT_INHERITED, cores
+from costmodel.measure.host import ENVIRONMENT, HUGE_PAGES, KEPT, NOT_INHERITED, cores
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.probes import Times
 from costmodel.measure.workload import Workload
@@ -63,17 +64,21 @@ class ProbeFailed(MeasuringFailed):
 
 class Child:
     """A fresh Python process with the pinned environment, on the CPUs of the settings ``how``; see
-    `costmodel.measure.child`. ``work``: None for the probes."""
+    `costmodel.measure.child`. ``work``: None for the probes; ``reference``: the file that keeps the reference of
+    ``verify`` for other settings, or has it."""
 
     program = "costmodel.measure.child"
 
-    def __init__(self, work: Workload | None, how: Settings, verify: bool = False) -> None:
+    def __init__(
+        self, work: Workload | None, how: Settings, verify: bool = False, reference: Path | None = None
+    ) -> None:
         self.pipe, theirs = Pipe()
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         threads = how.threads or len(cores())
         environment["OMP_NUM_THREADS"] = str(threads)
+        environment |= {} if reference is None else {KEPT: os.fspath(reference)}
         environment |= {} if verify else ENVIRONMENT | (HUGE_PAGES if how.pages else {})
         cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
         with theirs, _pinned(cpus):
@@ -135,11 +140,15 @@ class Child:
 
 
 class ChildWorker(Child):
-    """The process of a job; with ``verify`` it compares the results with the reference instead."""
+    """The process of a job; with ``verify`` it compares the results with the reference instead. ``references``: a
+    folder for references, which are those of all settings of a subject."""
 
-    def __init__(self, job: Job, verify: bool) -> None:
+    def __init__(self, job: Job, verify: bool, references: Path | None = None) -> None:
         self.job = job
-        super().__init__(job.workload, job.how, verify)
+        kept = None
+        if verify and references and KEPT not in os.environ:
+            kept = references / f"{job.subject.digest}-{job.how.batch}-{job.how.frames}.pt"
+        super().__init__(job.workload, job.how, verify, kept)
 
     def failure(self, message: str, code: int = 1) -> MeasuringFailed:
         return JobFailed(self.job, message, code)

@@ -4,6 +4,7 @@ The files are JSON with one run per line, so that a new measurement is a one-lin
 are validated when they are read, replaced as a whole when they are written, and locked while they grow.
 """
 
+import hashlib
 import json
 import os
 import statistics
@@ -130,6 +131,11 @@ class Subject(_Data):
         usual = NETWORKS[self.network].classes if self.network in NETWORKS else 19
         classes = [f"{self.classes} classes"] if self.classes not in (None, usual) else []
         return " ".join([self.name, *sizes, *classes])
+
+    @property
+    def digest(self) -> str:
+        """A short name for files, which no other subject has."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def is_later(self, other: "Subject") -> bool:
         """True for a module that has the name, the arguments and the inputs of ``other``, and another structure."""
