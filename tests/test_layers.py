@@ -480,7 +480,7 @@ def test_layers_are_kept_resumed_and_replaced(tmp_path: Path) -> None:
     assert [process.undisturbed.deviation for process in first.processes] == [0.0, None]
     assert load(file).layers == (first,)
     assert load(file).text() == file.read_text()
-    with pytest.raises(InvalidInput, match="already has the layers of depth cell 3x3 4 5x6: resume=True adds"):
+    with pytest.raises(InvalidInput, match="already has 1 of these layers, such as depth cell 3x3 4 5x6: resume=True"):
         record(file)
     (more,) = record(file, resume=True, processes=3).layers
     assert more.processes[:2] == first.processes

@@ -29,6 +29,8 @@ from costmodel.measure.timed import Timed, deviation, expected, flush_buffer, ti
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.1
+# A call that takes this long refills the caches by the way: the others start with a call that is not timed.
+REFILL_SECONDS = 0.3
 # Threads of OpenMP wait for more work before they sleep, about 10 ms in a loop: those of the process that had the last
 # turn would take CPUs from this one.
 REST_SECONDS = 0.02
@@ -74,7 +76,7 @@ def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[
     cpus, cold = cpus or (), True
     before, used = stolen_seconds(cpus), Used()
     for _ in _turns(pipe, how.device):
-        if calls > 1 or cold:
+        if cold or once < REFILL_SECONDS:
             subject.step()  # the caches hold other subjects' data; one call refills the caches
             cold = False
         with used:

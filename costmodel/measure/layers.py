@@ -13,15 +13,14 @@ from costmodel.describe.program import Step
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure.host import host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible
-from costmodel.measure.profile import choose, settings_grid
+from costmodel.measure.profile import choose, opened, settings_grid
 from costmodel.measure.runner import PROCESSES, ROUNDS, Runner
 from costmodel.measure.worker import ChildWorker, ProbeChild, ProbeWorker, Worker
 from costmodel.measure.workload import ITEM_BYTES, Described
 from costmodel.price.table import Given, apart
-from costmodel.profiles.files import destination, load, locked
+from costmodel.profiles.files import destination, locked
 from costmodel.profiles.fused import FusedLayers
 from costmodel.profiles.layers import Layers
-from costmodel.profiles.recording import changed, earlier
 from costmodel.profiles.records import LayerProcess, LayerRun, LayerTurn, Level, Process, Profile, Settings
 from costmodel.work.cost import Cost, Operation
 from costmodel.work.events import Work
@@ -110,22 +109,9 @@ def record(
     here = host("cuda" if on_gpu else "cpu")
     check_possible(jobs, physical_memory() if here.gpu is None else here.gpu.memory or physical_memory())
     with locked(path) if path else nullcontext():
-        result = load(path) if path and path.exists() else Profile(host=here)
-        if differences := here.differences(result.host):
-            raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}")
-        for job, old in ((job, old) for job in jobs if (old := earlier(result, job.subject))):
-            if not replace:
-                raise InvalidInput(
-                    f"{changed(old, job.subject, path)}: replace=True measures it again, another name keeps both"
-                )
-            result = result.without(old)
-        recorded = [job for job in jobs if job.key in result.layers_by_key]
-        if recorded and not (resume or replace):
-            raise InvalidInput(
-                f"{path} already has the layers of {recorded[0].subject.title}: "
-                "resume=True adds missing processes, replace=True measures the runs again"
-            )
-        result = result.model_copy(update={"host": result.host.merged(here)})
+        result, recorded = opened(
+            path, here, jobs, lambda profile: profile.layers_by_key, "these layers", resume=resume, replace=replace
+        )
         known = result.layers_by_key
         measured = {job: known[job.key].processes if resume and job in recorded else () for job in jobs}
         workers: dict[Job, Any] = {}

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import product
@@ -25,7 +25,7 @@ from costmodel.price.table import Given, apart
 from costmodel.profiles.estimate import ratio
 from costmodel.profiles.files import destination, load, locked
 from costmodel.profiles.recording import changed, earlier
-from costmodel.profiles.records import Process, Profile, Run, Settings, Subject, by_short_name
+from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject, by_short_name
 from costmodel.work.size import as_size, int_pair
 
 
@@ -152,6 +152,37 @@ def find_subject(name: str, subjects: Sequence[Subject]) -> Subject:
     return known[find_base(name, reversed(known), short)]
 
 
+def opened(
+    path: Path | None,
+    here: Host,
+    jobs: Sequence[Job],
+    keys: Callable[[Profile], Container[Any]],
+    what: str,
+    *,
+    resume: bool,
+    replace: bool,
+) -> tuple[Profile, list[Job]]:
+    """The profile that new measurements go into, with this machine as its host, and the jobs that it already has among
+    its ``keys``. `InvalidInput` for the file of another machine, for modules that have changed since, and without
+    ``resume`` or ``replace`` for jobs that it has; ``what`` they are, in words."""
+    result = load(path) if path and path.exists() else Profile(host=here)
+    if differences := here.differences(result.host):
+        raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}")
+    for job, old in ((job, old) for job in jobs if (old := earlier(result, job.subject))):
+        if not replace:
+            raise InvalidInput(
+                f"{changed(old, job.subject, path)}: replace=True measures it again, another name keeps both"
+            )
+        result = result.without(old)
+    recorded = [job for job in jobs if job.key in keys(result)]
+    if recorded and not (resume or replace):
+        raise InvalidInput(
+            f"{path} already has {len(recorded)} of {what}, such as {recorded[0].subject.title}: "
+            "resume=True adds missing processes, replace=True measures the runs again"
+        )
+    return result.model_copy(update={"host": result.host.merged(here)}), recorded
+
+
 def record(
     jobs: Sequence[Job],
     path: Path | None = None,
@@ -182,22 +213,9 @@ def record(
     memory = physical_memory() if here.gpu is None else here.gpu.memory or physical_memory()
     check_possible(jobs, memory)
     with locked(path) if path else nullcontext(), tempfile.TemporaryDirectory() as references:
-        result = load(path) if path and path.exists() else Profile(host=here)
-        if differences := here.differences(result.host):
-            raise InvalidInput(f"{path} was recorded on another machine: {'; '.join(differences)}")
-        for job, old in ((job, old) for job in jobs if (old := earlier(result, job.subject))):
-            if not replace:
-                raise InvalidInput(
-                    f"{changed(old, job.subject, path)}: replace=True measures it again, another name keeps both"
-                )
-            result = result.without(old)
-        recorded = [job for job in jobs if job.key in result.by_key]
-        if recorded and not (resume or replace):
-            raise InvalidInput(
-                f"{path} already has {len(recorded)} of these runs, such as {recorded[0].subject.title}: "
-                "resume=True adds missing processes, replace=True measures the runs again"
-            )
-        result = result.model_copy(update={"host": result.host.merged(here)})
+        result, recorded = opened(
+            path, here, jobs, lambda profile: profile.by_key, "these runs", resume=resume, replace=replace
+        )
         measured = {job: result.by_key[job.key].processes if resume and job in recorded else () for job in jobs}
 
         def keep(processes: Mapping[Job, Process]) -> None:
