@@ -98,7 +98,20 @@ def test_a_large_sweep_is_no_table_in_a_notebook() -> None:
 
 def test_a_profile_completes_to_its_own_names() -> None:
     names = [name for name in dir(PROFILE) if not name.startswith("_")]
-    own = ["by_key", "format", "frame", "host", "layers", "layers_by_key", "moments", "only", "runs", "save", "text"]
+    own = [
+        "at",
+        "by_key",
+        "format",
+        "frame",
+        "host",
+        "layers",
+        "layers_by_key",
+        "moments",
+        "only",
+        "runs",
+        "save",
+        "text",
+    ]
     assert names == [*own, "with_layers", "with_run", "without"]
     assert all(hasattr(PROFILE, name) for name in names)
 

@@ -8,7 +8,7 @@ import typer
 from costmodel.cli.app import app, examples
 from costmodel.cli.options import Format
 from costmodel.cli.parsers import at_door, percentage
-from costmodel.cli.timing import progress
+from costmodel.cli.timing import Bandwidth, progress
 from costmodel.errors import InvalidInput
 
 
@@ -44,6 +44,7 @@ def diff(
             "the threshold, and the smallest change that shows.",
         ),
     ] = False,
+    at: Bandwidth = None,
     form: Format = "text",
 ) -> None:
     """Compare two profiles run by run: ratio of the times, its interval, a verdict, and the smallest change that shows.
@@ -59,11 +60,14 @@ def diff(
         raise InvalidInput("diff takes two profiles, A and B, or A with --self")
     if itself or after is None:
         found = profiles.load(profiles.locate(before))
+        found = found if at is None else found.at(at)
         with progress(len(found.runs), "comparing", delay=2) as bar:
             shown = report.self_document(before, found, fail_over, relative, lambda: bar.update())
         print(shown.text(form))
         return
     first, second = ((name, profiles.load(profiles.locate(name))) for name in (before, after))
+    if at is not None:
+        first = (before, first[1].at(at))
     document, gate = report.document(first, second, fail_over, relative)
     print(document.text(form))
     for reason in gate.not_judged:

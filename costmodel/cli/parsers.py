@@ -169,6 +169,13 @@ def number(text: str) -> float:
     return int(text) if text.isdecimal() else float(text)
 
 
+def bandwidth(text: str) -> float:
+    """GB/s as bytes per second, more than 0."""
+    if not (found := number(text)):
+        raise InvalidInput(f"{text!r}: expected GB/s above 0, such as 30")
+    return 1e9 * found
+
+
 def duration(text: str) -> float:
     """``"90"``, ``"90s"``, ``"5m"``, ``"1h"`` as seconds."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")

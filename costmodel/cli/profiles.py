@@ -7,6 +7,7 @@ import typer
 from costmodel.cli.app import app, examples
 from costmodel.cli.layers import Depth
 from costmodel.cli.options import Format
+from costmodel.cli.timing import Bandwidth
 from costmodel.errors import InvalidInput
 
 
@@ -26,16 +27,19 @@ def list_profiles(
     ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="Its times of modules.")] = False,
     depth: Depth = None,
+    at: Bandwidth = None,
     form: Format = "text",
 ) -> None:
     """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
-    for option, given in (("noise", noise), ("layers", layers)):
+    for option, given in (("noise", noise), ("layers", layers), ("at", at is not None)):
         if given and name is None:
             raise InvalidInput(f"--{option} needs the name of a profile")
     if noise and layers:
         raise InvalidInput("--noise or --layers, not both")
     if depth is not None and not layers:
         raise InvalidInput("--depth needs --layers")
+    if at is not None and layers:
+        raise InvalidInput("--at is for times of wholes: leave out --layers")
     from costmodel.profiles import files as profiles
     from costmodel.report import noise as spread
     from costmodel.report import profile as report
@@ -53,5 +57,7 @@ def list_profiles(
 
             print(document([of_profile(run, depth) for run in found.layers], found.host).text(form))
             return
+        if at is not None:
+            found = found.at(at)
         shown = spread.document(found, name) if noise else report.document(found, name, found.by_key)
         print(shown.text(form))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from costmodel.cli.parsers import at_door, duration, each, joined, one_of, whole
+from costmodel.cli.parsers import at_door, bandwidth, duration, each, joined, one_of, whole
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.profiles.recording import changed, earlier, recording
 
@@ -25,6 +25,18 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 IMPLEMENTATIONS = ("eager", "compiled")
 PAGES = ("default", "huge")  # default: `Settings.pages` is None
+
+
+Bandwidth = Annotated[
+    float | None,
+    typer.Option(
+        "--at",
+        parser=at_door(bandwidth),
+        metavar="GB/S",
+        help="State times at another bandwidth of memory.  [default: the median of the probes]",
+        show_default=False,
+    ),
+]
 
 
 def _words(option: str, allowed: tuple[str, ...], help: str) -> Any:

@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass
 from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import Cell
 from costmodel.describe.selection import Entry, approach
+from costmodel.errors import InvalidInput
 from costmodel.profiles.moment import PROBES, Moment, median_moment
 
 if TYPE_CHECKING:
@@ -533,6 +534,16 @@ class Profile(_Data):
     @property
     def layers_by_key(self) -> dict[tuple[Subject, Settings, Clock], LayerRun]:
         return {run.key: run for run in self.layers}
+
+    def at(self, bandwidth: float) -> "Profile":
+        """This profile with its times stated at another memory bandwidth, in bytes per second. `InvalidInput` without
+        probes."""
+        if not self.moments:
+            raise InvalidInput("no probes were recorded, so its times cannot be stated at a bandwidth")
+        moments = {device: moment.with_bandwidth(bandwidth) for device, moment in self.moments.items()}
+        stated = self._with(self.runs, self.layers)
+        vars(stated)["moments"] = moments  # in the place of the cached medians
+        return stated
 
     def with_run(self, run: Run) -> "Profile":
         """This profile with ``run`` in the place of the run with the same key, or at the end."""
