@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from costmodel.profiles.moment import PROBES, Moment
+from costmodel.profiles.moment import PROBES, Moment, median_moment
 from costmodel.profiles.records import Process, Run
 
 AGREE = 0.03  # two measurements of a ratio on one machine should agree this well,
@@ -26,7 +26,9 @@ FEWEST_ROUNDS, MOST_ROUNDS = 3, 15  # of a process
 FEWEST_OF_MODES = 5  # processes in which two modes can be told
 MOST = 100  # processes that a remedy names
 RESAMPLES = 2000
-SIGNIFICANT = 3.0  # standard errors of a slope that is used
+SIGNIFICANT = 3.0  # standard errors of a slope that is used, with many samples; with few more, as Student's t
+FEWEST_FREE = 4  # degrees of freedom that the samples have beside the levels of processes and the slopes
+TIMES, RATIOS = 0.0, -1.0  # the least slopes: no time falls where a probe takes longer
 STEEPEST = 1.0  # slope of a time that is a probe's alone; a ratio's lies between -1 and 1
 UNKNOWN = 0.5  # the standard error of a slope that the samples do not tell
 FAR = 1.5  # standard deviations, from which on a sample counts less
@@ -122,14 +124,14 @@ Set = Sequence[_Samples]  # of the processes of one profile
 
 def estimate(values: Sequence[float], tolerance: float) -> Estimate:
     """The estimate from one value per process; ``tolerance``: relative, on each side of the value."""
-    return _estimate([_Samples(np.log([value]), np.empty((1, 0))) for value in values], tolerance, None)
+    return _estimate([_Samples(np.log([value]), np.empty((1, 0))) for value in values], tolerance, None, TIMES)
 
 
 def time(run: Run, at: Moment | None = None) -> Estimate:
     """Seconds per call of a run, at a moment of the machine: by default the median of its own probes."""
     if len(run.processes) == 1 == len(run.processes[0].seconds):  # as it is written, such as a published time
         return Estimate(run.processes[0].seconds[0], None, "undecided", 1, missing=FEWEST - 1)
-    return _estimate(_all(run), TIME_TOLERANCE, at)
+    return _estimate(_all(run), TIME_TOLERANCE, at, TIMES)
 
 
 def ratio(run: Run, base: Run, at: Moment | None = None) -> Estimate:
@@ -141,16 +143,23 @@ def ratio(run: Run, base: Run, at: Moment | None = None) -> Estimate:
     if run == base:
         return Estimate(1.0, (1.0, 1.0), "stable", len(run.processes))
     if paired := _paired(run, base):
-        return _estimate(paired, RATIO_TOLERANCE, at)
+        return _estimate(paired, RATIO_TOLERANCE, at, RATIOS)
     if len(run.processes) == 1 == len(base.processes):
         value = statistics.median(run.processes[0].seconds) / statistics.median(base.processes[0].seconds)
         return Estimate(value, None, "undecided", 1, interleaved=False, missing=FEWEST - 1)
-    return replace(_quotient(_all(run), _all(base), at), interleaved=False)
+    at = at or median_moment([*run.processes, *base.processes])
+    above, below = (_fit([_all(each)], at, TIMES) for each in (run, base))
+    middle = float(above.means[0].mean() - below.means[0].mean())
+    noisier = max((above, below), key=lambda fit: fit.noise.error(len(fit.means[0])))
+    both = replace(noisier, slopes={}, doubt=math.hypot(above.doubt, below.doubt))
+    processes = min(len(run.processes), len(base.processes))
+    found = _judge(both, middle, _draws(above, 0) - _draws(below, 0, seed=1), processes, RATIO_TOLERANCE)
+    return replace(found, interleaved=False)
 
 
 def change(after: Run, before: Run, at: Moment | None = None) -> Estimate:
     """Time of a run relative to the same run in another profile."""
-    return _quotient(_all(after), _all(before), at)
+    return _quotient(_all(after), _all(before), at, TIMES)
 
 
 def relative_change(after: tuple[Run, Run], before: tuple[Run, Run], at: Moment | None = None) -> Estimate:
@@ -158,7 +167,7 @@ def relative_change(after: tuple[Run, Run], before: tuple[Run, Run], at: Moment 
     above, below = (
         _paired(*pair) or [_Samples(np.log([ratio(*pair, at).value]), np.empty((1, 0)))] for pair in (after, before)
     )
-    return _quotient(above, below, at)
+    return _quotient(above, below, at, RATIOS)
 
 
 def order_effect(runs: Iterable[Run]) -> tuple[float, float] | None:
@@ -210,16 +219,16 @@ def _paired(run: Run, base: Run) -> list[_Samples]:
     return pairs
 
 
-def _estimate(samples: Set, tolerance: float, at: Moment | None) -> Estimate:
+def _estimate(samples: Set, tolerance: float, at: Moment | None, least: float) -> Estimate:
     """The estimate from the samples of a run; ``tolerance``: relative, on each side of the value."""
-    fit = _fit([samples], at)
+    fit = _fit([samples], at, least)
     (means,) = fit.means
     return _judge(fit, float(means.mean()), _draws(fit, 0), len(means), tolerance, means)
 
 
-def _quotient(above: Set, below: Set, at: Moment | None) -> Estimate:
+def _quotient(above: Set, below: Set, at: Moment | None, least: float) -> Estimate:
     """The mean of some samples relative to the mean of other, independent samples, with the same slopes."""
-    fit = _fit([above, below], at)
+    fit = _fit([above, below], at, least)
     middle = float(fit.means[0].mean() - fit.means[1].mean())
     return _judge(fit, middle, _draws(fit, 0) - _draws(fit, 1), min(map(len, fit.means)), RATIO_TOLERANCE)
 
@@ -267,7 +276,8 @@ class _Fit:
         ]
 
 
-def _fit(sets: Sequence[Set], at: Moment | None) -> _Fit:
+def _fit(sets: Sequence[Set], at: Moment | None, least: float) -> _Fit:
+    """The regression of sets with the same slopes, which are ``least`` at least: 0 for times, -1 for ratios."""
     samples = [each for one in sets for each in one]
     known = all(each.probes.size for each in samples)
     values = np.concatenate([each.values for each in samples])
@@ -279,7 +289,7 @@ def _fit(sets: Sequence[Set], at: Moment | None) -> _Fit:
         probes = probes - np.log([getattr(at, name) for name in PROBES])
     weights = np.ones(len(values))
     for _ in range(PASSES):
-        slopes, errors, noise = _line(values, probes, owner, process, weights)
+        slopes, errors, noise = _line(values, probes, owner, process, weights, least)
         weights = _huber(values - probes @ slopes, process)
     level = values - probes @ slopes
     places = [np.average(probes[owner == n], axis=0, weights=weights[owner == n]) for n in range(len(sets))]
@@ -296,7 +306,7 @@ def _fit(sets: Sequence[Set], at: Moment | None) -> _Fit:
 
 
 def _line(
-    values: Floats, probes: Floats, owner: Places, process: Places, weights: Floats
+    values: Floats, probes: Floats, owner: Places, process: Places, weights: Floats, least: float
 ) -> tuple[Floats, Floats, Noise]:
     """Slopes, 0 where the samples do not tell a slope, their standard errors, and the noise that is left.
 
@@ -305,14 +315,15 @@ def _line(
     slopes, errors = np.zeros(probes.shape[1]), np.full(probes.shape[1], UNKNOWN)
     taken: list[int] = []
     noise = whole = _noise(values, owner, process, weights)
-    while len(taken) < probes.shape[1]:
+    free = len(values) - process[-1] - 1  # less the level of each process
+    while len(taken) < min(probes.shape[1], free - FEWEST_FREE):
         trials = []
         for column in sorted(set(range(probes.shape[1])) - set(taken)):
             found = _least_squares(values, probes[:, [*taken, column]], owner, process, weights, noise)
-            if found is not None:
-                errors[column] = min(UNKNOWN, found[1][-1])
+            if found is not None and min(found[0]) >= least:
+                errors[column] = min(UNKNOWN, found[1][-1] * _quantile(free - len(taken) - 1) / NORMAL)
                 trials.append((abs(found[0][-1] / found[1][-1]), column, *found))
-        if not trials or max(trials)[0] < SIGNIFICANT:
+        if not trials or max(trials)[0] < SIGNIFICANT * _quantile(free - len(taken) - 1) / NORMAL:
             break
         _, column, slope, error = max(trials)
         taken.append(column)
@@ -342,7 +353,7 @@ def _least_squares(
     solution = np.linalg.solve(gram, design.T @ y)
     variance = max(float(np.sum((y - design @ solution) ** 2)) / free, 1e-18)
     errors = np.sqrt(np.diag(np.linalg.inv(gram)) * variance)
-    slopes = np.clip(solution, -STEEPEST, STEEPEST)[sets.shape[1] :]
+    slopes = np.clip(solution[sets.shape[1] :], -STEEPEST, STEEPEST)
     return tuple(slopes.tolist()), tuple(errors[sets.shape[1] :].tolist())
 
 
@@ -382,9 +393,9 @@ def _centred(values: Floats, group: Places, weights: Floats) -> Floats:
     return np.asarray(values - (sums / counts)[group])
 
 
-def _draws(fit: _Fit, place: int) -> Floats:
+def _draws(fit: _Fit, place: int, seed: int | None = None) -> Floats:
     """Means of a set over resampled processes and, in each of these, resampled rounds; the same for equal samples."""
-    rng = np.random.default_rng(place)
+    rng = np.random.default_rng(place if seed is None else seed)
     values, weights = fit.values[place], fit.weights[place]
     rounds = np.array([len(each) for each in values])
     table, share = (np.zeros((len(values), rounds.max())) for _ in range(2))
