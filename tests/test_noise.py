@@ -22,8 +22,8 @@ def written(path: Path, processes: int, probed: bool = True) -> str:
 
 
 def test_the_noise_of_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Samples scatter by 1 % and probes by 2 %, so what is left by sqrt(1.4 ** 2 + (0.84 * 2) ** 2) = 2.2 %; the rest of
-    the spread is the drift, which the probes explain."""
+    """Samples scatter by 1 % and probes by 2 %, so the rest by sqrt(1.4 ** 2 + (0.84 * 2) ** 2) = 2.2 %; most of the
+    spread is the drift, which the probes explain."""
     name = written(tmp_path / "mine.json", 5)
     record = json.loads(run(capsys, "profiles", name, "--noise", "--format", "json")[1])
     depth, standard = record["rows"]
