@@ -20,11 +20,12 @@ SIDE = 1024  # rows and columns of the factors of the matrix product
 
 @dataclass(frozen=True)
 class Moment:
-    """Seconds of each probe, in float32."""
+    """Seconds of each probe, in float32. ``asked``: not the median of what was measured, but asked for."""
 
     copy: float
     cached: float
     product: float
+    asked: bool = False
 
     @property
     def bandwidth(self) -> float:
@@ -43,7 +44,7 @@ class Moment:
 
     def with_bandwidth(self, bandwidth: float) -> "Moment":
         """This moment with another bandwidth of memory, in bytes per second."""
-        return replace(self, copy=2 * LARGE / bandwidth)
+        return replace(self, copy=2 * LARGE / bandwidth, asked=True)
 
     @property
     def words(self) -> str:

@@ -135,7 +135,10 @@ def from_run(
     base = base or (None if run.subject.module else run.subject.standard)
     whole = None if base is None else profile.by_key.get((base, run.how, run.clock))
     at = at or profile.moments.get(run.how.device)
-    seconds, ratio = estimate.time(run, at), None if whole is None else estimate.ratio(run, whole, at)
+    seconds, ratio = (
+        estimate.time(run, at),
+        None if whole is None else estimate.ratio(run, whole, at, profile.between.get(run.how.device)),
+    )
     published = run.clock == "published"  # one number, without samples for a verdict
     return Timing(
         machine=profile.host.name(run.how.device),
