@@ -40,7 +40,7 @@ from costmodel.measure import layers
 from costmodel.measure.host import host, physical_memory
 from costmodel.measure.jobs import Job
 from costmodel.measure.profile import choose, record, settings_grid
-from costmodel.measure.worker import ChildWorker, Worker
+from costmodel.measure.worker import ChildWorker, Worker, reference_of
 from costmodel.profiles.files import destination, load, locked
 from costmodel.profiles.records import LayerRun, Profile, Run
 
@@ -261,11 +261,8 @@ class Timing:
             return ChildWorker(job, verify)
         if self.note(job.key).exists():
             return Compared()
-        from costmodel.measure.host import KEPT
-
-        reference = self.note((job.subject, job.how.batch, job.how.frames))
-        os.environ[KEPT] = str(reference)
-        return (Comparing if reference.exists() else ChildWorker)(job, verify)
+        known = reference_of(job, self.references).exists()
+        return (Comparing if known else ChildWorker)(job, verify, self.references)
 
     def note(self, key: object) -> Path:
         return self.references / hashlib.sha256(repr(key).encode()).hexdigest()[:16]

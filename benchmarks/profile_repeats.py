@@ -64,11 +64,7 @@ def shown(first: Profile, second: Profile) -> int:
             (each.by_key.get(run.key), each.by_key.get((run.subject.standard, *run.key[1:])))
             for each in (first, second)
         ]
-        ratios = [
-            estimate.ratio(one, base, at, profile.between.get("cpu"))
-            for profile, (one, base) in zip((first, second), pairs, strict=True)
-            if one and base and one != base
-        ]
+        ratios = [estimate.ratio(one, base, at) for one, base in pairs if one and base and one != base]
         if len(ratios) < 2:
             continue
         number += 1

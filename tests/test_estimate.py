@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from costmodel.profiles import estimate as module
 from costmodel.profiles.estimate import RATIO_TOLERANCE, TIME_TOLERANCE, estimate
 from costmodel.profiles.moment import LARGE, Moment
-from costmodel.profiles.records import Host, Probes, Process, Profile, Run, Settings, Subject
+from costmodel.profiles.records import Probes, Process, Run, Settings, Subject
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOW = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
@@ -235,29 +235,3 @@ def test_what_it_would_take() -> None:
     noise = module.Noise(within=0.0, between=0.02, explained=0.0, rounds=5)
     assert noise.processes(RATIO_TOLERANCE) == 6
     assert module.Noise(within=0.0, between=0.5, explained=0.0, rounds=5).processes(RATIO_TOLERANCE) == module.MOST
-
-
-def test_few_processes_borrow_the_spread_of_all_ratios() -> None:
-    """Ten ratios of three processes, 4 % apart; a ratio whose own processes happen to agree is not taken for exact."""
-    rng = random.Random(5)
-    runs = [run(*[[1.0]] * 3, cell="standard")]
-    for number in range(10):
-        spread = [math.exp(rng.gauss(0, 0.04)) for _ in range(3)]
-        runs.append(run(*([value] for value in spread), cell=f"grouped-{number + 1}"))
-    lucky = run([0.5], [0.5001], [0.5], cell="depth")
-    profile = Profile(host=Host(cpu="c"), runs=(*runs, lucky))
-    typical = profile.between["cpu"]
-    assert typical == pytest.approx(0.04, rel=0.35)
-    alone, beside = module.ratio(lucky, runs[0]), module.ratio(lucky, runs[0], typical=typical)
-    assert (alone.verdict, beside.verdict) == ("stable", "undecided")
-    assert beside.interval is not None
-    assert beside.noise is not None
-    # Six degrees of freedom: 2.45 * sqrt(4 / 6) * 4 % / sqrt(3) = 4.6 %.
-    assert beside.noise.between == pytest.approx(math.sqrt(4 / 6) * typical, rel=0.01)
-    assert beside.interval[1] / beside.value - 1 == pytest.approx(2.45 * math.sqrt(4 / 6) * typical / 3**0.5, rel=0.35)
-    assert beside.missing >= 1
-
-
-def test_few_ratios_lend_nothing() -> None:
-    pair = run([1.0], [1.0], cell="standard"), run([0.5], [0.6])
-    assert Profile(host=Host(cpu="c"), runs=pair).between == {}

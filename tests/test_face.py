@@ -100,7 +100,6 @@ def test_a_profile_completes_to_its_own_names() -> None:
     names = [name for name in dir(PROFILE) if not name.startswith("_")]
     own = [
         "at",
-        "between",
         "by_key",
         "format",
         "frame",

@@ -142,8 +142,8 @@ def test_what_is_not_stable_is_hollow() -> None:
         if line.get_marker() == "v" and len(line.get_xdata())
     }
     assert faces == {drawing.PAPER}
-    solid = [line for line in figure.axes[0].lines if line.get_marker() == "s" and len(line.get_xdata())]
-    assert {str(line.get_markerfacecolor()) for line in solid} == {drawing.COLOURS[0]}
+    spatial = [line for line in figure.axes[0].lines if line.get_marker() == "s" and len(line.get_xdata())]
+    assert {str(line.get_markerfacecolor()) for line in spatial} == {drawing.COLOURS[0]}
 
 
 def machine(name: str, seconds: float, **host: Any) -> Profile:

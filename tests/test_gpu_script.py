@@ -198,7 +198,7 @@ class QuickWorker:
 
     log: ClassVar[list[str]] = []
 
-    def __init__(self, job: Job, verify: bool) -> None:
+    def __init__(self, job: Job, verify: bool, references: Path | None = None) -> None:
         self.job, self.verify = job, verify
         self.log.append("compare" if verify else "time")
 

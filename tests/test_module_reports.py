@@ -78,10 +78,10 @@ def texts(svg: Path) -> str:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["quality", *MODELS], "no paper has printed its quality; overview, time, layers, promise are"),
+        (["quality", *MODELS], "no paper has printed its quality; overview, time, layers, flame, promise are"),
         (["kernels", *MODELS], "it has no kernel to vary"),
         (["promise", *MODELS], "to record the times: costmodel profile --model segnet.py:standard,segnet.py:separable"),
-        (["promise", "--model", "v6"], "--model is for overview, time, quality, layers: not for promise"),
+        (["promise", "--model", "v6"], "--model is for overview, time, quality, layers, flame: not for promise"),
         (["promise", *MODELS, "--channels", "8"], "--channels is for single cells"),
         (["layers", *MODELS], "layers are of one network"),
         (["overview", *MODELS, "--size", "8x8"], "--size: for described networks"),

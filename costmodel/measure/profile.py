@@ -236,10 +236,9 @@ def record(
         def need(group: Sequence[Job], starting: float, turn: float) -> Need:
             """Blocks until the percentages of a group are stable, by the noise of its runs until now."""
             runs = [result.by_key[job.key] for job in group if job.key in result.by_key]
-            device = group[0].how.device
-            at, typical = result.moments.get(device), result.between.get(device)
+            at = result.moments.get(group[0].how.device)
             standard = result.by_key.get((group[0].standard, group[0].how, group[0].clock))
-            ratios = [ratio(run, standard, at, typical) for run in runs if standard and run != standard]
+            ratios = [ratio(run, standard, at) for run in runs if standard and run != standard]
             worst = max(ratios, key=lambda each: each.missing, default=None)
             if worst is None or not worst.missing:
                 return Need(0, ROUNDS)

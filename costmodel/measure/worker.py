@@ -139,16 +139,20 @@ class Child:
         raise self.failure(f"the process {end}{memory}{message}")
 
 
+def reference_of(job: Job, references: Path) -> Path:
+    """The file of a job's reference in a folder of references."""
+    return references / f"{job.subject.digest}-{job.how.batch}-{job.how.frames}.pt"
+
+
 class ChildWorker(Child):
     """The process of a job; with ``verify`` it compares the results with the reference instead. ``references``: a
     folder for references, which are those of all settings of a subject."""
 
     def __init__(self, job: Job, verify: bool, references: Path | None = None) -> None:
         self.job = job
-        kept = None
-        if verify and references and KEPT not in os.environ:
-            kept = references / f"{job.subject.digest}-{job.how.batch}-{job.how.frames}.pt"
-        super().__init__(job.workload, job.how, verify, kept)
+        super().__init__(
+            job.workload, job.how, verify, reference_of(job, references) if references and verify else None
+        )
 
     def failure(self, message: str, code: int = 1) -> MeasuringFailed:
         return JobFailed(self.job, message, code)

@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costmodel.profiles.moment import PROBES, Moment, median_moment
-from costmodel.profiles.records import Process, Profile, Run
+from costmodel.profiles.records import Process, Run
 
 AGREE = 0.03  # two measurements of a ratio on one machine should agree this well,
 RATIO_TOLERANCE = AGREE / math.sqrt(2)  # and both have an interval
 TIME_TOLERANCE = 0.10  # seconds also contain what the probes do not see of the machine's drift
 FEWEST = 3  # processes: the spread between two of them is hardly known
-KNOWN = 4  # degrees of freedom that other runs give to the spread between processes of a run
-FEWEST_KNOWN = 10  # that they must have themselves
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 15  # of a process
 FEWEST_OF_MODES = 5  # processes in which two modes can be told
 MOST = 100  # processes that a remedy names
@@ -43,21 +41,12 @@ Places = NDArray[np.intp]  # of each sample: the number of its set, or of its pr
 @dataclass(frozen=True)
 class Noise:
     """Standard deviations of the logarithm of a sample (0.03: 3 %), within a process and ``between`` processes, and the
-    share of the variance that the probes explain. ``rounds``: of a process, on average. ``known``: degrees of freedom
-    that ``between`` has from other runs."""
+    share of the variance that the probes explain. ``rounds``: of a process, on average."""
 
     within: float
     between: float
     explained: float
     rounds: float
-    known: int = 0
-
-    def beside(self, typical: float, processes: int) -> "Noise":
-        """This noise of so many processes with a spread between processes that is drawn to what is ``typical`` of other
-        runs, as if `KNOWN` degrees of freedom came from these (Smyth 2004, moderated variances)."""
-        own = processes - 1
-        between = math.sqrt((KNOWN * typical**2 + own * self.between**2) / (KNOWN + own))
-        return replace(self, between=between, known=KNOWN)
 
     def error(self, processes: int, rounds: float | None = None) -> float:
         """The standard error of a mean over so many processes of so many rounds (None: as now)."""
@@ -68,7 +57,7 @@ class Noise:
         between, within = self.between**2, self.within**2 / self.rounds
         if not between + within:
             return math.inf
-        few, many = self.known + processes - 1, max(1.0, processes * (self.rounds - 1))
+        few, many = processes - 1, max(1.0, processes * (self.rounds - 1))
         return (between + within) ** 2 / (between**2 / few + within**2 / many) if few else 0.0
 
     def processes(self, tolerance: float) -> int:
@@ -145,9 +134,8 @@ def time(run: Run, at: Moment | None = None) -> Estimate:
     return _estimate(_all(run), TIME_TOLERANCE, at, TIMES)
 
 
-def ratio(run: Run, base: Run, at: Moment | None = None, typical: float | None = None) -> Estimate:
+def ratio(run: Run, base: Run, at: Moment | None = None) -> Estimate:
     """Time of one run relative to another run, within the rounds of interleaved processes, at a moment of the machine.
-    ``typical``: the spread between processes that other ratios have, see `typical_between`.
 
     Without interleaved processes: the quotient of the means, which contains what the probes do not see of the drift
     between the two runs.
@@ -155,7 +143,7 @@ def ratio(run: Run, base: Run, at: Moment | None = None, typical: float | None =
     if run == base:
         return Estimate(1.0, (1.0, 1.0), "stable", len(run.processes))
     if paired := _paired(run, base):
-        return _estimate(paired, RATIO_TOLERANCE, at, RATIOS, typical)
+        return _estimate(paired, RATIO_TOLERANCE, at, RATIOS)
     if len(run.processes) == 1 == len(base.processes):
         value = statistics.median(run.processes[0].seconds) / statistics.median(base.processes[0].seconds)
         return Estimate(value, None, "undecided", 1, interleaved=False, missing=FEWEST - 1)
@@ -167,23 +155,6 @@ def ratio(run: Run, base: Run, at: Moment | None = None, typical: float | None =
     processes = min(len(run.processes), len(base.processes))
     found = _judge(both, middle, _draws(above, 0) - _draws(below, 0, seed=1), processes, RATIO_TOLERANCE)
     return replace(found, interleaved=False)
-
-
-def typical_between(profile: Profile) -> dict[str, float]:
-    """By device, the spread between processes of the ratios of a profile, pooled: the root of the mean variance. Two or
-    three processes of a run hardly tell their spread; those of all runs together do. Empty where they are few, too."""
-    pooled: dict[str, list[tuple[int, float]]] = {}
-    for run in profile.runs:
-        base = profile.by_key.get((run.subject.standard, run.how, run.clock))
-        paired = _paired(run, base) if base is not None and base != run else []
-        if len(paired) > 1:
-            noise = _fit([paired], profile.moments.get(run.how.device), RATIOS).noise
-            pooled.setdefault(run.how.device, []).append((len(paired) - 1, noise.between**2))
-    return {
-        device: math.sqrt(sum(n * variance for n, variance in each) / sum(n for n, _ in each))
-        for device, each in pooled.items()
-        if sum(n for n, _ in each) >= FEWEST_KNOWN
-    }
 
 
 def change(after: Run, before: Run, at: Moment | None = None) -> Estimate:
@@ -248,13 +219,9 @@ def _paired(run: Run, base: Run) -> list[_Samples]:
     return pairs
 
 
-def _estimate(
-    samples: Set, tolerance: float, at: Moment | None, least: float, typical: float | None = None
-) -> Estimate:
+def _estimate(samples: Set, tolerance: float, at: Moment | None, least: float) -> Estimate:
     """The estimate from the samples of a run; ``tolerance``: relative, on each side of the value."""
     fit = _fit([samples], at, least)
-    if typical is not None and len(samples) > 1:
-        fit = replace(fit, noise=fit.noise.beside(typical, len(samples)), raw=fit.noise)
     (means,) = fit.means
     return _judge(fit, float(means.mean()), _draws(fit, 0), len(means), tolerance, means)
 
@@ -275,8 +242,6 @@ def _judge(
     if processes == 1:
         return found
     wider = _quantile(fit.noise.freedom(processes)) / NORMAL
-    if fit.raw is not None and (own := fit.raw.error(processes)):
-        wider *= fit.noise.error(processes) / own
     draws = middle + wider * (draws - middle) + np.random.default_rng(3).normal(0, fit.doubt, RESAMPLES)
     low, high = (math.exp(float(q)) for q in np.quantile(draws, (0.025, 0.975)))
     wide = max(high - value, value - low) > tolerance * value
@@ -301,7 +266,6 @@ class _Fit:
     slopes: dict[str, float]
     doubt: float
     noise: Noise
-    raw: Noise | None = None  # the noise of these samples alone, where ``noise`` is drawn to that of other runs
 
     @cached_property
     def means(self) -> list[Floats]:

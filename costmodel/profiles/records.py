@@ -535,13 +535,6 @@ class Profile(_Data):
     def layers_by_key(self) -> dict[tuple[Subject, Settings, Clock], LayerRun]:
         return {run.key: run for run in self.layers}
 
-    @cached_property
-    def between(self) -> dict[str, float]:
-        """By device, the typical spread of ratios between processes, see `estimate.typical_between`."""
-        from costmodel.profiles.estimate import typical_between  # which imports this module
-
-        return typical_between(self)
-
     def at(self, bandwidth: float) -> "Profile":
         """This profile with its times stated at another memory bandwidth, in bytes per second. `InvalidInput` without
         probes."""

@@ -137,7 +137,7 @@ def from_run(
     at = at or profile.moments.get(run.how.device)
     seconds, ratio = (
         estimate.time(run, at),
-        None if whole is None else estimate.ratio(run, whole, at, profile.between.get(run.how.device)),
+        None if whole is None else estimate.ratio(run, whole, at),
     )
     published = run.clock == "published"  # one number, without samples for a verdict
     return Timing(

@@ -64,8 +64,8 @@ def judge(profile: "Profile", how: "Settings", about: "Collection[Subject] | Non
         subject = _subject(claim)
         runs = {run.subject: run for run in profile.runs if run.how == how and run.clock != "published"}
         if subject in runs and subject.standard in runs and (about is None or subject in about):
-            at, typical = profile.moments.get(how.device), profile.between.get(how.device)
-            judged.append(Verdict(claim, estimate.ratio(runs[subject], runs[subject.standard], at, typical)))
+            at = profile.moments.get(how.device)
+            judged.append(Verdict(claim, estimate.ratio(runs[subject], runs[subject.standard], at)))
     return judged
 
 

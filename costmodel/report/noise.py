@@ -60,7 +60,7 @@ def _seen(profile: Profile, run: Run) -> tuple[Estimate, bool]:
     at = profile.moments.get(run.how.device)
     base = profile.by_key.get((run.subject.standard, run.how, run.clock))
     if base is not None and base != run:
-        ratio = estimate.ratio(run, base, at, profile.between.get(run.how.device))
+        ratio = estimate.ratio(run, base, at)
         if ratio.interleaved:
             return ratio, True
     return estimate.time(run, at), False

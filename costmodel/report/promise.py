@@ -112,7 +112,7 @@ def _explained(timed: "Sequence[Timing | None]", base: str) -> list[str]:
     if all(timing.ratio is None for timing in known):
         lines = [f"measured: as published, the time of {base} / of this one.", *lines]
     else:
-        how = f"measured: time of {base} / of this one, within rounds, median over processes; 95 %: its "
+        how = f"measured: time of {base} / of this one, within rounds, mean over processes; 95 %: its "
         lines = [f"{how}bootstrap interval.", *lines, *verdicts([t.ratio for t in known if t.ratio])]
     if len(known) < len(timed):
         lines.append("not timed: the profile has no time of this row, or of its base, with these settings.")
