@@ -38,6 +38,7 @@ bench: $(VENV)/ready
 bench-profile: $(VENV)/ready
 	$(BIN)/python benchmarks/profile_overhead.py --networks
 	$(BIN)/python benchmarks/profile_repeats.py
+	$(BIN)/python benchmarks/layers_repeat.py
 
 # On a machine with an NVIDIA GPU: tests, times and layers in nine minutes, with a python that has torch, numpy and pydantic.
 gpu:

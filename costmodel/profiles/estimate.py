@@ -48,9 +48,9 @@ class Noise:
     explained: float
     rounds: float
 
-    def error(self, processes: int, rounds: float | None = None) -> float:
-        """The standard error of a mean over so many processes of so many rounds (None: as now)."""
-        return math.sqrt((self.between**2 + self.within**2 / (rounds or self.rounds)) / processes)
+    def error(self, processes: int) -> float:
+        """The standard error of a mean over so many processes."""
+        return math.sqrt((self.between**2 + self.within**2 / self.rounds) / processes)
 
     def freedom(self, processes: int) -> float:
         """Degrees of freedom of that error, by Satterthwaite: from the number of processes to that of samples."""
@@ -67,8 +67,8 @@ class Noise:
 
     def best_rounds(self, starting: float, turn: float) -> int:
         """The rounds of a process that narrow an interval fastest, if a process takes ``starting`` seconds before its
-        first round and a round takes ``turn`` seconds (Kalibera and Jones, "Rigorous benchmarking in reasonable time",
-        eq. 4); from `FEWEST_ROUNDS` to `MOST_ROUNDS`."""
+        first round and a round takes ``turn`` seconds (Kalibera and Jones, "Rigorous benchmarking in reasonable
+        time"); from `FEWEST_ROUNDS` to `MOST_ROUNDS`."""
         if not self.between:
             return MOST_ROUNDS
         return min(MOST_ROUNDS, max(FEWEST_ROUNDS, round(math.sqrt(starting / turn) * self.within / self.between)))
