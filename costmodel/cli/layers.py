@@ -71,7 +71,8 @@ def recorded_layers(name: str, profile: "Profile", subject: "Subject", module: "
 
     run = next((run for run in profile.layers if run.subject == subject), None)
     if run is None:
-        command = recording([subject], name=name).replace("costmodel profile", "costmodel profile --layers", 1)
+        into = "NAME" if profile.host.source else name  # nobody records into published times
+        command = recording([subject], name=into).replace("costmodel profile", "costmodel profile --layers", 1)
         raise InvalidInput(
             f"{name} has no layers of {subject.title}, or none with these settings; to record: {command}"
         )
