@@ -1,7 +1,7 @@
 """Does a second measurement say the same? Two runs of `costmodel profile`, at least ten minutes apart, of the four
 cells (K = 3, 5, 7; contiguous and channels_last; eager and compiled) and of the 13 networks.
 
-    python benchmarks/profile_repeats.py [--pause 600] [--minutes 10] [--keep FOLDER]
+    python benchmarks/profile_repeats.py [--pause 600] [--minutes 10] [--small] [--keep FOLDER]
 
 Prints every ratio to the standard cell of both runs, at the median moment of the first, and what each run says of it.
 Exit code 1 where both runs decide and differ by more than 3 %. With ``--keep`` the two profiles stay in a folder, whose
@@ -20,15 +20,16 @@ from costmodel.profiles.files import load
 from costmodel.profiles.records import Profile
 
 CELLS = ["--cell", "standard,spatial,depth,sep", "--kernel", "3,5,7", "--memory-format", "contiguous,channels_last"]
+SMALL = {1.0: ["--cell", "standard,spatial,depth,sep", "--memory-format", "contiguous,channels_last"]}
 COMMANDS = {  # with the share of the time
     0.75: [*CELLS, "--implementation", "eager,compiled"],
     0.25: ["--model", "icnet,v2,v5,v6"],
 }
 
 
-def measured(path: Path, minutes: float) -> Profile:
+def measured(path: Path, minutes: float, small: bool) -> Profile:
     if not path.exists():
-        for share, options in COMMANDS.items():
+        for share, options in (SMALL if small else COMMANDS).items():
             command = [sys.executable, "-m", "costmodel", "profile", *options, "--out", str(path), "--resume"]
             budget = ["--budget", f"{60 * minutes * share:.0f}s", "--format", "json"]
             subprocess.run([*command, *budget], check=True, stdout=subprocess.DEVNULL)
@@ -39,16 +40,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pause", type=float, default=600, help="seconds from start to start, at least (default: 600)")
     parser.add_argument("--minutes", type=float, default=10, help="of each run (default: 10)")
+    parser.add_argument("--small", action="store_true", help="the four cells at K = 3 in plain PyTorch alone")
     parser.add_argument("--keep", type=Path, help="the folder of the two profiles")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = chosen.keep or Path(temporary)
         begun = time.monotonic()
         there = (folder / "first.json").exists()
-        first = measured(folder / "first.json", chosen.minutes)
+        first = measured(folder / "first.json", chosen.minutes, chosen.small)
         if not (there and (folder / "second.json").exists()):
             time.sleep(max(0.0, chosen.pause - (time.monotonic() - begun)))
-        second = measured(folder / "second.json", chosen.minutes)
+        second = measured(folder / "second.json", chosen.minutes, chosen.small)
     return shown(first, second)
 
 
