@@ -4,7 +4,7 @@ a matrix product the clock.
 """
 
 from costmodel.measure.clock import Clock, Step, settle
-from costmodel.profiles.moment import CACHED, LARGE, SIDE
+from costmodel.price.moment import CACHED, LARGE, SIDE
 
 SECONDS = 0.01  # that the calls of each probe take in a turn, about
 MOST_CALLS = 100

@@ -15,8 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from costmodel.profiles.moment import PROBES, Moment, median_moment
-from costmodel.profiles.records import Process, Run
+from costmodel.price.moment import PROBES, Moment
+from costmodel.profiles.records import Process, Run, median_moment
 
 AGREE = 0.03  # two measurements of a ratio on one machine should agree this well,
 RATIO_TOLERANCE = AGREE / math.sqrt(2)  # and both have an interval

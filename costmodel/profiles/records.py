@@ -22,7 +22,7 @@ from costmodel.describe.catalogue import NETWORKS
 from costmodel.describe.cells import Cell
 from costmodel.describe.selection import Entry, approach
 from costmodel.errors import InvalidInput
-from costmodel.profiles.moment import PROBES, Moment, median_moment
+from costmodel.price.moment import PROBES, Moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -435,6 +435,14 @@ class Gpu(_Data):
     driver: Text | None = None
     cuda: Text | None = None
     cudnn: Text | None = None
+
+
+def median_moment(processes: Iterable[Process]) -> Moment | None:
+    """The median of each probe of some processes; None without probes."""
+    known = [process.probes for process in processes if process.probes]
+    if not known:
+        return None
+    return Moment(*(statistics.median(s for probes in known for s in getattr(probes, name)) for name in PROBES))
 
 
 class Host(_Data):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costmodel.profiles.estimate import Estimate
-    from costmodel.profiles.moment import Moment
+    from costmodel.price.moment import Moment
     from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
 
 CLOCKS = {"wall": "wall clock", "cuda-events": "CUDA events", "published": "as published"}

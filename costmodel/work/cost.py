@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from costmodel.work.call import Call
 from costmodel.work.events import Work
 from costmodel.work.size import Size
 
@@ -46,3 +47,4 @@ class Operation:
     workspace: int = 0  # bytes that the operation needs besides while it runs on a CPU
     masked: Work | None = None  # of an attention, the work for the pairs that its mask keeps (None: for all)
     doubt: str = ""  # what is not known of its workspace, in words
+    call: Call | None = None  # of whole numbers (None: of symbols, or not followed)

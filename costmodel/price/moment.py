@@ -4,13 +4,7 @@ Neighbours share a machine's memory and its clock: within minutes the bandwidth 
 every time that memory bounds. So times are stated at a moment.
 """
 
-import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from costmodel.profiles.records import Process
 
 PROBES = ("copy", "cached", "product")
 LARGE = 128 << 20  # bytes of the source of the large copy, and of its destination: no cache holds them
@@ -58,11 +52,3 @@ class Moment:
             "cached_bandwidth": round(self.cached_bandwidth),
             "rate": round(self.rate),
         }
-
-
-def median_moment(processes: "Iterable[Process]") -> Moment | None:
-    """The median of each probe of some processes; None without probes."""
-    known = [process.probes for process in processes if process.probes]
-    if not known:
-        return None
-    return Moment(*(statistics.median(s for probes in known for s in getattr(probes, name)) for name in PROBES))
