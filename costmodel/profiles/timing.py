@@ -9,8 +9,8 @@ from costmodel.errors import InvalidInput, in_words
 if TYPE_CHECKING:
     import pandas as pd
 
-    from costmodel.profiles.estimate import Estimate
     from costmodel.price.moment import Moment
+    from costmodel.profiles.estimate import Estimate
     from costmodel.profiles.records import Process, Profile, Run, Settings, Subject
 
 CLOCKS = {"wall": "wall clock", "cuda-events": "CUDA events", "published": "as published"}
