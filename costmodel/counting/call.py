@@ -10,7 +10,7 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +20,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.counting.calls import Calls
 from costmodel.counting.clip import Inputs, clip
 from costmodel.counting.higher_order import plain_control_flow, plain_flex_attention
 from costmodel.counting.modules import is_sharded, module_in_words, name_of, packed_weights, unsharded
@@ -43,7 +44,7 @@ class Call:
     ``frames``: the number of calls.
     ``function`` is called instead of the module, such as a method of it. ``words``: the inputs as users write them.
     ``watch``: a context around the run, told the mode that counts. ``workspaces``: learn what kernels of a CPU need
-    besides results.
+    besides results. ``timed``: dtype (None: as they are) and memory format of what is timed, see `operations`.
     """
 
     net: Any
@@ -56,6 +57,7 @@ class Call:
     words: tuple[str, ...] = ()
     watch: "Callable[[CountingMode], AbstractContextManager[None]] | None" = None
     workspaces: bool = True
+    timed: "tuple[str | None, str] | None" = None
 
     @cached_property
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -77,6 +79,12 @@ class Call:
     def packed(self) -> list[torch.Tensor]:
         """The packed weights of quantised modules."""
         return [weight for module in dict.fromkeys(self.modules.values()) for weight in packed_weights(module)]
+
+    def operations(self, dtype: str | None = None, memory_format: str = "contiguous") -> tuple[Operation, ...]:
+        """The operations of the forward pass as it is timed, down to kernels: ``aten.convolution.default`` instead of
+        ``aten.conv2d.default``. Each has its `costmodel.work.call.Call`, where its arguments are data. Parameters and
+        inputs of floating-point numbers get the dtype (None: keep theirs), those of maps the memory format."""
+        return tuple(replace(self, backward=False, workspaces=False, timed=(dtype, memory_format)).run()[0])
 
     def run(self) -> tuple[list[Operation], dict[str, int]]:
         """The operations of the call, and the bytes that autograd saves for the backward pass, by module; the module is
@@ -113,7 +121,8 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
     copies = Copies()
 
     def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-        return _valued(tensor, device, copies) if real else _without_values(tensor, copies)
+        made = _valued(tensor, device, copies) if real else _without_values(tensor, copies)
+        return made if call.timed is None else _as_timed(made, *call.timed)
 
     with ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
@@ -128,20 +137,22 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         stack.enter_context(places.followed())
         stack.enter_context(plain_control_flow())
         stack.enter_context(plain_flex_attention())
-        stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
+        mode = torch.enable_grad if gradients else torch.no_grad if call.timed else torch.inference_mode
+        stack.enter_context(mode())
         args, options = attempt(lambda: tree_map_only(torch.Tensor, stand_in, (call.inputs, dict(call.kwargs))))
         if call.backward:
             stack.enter_context(_saving(saved, places.now))
         given = [each for each in tree_leaves((args, options)) if isinstance(each, torch.Tensor)]
         shadows.own([*state.values(), *given])
-        listener = CountingMode(places.now, shadows.run_real if real else shadows.run, True, call.workspaces)
-        stack.enter_context(_threads_followed(listener, gradients))
+        run, calls = shadows.run_real if real else shadows.run, Calls(state.values()) if call.timed else None
+        listener = CountingMode(places.now, run, not call.timed, call.workspaces, calls)
+        stack.enter_context(_threads_followed(listener, mode))
         stack.enter_context(listener)
         listener.hold([*state.values(), *given])
         if call.watch is not None:
             stack.enter_context(call.watch(listener))
 
-        def calls() -> None:
+        def whole_call() -> None:
             if listener is None:
                 return
             out = _clip(call, Inputs(args, options), listener)
@@ -151,9 +162,9 @@ def _run(call: Call, gradients: bool) -> tuple[list[Operation], dict[str, int]]:
         def whole() -> None:
             if isinstance(net, torch.nn.Module):
                 named = {f"net.{name}": tensor for name, tensor in state.items()}
-                torch.func.functional_call(_Whole(net, calls), named, (), tie_weights=True)
+                torch.func.functional_call(_Whole(net, whole_call), named, (), tie_weights=True)
             else:
-                calls()
+                whole_call()
 
         attempt(whole)
     return listener.operations, saved
@@ -202,7 +213,7 @@ def _of_parameter(tensor: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _threads_followed(listener: CountingMode, gradients: bool) -> Iterator[None]:
+def _threads_followed(listener: CountingMode, mode: Callable[[], Any]) -> Iterator[None]:
     """Listen to the threads that a module starts, too: what torch is told, it is told by thread."""
     here, start = threading.get_ident(), threading.Thread.start
 
@@ -210,7 +221,7 @@ def _threads_followed(listener: CountingMode, gradients: bool) -> Iterator[None]
         run = thread.run
 
         def listened() -> None:
-            with torch.enable_grad() if gradients else torch.inference_mode(), listener:
+            with mode(), listener:
                 run()
 
         if threading.get_ident() == here:
@@ -313,6 +324,18 @@ def _without_values(tensor: torch.Tensor, copies: Copies) -> torch.Tensor:
     if exact and worth_knowing(tensor):
         return torch.ones(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else copies.of(tensor, CPU)
     return Shadow(copies.of(tensor, META)).requires_grad_(tensor.requires_grad)  # type: ignore[no-any-return]  # untyped
+
+
+def _as_timed(tensor: torch.Tensor, dtype: str | None, memory_format: str) -> torch.Tensor:
+    """A tensor of another type and memory format, if it is one of floating-point numbers or of maps."""
+    last = memory_format == "channels_last" and tensor.dim() == 4 and tensor.layout is torch.strided
+    kind = getattr(torch, dtype) if dtype and tensor.is_floating_point() else tensor.dtype
+    if kind == tensor.dtype and not last:
+        return tensor
+    form = torch.channels_last if last else torch.preserve_format
+    with torch.no_grad():
+        made = tensor.to(kind, memory_format=form)
+    return made.requires_grad_(tensor.requires_grad)
 
 
 def _backward(out: list[Any], listener: CountingMode) -> None:

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_map_only
 
 from costmodel.counting import compiler
 from costmodel.counting.attention import kept, name_of
+from costmodel.counting.calls import Calls
 from costmodel.counting.higher_order import handle
 from costmodel.counting.memory import doubt, reserve, workspace
 from costmodel.counting.rules import DROPOUTS, find
@@ -92,12 +93,13 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
         run: Callable[..., Any] | None = None,
         follow: bool = False,
         workspaces: bool = True,
+        calls: Calls | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.operations: list[Operation] = []
         self._path = path
         self._run = run
-        self._follow, self._workspaces = follow, workspaces
+        self._follow, self._workspaces, self._calls = follow, workspaces, calls
         self._live: dict[int, int] = {}  # bytes by storage
         self._there: list[torch.UntypedStorage] = []
         self._paused = False
@@ -143,6 +145,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyp
                 *(_name(func), cost, events is not None, self._path(), shapes, shape, self.backward, live, space),
                 masked=None if masked is None else Work(masked),
                 doubt=doubt(name_of(func), args) if self._follow else "",
+                call=None if self._calls is None else self._calls.call(func, args, kwargs, out),
             )
         )
         return out

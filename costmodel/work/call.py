@@ -13,6 +13,7 @@ class Tensor:
     dtype: str = "float32"
     layout: Literal["contiguous", "channels_last", "strided"] = "contiguous"
     parameter: bool = False  # a parameter or buffer of a module, the same at every call of it
+    strides: tuple[int, ...] = ()  # elements from place to place, of a strided one
 
     @property
     def elements(self) -> int:
@@ -25,7 +26,7 @@ Argument: TypeAlias = "Tensor | tuple[Argument, ...] | int | float | bool | str 
 @dataclass(frozen=True)
 class Call:
     """``name`` is the operator as torch prints it, such as ``aten.convolution.default``; arguments are in the order of
-    its schema, lists as tuples, dtypes and other objects of torch as their names."""
+    its schema, lists as tuples, dtypes and other objects of torch as their names. ``outputs``: without empty ones."""
 
     name: str
     arguments: tuple[Argument, ...] = ()
