@@ -630,6 +630,12 @@ def _pooled(
     return largest if name == "max_pool2d" else (largest, places)
 
 
+def _shuffled(name: str, x: Any, groups: Any) -> torch.Tensor | None:
+    """The result of a channel shuffle, which keeps channels last on every device but meta."""
+    plain = type(x) is Shadow and x.dim() == 4 and (x.is_contiguous() or channels_last(x))
+    return meta_of(x) if plain and groups > 0 and x.shape[1] % groups == 0 else None
+
+
 def _convolved(
     name: str, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *rest: Any
 ) -> torch.Tensor | None:
@@ -682,4 +688,5 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "max_pool2d": _pooled,
     "max_pool2d_with_indices": _pooled,
     "cat": _joined,
+    "channel_shuffle": _shuffled,
 }

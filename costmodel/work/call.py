@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, TypeAlias
 
+ITEM_BYTES = {"bool": 1, "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8}
+ITEM_BYTES |= {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -18,6 +21,11 @@ class Tensor:
     @property
     def elements(self) -> int:
         return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the elements."""
+        return self.elements * ITEM_BYTES[self.dtype]
 
 
 Argument: TypeAlias = "Tensor | tuple[Argument, ...] | int | float | bool | str | None"
