@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from costmodel.price.moment import Moment
+from costmodel.work.call import Call
 from costmodel.work.cost import Operation
 
 Limit: TypeAlias = Literal["compute", "memory", "launch"]
@@ -53,12 +54,40 @@ class Prediction:
         return by.most_common(1)[0][0] if by else None
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A call of an operator, timed alone: seconds per call in each round, and those of each probe (in the order of
+    `costmodel.price.moment.PROBES`) around it. ``cold``: with arguments that no cache holds."""
+
+    call: Call
+    cold: bool
+    seconds: tuple[float, ...]
+    probes: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A small module, timed as a whole, with the calls that it makes in order; seconds and probes as of `Sample`."""
+
+    name: str
+    calls: tuple[Call, ...]
+    seconds: tuple[float, ...]
+    probes: tuple[tuple[float, float, float], ...]
+
+
 class CalibratedMachine:
     """A machine with measured rates. Made by `costmodel.profiles.calibration.machine(NAME, ...)`."""
 
     name: str  # of the profile
     conditions: str  # in words: cpu, float32, contiguous, 2 threads, torch 2.13
     moment: Moment | None  # the median moment of the calibration
+
+    @classmethod
+    def fit(
+        cls, name: str, conditions: str, samples: Sequence[Sample], chains: Sequence[Chain] = ()
+    ) -> "CalibratedMachine":
+        """The machine whose rates explain the samples."""
+        raise NotImplementedError
 
     def predict(
         self, operations: Sequence[Operation], at: Moment | None = None, replayed: "dict[object, float] | None" = None

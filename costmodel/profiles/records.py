@@ -6,6 +6,7 @@ are validated when they are read, replaced as a whole when they are written, and
 
 import hashlib
 import json
+import math
 import os
 import statistics
 import tempfile
@@ -14,7 +15,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    NonNegativeInt,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 from pydantic import PositiveInt as Count
 from pydantic.dataclasses import dataclass
 
@@ -23,13 +34,15 @@ from costmodel.describe.cells import Cell
 from costmodel.describe.selection import Entry, approach
 from costmodel.errors import InvalidInput
 from costmodel.price.moment import PROBES, Moment
+from costmodel.profiles import calls
+from costmodel.work.call import Call
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Format 1: networks and cells. Grown compatibly by modules of the user's (`Subject.module`, `arguments`, `inputs`,
-# `structure`), whose `size` is absent, and by `Profile.layers`: all older files load; an older costmodel refuses what
-# is new by field.
+# `structure`), whose `size` is absent, by `Profile.layers`, `Profile.calibrations` and `Profile.data_sheet`: all older
+# files load; an older costmodel refuses what is new by field.
 FORMAT: Literal[1] = 1
 Sides = tuple[int, int]
 Side = tuple[Count, Count]
@@ -427,6 +440,111 @@ class LayerRun(_Data):
         return self
 
 
+State = Literal["hot", "cold"]
+_CallSchema = Annotated[Any, PlainValidator(calls.from_json), PlainSerializer(calls.to_json)]
+OneCall = Annotated[Call, GetPydanticSchema(lambda _, handler: handler(_CallSchema))]  # not the fields of `Call`
+
+
+class TimedCall(_Data):
+    """A call of an operator, timed alone. ``hot``: with the same arguments again and again; ``cold``: with arguments
+    that no cache holds. Samples are mean seconds per call of ``repeats`` calls back to back, one sample a round;
+    ``after``: the number of the turn of the probes that each sample followed. The next turn followed the sample."""
+
+    call: OneCall
+    state: State
+    repeats: Count = 1
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    after: tuple[NonNegativeInt, ...]
+
+    @property
+    def key(self) -> Any:
+        return self.call, self.state
+
+    @property
+    def title(self) -> str:
+        return f"{self.call.name} of {', '.join(str(list(each.shape)) for each in self.call.tensors)}, {self.state}"
+
+
+class TimedComposite(_Data):
+    """A small module of costmodel's own, by its name there, with the ``calls`` of operators that it makes, in order;
+    samples as of `TimedCall`."""
+
+    name: Text
+    calls: tuple[OneCall, ...]
+    repeats: Count = 1
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    after: tuple[NonNegativeInt, ...]
+
+    @property
+    def key(self) -> Any:
+        return self.name
+
+    @property
+    def title(self) -> str:
+        return f"composite {self.name}"
+
+
+class Calibration(_Data):
+    """Times of operators and small modules on one machine with the same settings, from which rates of the machine are
+    fitted. ``probes``: all turns, in order of time, with the settings ``how``."""
+
+    how: Settings
+    probes: Probes
+    points: tuple[TimedCall, ...] = ()
+    composites: tuple[TimedComposite, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.how.device}, {self.how.title}"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.how.implementation != "eager":
+            raise ValueError("a calibration is of eager code")
+        turns = len(self.probes.copy)
+        if turns != len(self.probes.cached) or turns != len(self.probes.product):
+            raise ValueError("the probes need as many times of each")
+        keys: set[Any] = set()
+        for each in self.timed:
+            if each.key in keys:
+                raise ValueError(f"{each.title} appears twice")
+            keys.add(each.key)
+            if len(each.after) != len(each.seconds) or max(each.after) + 1 >= turns:
+                raise ValueError(f"{each.title}: each sample needs a turn of the probes before and after it")
+        return self
+
+    @property
+    def timed(self) -> "tuple[TimedCall | TimedComposite, ...]":
+        return *self.points, *self.composites
+
+    @property
+    def moment(self) -> Moment:
+        """The median moment of the machine."""
+        return Moment(*(statistics.median(getattr(self.probes, name)) for name in PROBES))
+
+    def around(self, turn: int) -> tuple[float, float, float]:
+        """Seconds of each probe around a sample that followed a turn: the geometric means of that turn and the next."""
+        copy, cached, product = (getattr(self.probes, name)[turn : turn + 2] for name in PROBES)
+        return math.sqrt(math.prod(copy)), math.sqrt(math.prod(cached)), math.sqrt(math.prod(product))
+
+    def __repr__(self) -> str:
+        samples = sum(len(each.seconds) for each in self.timed)
+        return f"<Calibration: {self.title}: {samples} samples of {len(self.timed)} points>"
+
+    __str__ = __repr__
+
+    def text(self) -> str:
+        """The text of the calibration in a file, a point a line."""
+        lists = "".join(
+            f',\n"{name}": {_lines(each)}'
+            for name, each in (("points", self.points), ("composites", self.composites))
+            if each
+        )
+        probes = json.dumps({name: getattr(self.probes, name) for name in PROBES}, separators=(",", ":"))
+        how = self.how.model_dump_json(exclude_defaults=True)
+        return f'{{"how": {how},\n"probes": {probes}{lists}}}'
+
+
 class Gpu(_Data):
     """A GPU and its software; memory in bytes."""
 
@@ -487,15 +605,17 @@ class Profile(_Data):
     host: Host
     runs: tuple[Run, ...] = ()
     layers: tuple[LayerRun, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
 
     @model_validator(mode="after")
     def _each_run_once(self) -> Self:
         seen: set[Any] = set()
-        every: list[Run | LayerRun] = [*self.runs, *self.layers]
+        every: list[Run | LayerRun | Calibration] = [*self.runs, *self.layers, *self.calibrations]
         for run in every:
-            if (type(run), *run.key) in seen:
+            key = (Calibration, run.how) if isinstance(run, Calibration) else (type(run), *run.key)
+            if key in seen:
                 raise ValueError(f"{run.title} appears twice")
-            seen.add((type(run), *run.key))
+            seen.add(key)
             if run.how.device == "cuda" and self.host.gpu is None:
                 raise ValueError(f"{run.title} was timed on a GPU, but the host has none")
         return self
@@ -506,6 +626,7 @@ class Profile(_Data):
         subjects = len({run.subject for run in self.runs})
         date = f", {self.host.date:%Y-%m-%d}" if self.host.date else ""
         layers = f", layers of {len(self.layers)}" if self.layers else ""
+        layers += ", calibrated" if self.calibrations else ""
         return f"<Profile: {machine:.200}, {runs} of {subjects} subject{'s' if subjects != 1 else ''}{layers}{date}>"
 
     __str__ = __repr__
@@ -561,6 +682,11 @@ class Profile(_Data):
         """This profile with the layers ``run`` in the place of those with the same key, or at the end."""
         return self._with(self.runs, (self.layers_by_key | {run.key: run}).values())
 
+    def with_calibration(self, found: Calibration) -> "Profile":
+        """This profile with a calibration in the place of that with the same settings, or at the end."""
+        every = {each.how: each for each in self.calibrations} | {found.how: found}
+        return self.model_copy(update={"calibrations": tuple(every.values())})
+
     def without(self, subject: Subject) -> "Profile":
         """This profile without the runs of a subject."""
         return self._where(lambda run: run.subject != subject)
@@ -573,7 +699,13 @@ class Profile(_Data):
         return self._with(filter(keep, self.runs), filter(keep, self.layers))
 
     def _with(self, runs: Iterable[Run], layers: Iterable[LayerRun]) -> "Profile":
-        return Profile.model_construct(format=self.format, host=self.host, runs=tuple(runs), layers=tuple(layers))
+        return Profile.model_construct(
+            format=self.format,
+            host=self.host,
+            runs=tuple(runs),
+            layers=tuple(layers),
+            calibrations=self.calibrations,
+        )
 
     def frame(self) -> "pd.DataFrame":
         """A pandas frame with a row for each raw sample: subject, settings, clock, numbers of process and round,
@@ -595,10 +727,13 @@ class Profile(_Data):
         return frame
 
     def text(self) -> str:
-        """The text of the file, one run per line."""
+        """The text of the file, one run per line, one point of a calibration per line."""
         host = self.host.model_dump_json(exclude_defaults=True)
-        layers = f',\n"layers": {_lines(self.layers)}' if self.layers else ""
-        return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {_lines(self.runs)}{layers}\n}}\n'
+        more = f',\n"layers": {_lines(self.layers)}' if self.layers else ""
+        if self.calibrations:
+            several = ",\n".join(each.text() for each in self.calibrations)
+            more += f',\n"calibrations": [\n{several}\n]'
+        return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {_lines(self.runs)}{more}\n}}\n'
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole: at every moment the path holds the old file or the new file."""
@@ -616,7 +751,7 @@ class Profile(_Data):
             raise
 
 
-def _lines(runs: Iterable[Run | LayerRun]) -> str:
+def _lines(runs: Iterable[_Data]) -> str:
     lines = [run.model_dump_json(exclude_defaults=True) for run in runs]
     return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
 
