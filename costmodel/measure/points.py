@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
 
+import torch
+from torch import nn
+
+from costmodel.profiles.records import Settings
 from costmodel.work.call import Argument, Call, Tensor
 
 # Limits of one call: a call that takes long costs the time of many others, and its rate is that of a smaller one.
@@ -365,7 +369,70 @@ def moves(make: Maker) -> list[Call]:
     return found
 
 
-def points(dtype: str, memory_format: str) -> list[Call]:
-    """The calls that a calibration times in a dtype and a memory format."""
-    make = Maker(dtype, memory_format)
+def points(how: Settings) -> list[Call]:
+    """The calls that are timed with these settings, each hot and cold."""
+    make = Maker(how.dtype or "float32", how.memory_format or "contiguous")
     return list(dict.fromkeys([*convolutions(make), *products(make), *moves(make)]))
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A small module with its input, of which no network is made that is judged."""
+
+    name: str
+    module: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+
+
+class _Sum(nn.Module):
+    """The sum of an input and of what a module makes of it."""
+
+    def __init__(self, *inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(*inner)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.inner(x)
+
+
+def _layers(name: str, width: int) -> list[nn.Module]:
+    """Two or three layers that keep the shape of their input."""
+    if name == "conv-norm-relu":
+        return [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    if name == "pointwise-norm-silu":
+        return [nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.SiLU()]
+    if name == "depthwise-pointwise":
+        depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
+        return [depthwise, nn.BatchNorm2d(width), nn.Conv2d(width, width, 1, bias=False)]
+    if name == "lines":
+        return [
+            nn.Conv2d(width, width, (3, 1), padding=(1, 0)),
+            nn.Conv2d(width, width, (1, 3), padding=(0, 1)),
+            nn.Tanh(),
+        ]
+    if name == "gates":
+        return [nn.Conv2d(width, width, 5, padding=2), nn.Sigmoid(), nn.Tanh()]
+    if name == "sum":
+        return [_Sum(nn.Conv2d(width, width, 3, padding=1), nn.ReLU())]
+    if name == "linear-gelu":
+        return [nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)]
+    return [nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU()]
+
+
+def composites(how: Settings) -> list[Composite]:
+    """Chains of two or three layers, as networks run them, repeated with other weights: from these a prediction learns
+    how far a sum over kernels is from the time of a module. The repeats run through more weights than caches hold, as
+    networks do."""
+
+    def chain(name: str, width: int, times: int) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*(layer for _ in range(times) for layer in _layers(name, width)))
+
+    maps = ("conv-norm-relu", "pointwise-norm-silu", "depthwise-pointwise", "lines", "gates", "sum")
+    found = []
+    for name in maps:
+        for width, side, times in ((24, 56, 4), (88, 20, 8), (208, 12, 10), (48, 100, 2)):
+            found.append(Composite(f"{name} {width}x{side}x{side}", chain(name, width, times), (1, width, side, side)))
+    for name in ("linear-gelu", "norm-linear"):
+        for width, rows, times in ((176, 150, 8), (448, 60, 10), (900, 12, 8)):
+            found.append(Composite(f"{name} {rows}x{width}", chain(name, width, times), (1, rows, width)))
+    return found
