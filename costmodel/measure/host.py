@@ -71,6 +71,17 @@ def cores() -> list[int]:
     return list(first.values())
 
 
+def cache_bytes(device: str, caches: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Bytes of the largest cache; 32 MiB on a CPU whose system does not tell."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    texts = [file.read_text().strip() for file in caches.glob("index*/size")]
+    sizes = [int(text[:-1]) << {"K": 10, "M": 20}[text[-1]] for text in texts if re.fullmatch(r"\d+[KM]", text)]
+    return max(sizes, default=32 << 20)
+
+
 def physical_memory() -> int:
     """Bytes of memory that this machine has, or that its container allows."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -78,5 +78,10 @@ def check_possible(jobs: Iterable[Job], memory: int) -> None:
                 f"these sizes; "
                 f"this {'machine' if job.how.device == 'cpu' else 'GPU'} has {memory / 1e9:,.1f} GB"
             )
-        if job.how.threads is not None and job.how.threads > len(cores()):
-            raise InvalidInput(f"threads is {job.how.threads}, but this process may use {len(cores())} cores")
+        check_threads(job.how)
+
+
+def check_threads(how: Settings) -> None:
+    """Raise `InvalidInput` for more threads than there are cores."""
+    if how.threads is not None and how.threads > len(cores()):
+        raise InvalidInput(f"threads is {how.threads}, but this process may use {len(cores())} cores")

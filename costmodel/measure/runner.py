@@ -34,7 +34,7 @@ ROUNDS = 5  # of a block
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Delay Ctrl-C until the block inside is done."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets Ctrl-C
         yield
@@ -251,7 +251,7 @@ class Runner:
                 )
             finally:
                 if rounds:
-                    with _uninterrupted():
+                    with uninterrupted():
                         self.keep(
                             {
                                 job: Process(

@@ -1,0 +1,286 @@
+"""The calibration of a machine: operators and small modules, timed alone in a fresh process, into a profile.
+
+Every *pass* times each point once, in a random order, so that drift of the machine affects all points alike. Probes
+take a turn about every half second: each sample is kept once the probes have taken a turn after it.
+"""
+
+import os
+import random
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from costmodel.errors import InvalidInput, MeasuringFailed
+from costmodel.measure.host import host, require_gpu
+from costmodel.measure.jobs import check_threads
+from costmodel.measure.probes import Times
+from costmodel.measure.profile import opened, settings_grid
+from costmodel.measure.runner import uninterrupted
+from costmodel.measure.worker import Child
+from costmodel.price.moment import PROBES
+from costmodel.profiles.files import destination, locked
+from costmodel.profiles.records import Calibration, Probes, Profile, Settings, TimedCall, TimedComposite
+from costmodel.work.call import Call
+
+ROUNDS = 3  # samples of each point
+PROBE_SECONDS = 0.5  # between turns of the probes, about
+SAVE_SECONDS = 20.0  # between savings, about
+
+Point: TypeAlias = "tuple[Call, str] | str"  # a call in a state, or the name of a composite
+
+
+class PointRefused(Exception):
+    """torch refuses the call of a point, such as one in a dtype that it has no kernel for."""
+
+
+class PointWorker(Protocol):
+    """A process that times points and probes."""
+
+    def started(self, seconds: float | None) -> None:
+        """Wait until the process has finished its imports."""
+
+    def ready(self, seconds: float | None) -> object:
+        """Warm the probes up."""
+
+    def probe(self) -> Times:
+        """One more turn of the probes."""
+
+    def time(self, point: Point, repeats: int | None) -> tuple[int, float, tuple[Call, ...]]:
+        """One more sample: its number of calls, their mean seconds, and of a composite without ``repeats`` the calls of
+        operators that it makes. `PointRefused` where torch refuses the call."""
+
+    def kill(self) -> None:
+        """Kill the process."""
+
+
+class PointChild(Child):
+    """A fresh process with the pinned environment; see `costmodel.measure.point_child`."""
+
+    program = "costmodel.measure.point_child"
+
+    def __init__(self, how: Settings) -> None:
+        super().__init__(None, how)
+
+    def failure(self, message: str, code: int = 1) -> MeasuringFailed:
+        return MeasuringFailed(f"calibration: {message}", code)
+
+    def probe(self) -> Times:
+        self._send("probe")
+        times: Times = self._receive()
+        return times
+
+    def time(self, point: Point, repeats: int | None) -> tuple[int, float, tuple[Call, ...]]:
+        self._send((point, repeats))
+        answer = self._receive()
+        if isinstance(answer, str):
+            raise PointRefused(answer)
+        found: tuple[int, float, tuple[Call, ...]] = answer
+        return found
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """The samples of a point so far, as in `TimedCall`."""
+
+    repeats: int | None = None
+    calls: tuple[Call, ...] = ()  # of a composite
+    seconds: tuple[float, ...] = ()
+    after: tuple[int, ...] = ()
+
+    def record(self, point: Point) -> TimedCall | TimedComposite:
+        about: dict[str, Any] = {"repeats": self.repeats, "seconds": self.seconds, "after": self.after}
+        if isinstance(point, str):
+            return TimedComposite(name=point, calls=self.calls, **about)
+        return TimedCall(call=point[0], state=point[1], **about)  # type: ignore[arg-type]  # hot or cold
+
+
+@dataclass
+class _Session:
+    """Times points until each has the samples that it should have. ``keep`` gets the calibration so far."""
+
+    how: Settings
+    worker: PointWorker
+    samples: dict[Point, _Samples]
+    turns: list[Times]  # of the probes
+    keep: Callable[[Calibration], object]
+    tick: Callable[[float, str], object]
+    tell: Callable[[str], object]
+    now: Callable[[], float]
+    waiting: list[tuple[Point, _Samples]] = field(default_factory=list)  # for a turn of the probes
+    refused: set[Point] = field(default_factory=set)
+
+    def run(self, rounds: int) -> None:
+        """Time every point ``rounds`` times; samples of before count."""
+        total = rounds * len(self.samples)
+        draw = random.Random(len(self.turns))
+        self.probe()
+        saved = probed = self.now()
+        for number in range(1, rounds + 1):
+            lacking = [point for point, known in self.samples.items() if len(known.seconds) < number]
+            for point in draw.sample(lacking, len(lacking)):
+                done = sum(min(len(known.seconds), rounds) for known in self.samples.values()) + len(self.waiting)
+                self.tick(done / total, point if isinstance(point, str) else point[0].name)
+                self.time(point)
+                if self.now() - probed >= PROBE_SECONDS:
+                    self.probe()
+                    probed = self.now()
+                if self.now() - saved >= SAVE_SECONDS:
+                    self.save()
+                    saved = self.now()
+            if self.waiting:
+                self.probe()
+            if lacking:
+                self.save()
+
+    def time(self, point: Point) -> None:
+        """One more sample of a point."""
+        if point in self.refused:
+            return
+        known = self.samples[point]
+        try:
+            repeats, seconds, calls = self.worker.time(point, known.repeats)
+        except PointRefused as refusal:
+            self.refused.add(point)
+            self.tell(f"left out: {point if isinstance(point, str) else point[0].name}: {refusal}")
+            return
+        after = len(self.turns) - 1
+        self.waiting.append(
+            (
+                point,
+                _Samples(
+                    repeats,
+                    known.calls or calls,
+                    (*known.seconds, round(seconds, 10)),
+                    (*known.after, after),
+                ),
+            )
+        )
+
+    def probe(self) -> None:
+        """Time the probes, and keep the samples that waited for them."""
+        self.turns.append(self.worker.probe())
+        self.samples |= dict(self.waiting)
+        self.waiting.clear()
+
+    def save(self) -> None:
+        """Hand over what was timed between turns of the probes."""
+        found = [known.record(point) for point, known in self.samples.items() if known.seconds]
+        if not found:
+            return
+        times = zip(*([float(f"{s:.5g}") for s in turn] for turn in self.turns), strict=True)
+        self.keep(
+            Calibration(
+                how=self.how,
+                probes=Probes(**dict(zip(PROBES, map(tuple, times), strict=True))),
+                points=tuple(each for each in found if isinstance(each, TimedCall)),
+                composites=tuple(each for each in found if isinstance(each, TimedComposite)),
+            )
+        )
+
+
+def wanted(how: Settings) -> list[Point]:
+    """The points of a calibration with these settings."""
+    from costmodel.measure.points import composites, points
+
+    calls: list[Point] = [(call, state) for call in points(how) for state in ("hot", "cold")]
+    return [*calls, *(each.name for each in composites(how))]
+
+
+def record(
+    how: Settings,
+    path: Path | None = None,
+    *,
+    resume: bool = False,
+    replace: bool = False,
+    latest: Callable[[Profile], object] = lambda profile: None,
+    rounds: int = ROUNDS,
+    tick: Callable[[float, str], object] = lambda done, what: None,
+    tell: Callable[[str], object] = warnings.warn,
+    points: Sequence[Point] | None = None,
+    start: Callable[[Settings], PointWorker] = PointChild,
+    now: Callable[[], float] = time.monotonic,
+) -> Profile:
+    """Calibrate this machine with the settings ``how``, into a profile that is saved to ``path`` about every 20 s.
+
+    An existing file is continued: ``resume`` adds the samples that its points lack, and points that are new;
+    ``replace`` measures anew (the old calibration stays until each point was timed); without either, a calibration that
+    the file already has is refused (`InvalidInput`). ``latest`` gets the profile whenever it is saved, so an interrupt
+    loses half a second. ``points``: by default those of costmodel. `MeasuringFailed` where the process dies.
+    """
+    check_threads(how)
+    if how.device == "cuda":
+        require_gpu()
+    here = host(how.device)
+    with locked(path) if path else nullcontext():
+        result, _ = opened(path, here, [], lambda profile: (), "these points", resume=resume, replace=replace)
+        old = next((each for each in result.calibrations if each.how == how), None)
+        if old and not (resume or replace):
+            raise InvalidInput(
+                f"{path} already has a calibration of {old.title}: resume=True adds what it lacks, replace=True "
+                "measures it again"
+            )
+        samples = _known(old) if old and resume else {}
+        every = wanted(how) if points is None else list(points)
+        samples |= {point: _Samples() for point in every if point not in samples}
+
+        def keep(found: Calibration) -> None:
+            nonlocal result
+            if old and replace and len(found.timed) < len(every) - len(session.refused):
+                return
+            with uninterrupted():
+                result = result.with_calibration(found)
+                if path:
+                    result.save(path)
+                latest(result)
+
+        worker = start(how)
+        try:
+            worker.started(None)
+            worker.ready(None)
+            turns = list(zip(*(getattr(old.probes, name) for name in PROBES), strict=True)) if old and resume else []
+            session = _Session(how, worker, samples, turns, keep, tick, tell, now)
+            try:
+                session.run(rounds)
+            finally:
+                session.save()
+        finally:
+            worker.kill()
+    if not any(each.how == how for each in result.calibrations):
+        raise MeasuringFailed("calibration: torch refused every point")
+    return result
+
+
+def _known(old: Calibration) -> dict[Point, _Samples]:
+    """The samples of a calibration by point."""
+    return {
+        each.key: _Samples(
+            each.repeats, each.calls if isinstance(each, TimedComposite) else (), each.seconds, each.after
+        )
+        for each in old.timed
+    }
+
+
+def calibrate(
+    device: str = "cpu",
+    *,
+    dtype: str = "float32",
+    memory_format: str = "contiguous",
+    threads: int | None = None,
+    tf32: bool = False,
+    out: "str | Path | None" = None,
+    resume: bool = False,
+    replace: bool = False,
+) -> Profile:
+    """Time operators and small modules alone, in one fresh process: the rates that predictions are made of. About three
+    minutes on two cores. The profile's ``calibrations`` have the raw samples and the probes between them.
+
+    The settings are those of `costmodel.profile`, one value of each; ``out``: a name or a file that is saved about
+    every 20 s, and which predictions then name as their machine; see `record` for ``resume``, ``replace`` and errors.
+    Needs POSIX.
+    """
+    (how,) = settings_grid(device, dtype=dtype, memory_format=memory_format, threads=threads, tf32=tf32)
+    return record(how, None if out is None else destination(os.fspath(out)), resume=resume, replace=replace)
