@@ -2,8 +2,9 @@
 
 Count any module (`count`), name one (`module`), vary it (`points`, `grid`), put several side by side (`compare`);
 describe (`cell`, `network`), price (`equation`, `sweep`, `table`), check against reality (`build`, `check`), time
-(`profile`, `layers`), measure how much segmentations flicker (`mfip`, `mfp`). `cells`, `networks` and `conventions`
-list the names that exist. Importing costmodel is cheap: the calls that need torch, sympy, numpy or pandas import them.
+(`profile`, `layers`, `calibrate`), measure how much segmentations flicker (`mfip`, `mfp`). `cells`, `networks` and
+`conventions` list the names that exist. Importing costmodel is cheap: the calls that need torch, sympy, numpy or pandas
+import them.
 """
 
 from importlib import import_module
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from costmodel.describe.ops import Conv as Conv
     from costmodel.errors import InvalidInput as InvalidInput
     from costmodel.errors import MeasuringFailed as MeasuringFailed
+    from costmodel.measure.calibrate import calibrate as calibrate
     from costmodel.measure.grid import points as points
     from costmodel.measure.layers import layers as layers
     from costmodel.measure.modules import module as module
@@ -61,6 +63,7 @@ _FACE = {
     "Profile": ("profiles.records", "Profile"),
     "Stages": ("video.schedule", "Stages"),
     "build": ("building.module", "build"),
+    "calibrate": ("measure.calibrate", "calibrate"),
     "cell": ("describe.cells", "describe_cell"),
     "cells": ("price.names", "cells"),
     "check": ("building.check", "check"),

@@ -49,7 +49,7 @@ def test_the_installed_script() -> None:
 
 
 COMMANDS = ["table", "sweep", "equation", "gradual", "check", "profile", "report", "plot", "count", "explain"]
-COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata", "compare"]
+COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata", "compare", "calibrate"]
 
 
 NETS = """
@@ -78,7 +78,7 @@ def test_help_has_examples_that_work(
         assert len(shown) >= 2
     for line in shown:
         # Those take seconds, or need profiles or label maps of one's own; they have tests of their own.
-        own = "check|--measure|costmodel profile |diff|report|flicker|mymodel|torchvision|profile mine"
+        own = "check|--measure|costmodel (profile|calibrate) |diff|report|flicker|mymodel|torchvision|profile mine"
         if not re.search(own, line):
             assert run(capsys, *shlex.split(line)[1:])[0] == 0, line
 

@@ -27,19 +27,21 @@ def list_profiles(
     ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="Its times of modules.")] = False,
     depth: Depth = None,
+    calibrations: Annotated[bool, typer.Option("--calibrations", help="Its calibrations.")] = False,
     at: Bandwidth = None,
     form: Format = "text",
 ) -> None:
     """List the recorded profiles, those in profiles/ here and those that come with costmodel; or the runs of one."""
-    for option, given in (("noise", noise), ("layers", layers), ("at", at is not None)):
+    parts = {"noise": noise, "layers": layers, "calibrations": calibrations}
+    for option, given in (*parts.items(), ("at", at is not None)):
         if given and name is None:
             raise InvalidInput(f"--{option} needs the name of a profile")
-    if noise and layers:
-        raise InvalidInput("--noise or --layers, not both")
+    if sum(parts.values()) > 1:
+        raise InvalidInput(f"{' or '.join(f'--{option}' for option, given in parts.items() if given)}, not both")
     if depth is not None and not layers:
         raise InvalidInput("--depth needs --layers")
-    if at is not None and layers:
-        raise InvalidInput("--at is for times of wholes: leave out --layers")
+    if at is not None and (layers or calibrations):
+        raise InvalidInput(f"--at is for times of wholes: leave out --{'layers' if layers else 'calibrations'}")
     from costmodel.profiles import files as profiles
     from costmodel.report import noise as spread
     from costmodel.report import profile as report
@@ -49,6 +51,11 @@ def list_profiles(
         print(listing.document(profiles.available()).text(form))
     else:
         found = profiles.read(name)
+        if calibrations or (found.calibrations and not (found.runs or found.layers)):
+            from costmodel.report import calibration
+
+            print(calibration.document(found, name, found.calibrations).text(form))
+            return
         if layers or (found.layers and not found.runs):
             if not found.layers:
                 raise InvalidInput(f"{name}: no layers to show; profile --layers --out records them")

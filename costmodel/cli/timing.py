@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -342,49 +343,61 @@ def time_jobs(
     from costmodel.measure.profile import record
     from costmodel.measure.runner import MOST_PROCESSES, PROCESSES
 
+    latest, code = measured(
+        partial(
+            layers or record,
+            jobs,
+            path,
+            resume=resume,
+            replace=replace,
+            processes=effort.processes or PROCESSES,
+            most=0 if effort.processes else MOST_PROCESSES,
+            rounds=effort.rounds,
+            budget=effort.budget,
+        ),
+        path,
+    )
+    known = latest.by_key if latest else {}
+    lacking = [] if layers or code else [job.subject.title for job in jobs if job.key not in known]
+    return _ended(f"the budget ended before {', '.join(lacking)}", 1, path, latest) if lacking else (latest, code)
+
+
+def measured(
+    measure: "Callable[..., Profile]", path: Path | None, what: str = "timing"
+) -> "tuple[Profile | None, int]":
+    """Measure, with progress; what there is then, and the exit code: 130 after Ctrl-C, 1 if something failed.
+    ``measure`` takes ``latest``, ``tick`` and ``tell``."""
     latest: Profile | None = None
 
     def hear(profile: "Profile") -> None:
         nonlocal latest
         latest = profile
 
-    def end(what: str, code: int) -> "tuple[Profile | None, int]":
-        kept = f"; {path} keeps what was timed" if path and latest and (latest.runs or latest.layers) else ""
-        print(f"costmodel: {what}{kept}", file=sys.stderr)
-        return latest, code
-
     def tell(message: str) -> None:
         bar.clear()
         print(f"costmodel: {message}", file=sys.stderr)
 
-    with progress(1000, "timing", "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
+    with progress(1000, what, "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
 
         def tick(done: float, what: str) -> None:
             bar.set_postfix_str(what, refresh=False)
             bar.update(max(0, int(1000 * min(1.0, done)) - bar.n))
 
         try:
-            latest = (layers or record)(
-                jobs,
-                path,
-                latest=hear,
-                tick=tick,
-                tell=tell,
-                resume=resume,
-                replace=replace,
-                processes=effort.processes or PROCESSES,
-                most=0 if effort.processes else MOST_PROCESSES,
-                rounds=effort.rounds,
-                budget=effort.budget,
-            )
+            return measure(latest=hear, tick=tick, tell=tell), 0
         except KeyboardInterrupt:
-            return end("interrupted", 130)
+            return _ended("interrupted", 130, path, latest)
         except MeasuringFailed as failure:
-            return end(str(failure), failure.code)
+            return _ended(str(failure), failure.code, path, latest)
         except OSError as failure:
-            return end(f"cannot go on: {failure.strerror or failure}", 1)
-    lacking = [] if layers else [job.subject.title for job in jobs if job.key not in latest.by_key]
-    return end(f"the budget ended before {', '.join(lacking)}", 1) if lacking else (latest, 0)
+            return _ended(f"cannot go on: {failure.strerror or failure}", 1, path, latest)
+
+
+def _ended(what: str, code: int, path: Path | None, latest: "Profile | None") -> "tuple[Profile | None, int]":
+    """Say why the measuring ended; what there is then, and the exit code."""
+    there = latest and (latest.runs or latest.layers or latest.calibrations)
+    print(f"costmodel: {what}{f'; {path} keeps what was timed' if path and there else ''}", file=sys.stderr)
+    return latest, code
 
 
 def progress(total: int, what: str, layout: str | None = None, delay: float = 0) -> "tqdm[Any]":

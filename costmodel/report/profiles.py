@@ -16,6 +16,7 @@ def document(paths: Mapping[str, Path]) -> Document:
     rows = [[str(r[key] or "") for key in ("name", "machine", "runs", "date", "torch")] for r in records]
     problems = [str(r["problem"]) for r in records if r["problem"]]
     problems += [f"{r['name']}: {r['source']}" for r in records if r["source"]]
+    problems += [f"{r['name']}: calibrated for {'; '.join(r['calibrations'])}" for r in records if r["calibrations"]]
     sheet = Sheet(
         "Profiles",
         ["name", "machine", "runs", "date", "torch"],
@@ -29,14 +30,17 @@ def document(paths: Mapping[str, Path]) -> Document:
 
 def _summary(name: str, path: Path) -> dict[str, Any]:
     record: dict[str, Any] = dict.fromkeys(("name", "machine", "runs", "date", "torch", "source", "path", "problem"))
-    record |= {"name": name, "path": str(path)}
+    record |= {"name": name, "path": str(path), "calibrations": []}
     try:
         profile = load(path)
     except InvalidInput as error:
         return record | {"problem": str(error)}
-    devices = dict.fromkeys(run.how.device for run in profile.runs)
+    devices = dict.fromkeys(
+        [run.how.device for run in profile.runs] + [each.how.device for each in profile.calibrations]
+    )
     machines = ", ".join(profile.host.name(device) for device in devices) or profile.host.cpu
     host = profile.host
     date = host.date.date().isoformat() if host.date else None
     facts = {"date": date, "torch": host.torch, "source": host.source}
-    return record | {"machine": machines, "runs": len(profile.runs)} | facts
+    calibrations = [each.title for each in profile.calibrations]
+    return record | {"machine": machines, "runs": len(profile.runs), "calibrations": calibrations} | facts
