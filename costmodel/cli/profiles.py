@@ -51,6 +51,11 @@ def list_profiles(
         print(listing.document(profiles.available()).text(form))
     else:
         found = profiles.read(name)
+        if found.data_sheet:
+            from costmodel.report import data_sheet
+
+            print(data_sheet.document(found, name, found.data_sheet).text(form))
+            return
         if calibrations or (found.calibrations and not (found.runs or found.layers)):
             from costmodel.report import calibration
 

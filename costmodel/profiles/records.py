@@ -495,7 +495,7 @@ class Calibration(_Data):
 
     @property
     def title(self) -> str:
-        return f"{self.how.device}, {self.how.title}"
+        return f"{self.how.device}, {self.how.title}".replace(", eager", "")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -543,6 +543,21 @@ class Calibration(_Data):
         probes = json.dumps({name: getattr(self.probes, name) for name in PROBES}, separators=(",", ":"))
         how = self.how.model_dump_json(exclude_defaults=True)
         return f'{{"how": {how},\n"probes": {probes}{lists}}}'
+
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # in a second
+Format = Literal["float64", "float32", "tf32", "bfloat16", "float16"]
+
+
+class DataSheet(_Data):
+    """The limits of a device by its maker, instead of measurements: peaks in FLOP/s, two per multiply-accumulate, by
+    number format (tf32: float32 multiplied as TF32), and the bandwidth of memory in bytes per second. ``sparse`` peaks
+    are for weights of which two in four are zeros, as those of torch's modules are not."""
+
+    device: Literal["cpu", "cuda"]
+    dense: Annotated[dict[Format, Rate], Field(min_length=1)]
+    sparse: dict[Format, Rate] = {}
+    bandwidth: Rate
 
 
 class Gpu(_Data):
@@ -606,9 +621,12 @@ class Profile(_Data):
     runs: tuple[Run, ...] = ()
     layers: tuple[LayerRun, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
+    data_sheet: DataSheet | None = None  # of a machine that nobody measured
 
     @model_validator(mode="after")
     def _each_run_once(self) -> Self:
+        if self.data_sheet and (self.runs or self.layers or self.calibrations):
+            raise ValueError("a data sheet has no measurements beside it")
         seen: set[Any] = set()
         every: list[Run | LayerRun | Calibration] = [*self.runs, *self.layers, *self.calibrations]
         for run in every:
@@ -626,7 +644,7 @@ class Profile(_Data):
         subjects = len({run.subject for run in self.runs})
         date = f", {self.host.date:%Y-%m-%d}" if self.host.date else ""
         layers = f", layers of {len(self.layers)}" if self.layers else ""
-        layers += ", calibrated" if self.calibrations else ""
+        layers += ", calibrated" if self.calibrations else ", data sheet" if self.data_sheet else ""
         return f"<Profile: {machine:.200}, {runs} of {subjects} subject{'s' if subjects != 1 else ''}{layers}{date}>"
 
     __str__ = __repr__
@@ -705,6 +723,7 @@ class Profile(_Data):
             runs=tuple(runs),
             layers=tuple(layers),
             calibrations=self.calibrations,
+            data_sheet=self.data_sheet,
         )
 
     def frame(self) -> "pd.DataFrame":
@@ -733,6 +752,8 @@ class Profile(_Data):
         if self.calibrations:
             several = ",\n".join(each.text() for each in self.calibrations)
             more += f',\n"calibrations": [\n{several}\n]'
+        if self.data_sheet:
+            more += f',\n"data_sheet": {self.data_sheet.model_dump_json(exclude_defaults=True)}'
         return f'{{\n"format": {self.format},\n"host": {host},\n"runs": {_lines(self.runs)}{more}\n}}\n'
 
     def save(self, path: Path) -> None:
