@@ -4,12 +4,13 @@ Operators that run the same code on a CPU have the same kind, whatever they are 
 those that the time of a kind depends on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
 
 from costmodel.work.call import Argument, Call, Tensor
+from costmodel.work.cost import Operation
 
 # Bytes of an element by dtype.
 ITEMSIZE = {
@@ -75,6 +76,11 @@ def kernel(call: Call) -> Kernel | None:
     """The kernel of a call; None for calls that run none, such as views. The kind of an operator that is not known
     here is the operator's own name: no machine is calibrated for it."""
     return _kernel(call)
+
+
+def kernels(operations: Iterable[Operation]) -> list[Kernel | None]:
+    """The kernels of operations; None for those that run none, and for those without a call."""
+    return [None if operation.call is None else kernel(operation.call) for operation in operations]
 
 
 @cache

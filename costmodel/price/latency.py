@@ -1,13 +1,20 @@
 """The time of operations on a calibrated machine: kernel by kernel, with an interval and a bound."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from costmodel.price.kernels import Kernel, kernel, kernels
 from costmodel.price.moment import Moment
 from costmodel.work.call import Call
-from costmodel.work.cost import Operation
+from costmodel.work.cost import NOTHING, Operation
+
+Floats: TypeAlias = NDArray[np.float64]
 
 Limit: TypeAlias = Literal["compute", "memory", "launch"]
 
@@ -75,23 +82,218 @@ class Chain:
     probes: tuple[tuple[float, float, float], ...]
 
 
-class CalibratedMachine:
-    """A machine with measured rates. Made by `costmodel.profiles.calibration.machine(NAME, ...)`."""
+@dataclass(frozen=True)
+class Limits:
+    """What bounds every kernel at a moment of a machine: seconds of the shortest call of an operator, FLOP/s of a
+    matrix product, and bytes per second from caches (``hot``) and from memory (``cold``)."""
 
-    name: str  # of the profile
-    conditions: str  # in words: cpu, float32, contiguous, 2 threads, torch 2.13
-    moment: Moment | None  # the median moment of the calibration
+    launch: float
+    rate: float
+    hot: float
+    cold: float
+
+    def at(self, moment: Moment, reference: Moment) -> "Limits":
+        """These limits, which are those of the moment ``reference``, at another moment."""
+        return Limits(
+            self.launch,
+            self.rate * reference.product / moment.product,
+            self.hot * reference.cached / moment.cached,
+            self.cold * reference.copy / moment.copy,
+        )
+
+    def parts(self, kernel: Kernel, cold: float) -> tuple[float, float, float]:
+        """Seconds of launching, arithmetic and moving; ``cold``: the share of the bytes that comes from memory."""
+        moving = kernel.bytes * (cold / self.cold + (1 - cold) / self.hot)
+        return self.launch, kernel.flops / self.rate, moving
+
+    def seconds(self, kernel: Kernel, cold: float) -> float:
+        """The sum of the parts: the scale of a kernel's time, which its curve corrects."""
+        return sum(self.parts(kernel, cold))
+
+
+LENGTH = 8.0  # doublings of a size over which a curve bends
+STATE = 12.0 / 2  # as far as hot and cold are apart, in lengths
+NOISES = (0.003, 0.01, 0.03, 0.1, 0.3)  # variances of a sample relative to the curve's
+VAGUE = 25.0  # variance of the mean of a curve, relative to the curve's
+
+
+class Curve:
+    """The logarithm of a kind's time relative to the scale of `Limits`, over its sizes and the share that is cold: a
+    Gaussian process with the covariance Matern 3/2 and an unknown mean.
+
+    C. E. Rasmussen, C. K. I. Williams: Gaussian Processes for Machine Learning, 2006, eq. (2.25), (2.26), (4.17) and,
+    for the choice of the noise, (5.8) with the scale taken out.
+    """
+
+    def __init__(self, places: Floats, values: Floats) -> None:
+        self.places = places
+        shared = _covariance(places, places) + VAGUE
+        best = -math.inf
+        for noise in NOISES:
+            lower = np.linalg.cholesky(shared + noise * np.eye(len(values)))
+            white = np.linalg.solve(lower, values)
+            scale = max(float(white @ white) / len(values), 1e-6)
+            likelihood = -len(values) / 2 * math.log(scale) - float(np.log(np.diag(lower)).sum())
+            if likelihood > best:
+                best, self.scale, self.noise, self.lower, self.white = likelihood, scale, noise, lower, white
+
+    def at(self, places: Floats) -> tuple[Floats, Floats]:
+        """Means and covariances at places."""
+        across = np.linalg.solve(self.lower, _covariance(self.places, places) + VAGUE)
+        own = _covariance(places, places) + VAGUE
+        return across.T @ self.white, self.scale * (own - across.T @ across)
+
+
+def _covariance(a: Floats, b: Floats) -> Floats:
+    distance = np.sqrt(3 * np.maximum(0, ((a[:, None, :] - b[None, :, :]) ** 2).sum(-1)))
+    return np.asarray((1 + distance) * np.exp(-distance))
+
+
+def _place(kernel: Kernel, cold: float) -> list[float]:
+    return [math.log2(size) / LENGTH for size in kernel.sizes] + [cold / STATE]
+
+
+class CalibratedMachine:
+    """A machine with measured rates. Made by `costmodel.profiles.calibration.machine(NAME, ...)`.
+
+    ``name``: of the profile. ``conditions``: in words, such as ``cpu, float32, contiguous, 2 threads, torch 2.13``.
+    ``moment``: the median moment of the calibration. ``limits``: at that moment. ``factor`` and ``doubt``: of the time
+    of chains relative to the sum over their kernels, the median, and the standard deviation of the logarithm.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        conditions: str,
+        moment: Moment,
+        limits: Limits,
+        samples: Mapping[str, list[tuple[Kernel, bool, float]]],
+    ) -> None:
+        self.name, self.conditions, self.moment, self.limits = name, conditions, moment, limits
+        self.samples = samples
+        self.curves: dict[str, Curve] = {}
+        self.factor, self.doubt = 1.0, 0.0
 
     @classmethod
     def fit(
         cls, name: str, conditions: str, samples: Sequence[Sample], chains: Sequence[Chain] = ()
     ) -> "CalibratedMachine":
         """The machine whose rates explain the samples."""
-        raise NotImplementedError
+        probes = np.array([turn for sample in samples for turn in sample.probes])
+        moment = Moment(*np.median(probes, axis=0).tolist())
+        launch = min(float(np.median(sample.seconds)) for sample in samples)
+        limits = Limits(launch, moment.rate, moment.cached_bandwidth, moment.bandwidth)
+        found: dict[str, list[tuple[Kernel, bool, float]]] = {}
+        for sample in samples:
+            known = kernel(sample.call)
+            if known is None:
+                continue
+            logs = [
+                math.log(seconds / limits.at(Moment(*turn), moment).seconds(known, sample.cold))
+                for seconds, turn in zip(sample.seconds, sample.probes, strict=True)
+            ]
+            found.setdefault(known.kind, []).append((known, sample.cold, float(np.median(logs))))
+        machine = cls(name, conditions, moment, limits, found)
+        if chains:
+            machine._learn(chains)
+        return machine
+
+    def _learn(self, chains: Sequence[Chain]) -> None:
+        """The factor and the doubt by chains of layers, whose kernels no sample timed together."""
+        errors = []
+        for chain in chains:
+            operations = [Operation(call.name, NOTHING, call=call) for call in chain.calls]
+            for seconds, turn in zip(chain.seconds, chain.probes, strict=True):
+                errors.append(math.log(seconds / self.predict(operations, Moment(*turn)).seconds))
+        self.factor = math.exp(float(np.median(errors)))
+        self.doubt = float(np.median(np.abs(np.array(errors) - math.log(self.factor)))) * 1.4826
+
+    def curve(self, kind: str) -> Curve:
+        """The curve of a kind; KeyError for one that was not calibrated."""
+        if kind not in self.curves:
+            samples = self.samples[kind]
+            places = np.array([_place(known, cold) for known, cold, _ in samples])
+            self.curves[kind] = Curve(places, np.array([value for *_, value in samples]))
+        return self.curves[kind]
 
     def predict(
-        self, operations: Sequence[Operation], at: Moment | None = None, replayed: "dict[object, float] | None" = None
+        self, operations: Sequence[Operation], at: Moment | None = None, replayed: "Mapping[Call, float] | None" = None
     ) -> Prediction:
         """The time of operations that run one after another; ``at``: a moment, by default the calibration's.
         ``replayed``: seconds by `Call`, for operations that were timed alone."""
-        raise NotImplementedError
+        limits = self.limits if at is None else self.limits.at(at, self.moment)
+        found = kernels(operations)
+        shares = _cold_shares(found)
+        logs, variances = np.zeros(len(found)), np.zeros(len(found))
+        seconds: list[float | None] = [None] * len(found)
+        by_kind: dict[str, list[int]] = {}
+        for number, known in enumerate(found):
+            if known is not None and known.kind in self.samples:
+                by_kind.setdefault(known.kind, []).append(number)
+        variance = 0.0
+        for kind, numbers in by_kind.items():
+            distinct: dict[tuple[float, ...], int] = {}
+            places = [_place(found[n], shares[n]) for n in numbers]  # type: ignore[arg-type]  # those that are known
+            index = [distinct.setdefault(tuple(place), len(distinct)) for place in places]
+            means, covariance = self.curve(kind).at(np.array(list(distinct)))
+            weights = np.zeros(len(distinct))
+            for number, place in zip(numbers, index, strict=True):
+                known = found[number]
+                assert known is not None
+                scale = limits.seconds(known, shares[number])
+                time = self.factor * scale * math.exp(means[place])
+                seconds[number], logs[number] = time, means[place]
+                variances[number] = covariance[place, place]
+                weights[place] += time
+            variance += float(weights @ covariance @ weights)
+        rows, missing = [], Counter[str]()
+        for number, (operation, known) in enumerate(zip(operations, found, strict=True)):
+            if known is None:
+                continue
+            timed = (replayed or {}).get(operation.call) if operation.call and seconds[number] is None else None
+            time = seconds[number] if timed is None else timed
+            if time is None:
+                missing[known.kind] += 1
+            parts = limits.parts(known, shares[number])
+            limit: Limit = ("launch", "compute", "memory")[parts.index(max(parts))]  # type: ignore[assignment]
+            floor = max(known.flops / limits.rate / BEST, known.bytes / limits.hot / BEST)
+            rows.append(
+                Predicted(
+                    operation,
+                    known.kind,
+                    time,
+                    floor,
+                    limit if time is not None else None,
+                    math.sqrt(max(0.0, variances[number])),
+                    timed is not None,
+                )
+            )
+        total = sum(row.seconds for row in rows if row.seconds is not None)
+        relative = math.sqrt(max(0.0, variance) / total**2 + self.doubt**2) if total else 0.0
+        wide = math.exp(NINETY * relative)
+        return Prediction(
+            tuple(rows), total, total / wide, total * wide, sum(row.floor for row in rows), missing, at or self.moment
+        )
+
+
+NINETY = 1.645  # standard deviations on each side that hold 90 % of a normal distribution
+BEST = 1.5  # times the rates of the probes that no kernel exceeds
+
+
+def _cold_shares(found: Sequence[Kernel | None]) -> list[float]:
+    """The share of each kernel's bytes that no cache holds: its weights, where a pass over all operations touches more
+    than a cache holds, and what is more than a cache holds of its inputs and outputs."""
+    total = sum(each.bytes for each in found if each is not None)
+    shares = []
+    for each in found:
+        if each is None or not each.bytes:
+            shares.append(0.0)
+            continue
+        rest = each.bytes - each.weights
+        cold = each.weights if total > CACHE else 0.0
+        cold += rest * min(1.0, rest / CACHE)
+        shares.append(cold / each.bytes)
+    return shares
+
+
+CACHE = 16e6  # bytes
