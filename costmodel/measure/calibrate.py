@@ -112,29 +112,30 @@ class _Session:
     now: Callable[[], float]
     waiting: list[tuple[Point, _Samples]] = field(default_factory=list)  # for a turn of the probes
     refused: set[Point] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    probed: float = 0.0  # the time of the last turn of the probes
+    saved: float = 0.0  # the time when all was saved
+    is_saved: bool = True
 
     def run(self, rounds: int) -> None:
-        """Time every point ``rounds`` times; samples of before count."""
+        """Time every point ``rounds`` times; earlier samples count."""
         total = rounds * len(self.samples)
         draw = random.Random(len(self.turns))
         self.probe()
-        saved = probed = self.now()
+        self.saved = self.probed
         for number in range(1, rounds + 1):
             lacking = [point for point, known in self.samples.items() if len(known.seconds) < number]
             for point in draw.sample(lacking, len(lacking)):
                 done = sum(min(len(known.seconds), rounds) for known in self.samples.values()) + len(self.waiting)
                 self.tick(done / total, point if isinstance(point, str) else point[0].name)
                 self.time(point)
-                if self.now() - probed >= PROBE_SECONDS:
+                if self.now() - self.probed >= PROBE_SECONDS:
                     self.probe()
-                    probed = self.now()
-                if self.now() - saved >= SAVE_SECONDS:
+                if self.now() - self.saved >= SAVE_SECONDS:
                     self.save()
-                    saved = self.now()
             if self.waiting:
                 self.probe()
-            if lacking:
-                self.save()
+            self.save()
 
     def time(self, point: Point) -> None:
         """One more sample of a point."""
@@ -145,7 +146,10 @@ class _Session:
             repeats, seconds, calls = self.worker.time(point, known.repeats)
         except PointRefused as refusal:
             self.refused.add(point)
-            self.tell(f"left out: {point if isinstance(point, str) else point[0].name}: {refusal}")
+            message = f"left out: {point if isinstance(point, str) else point[0].name}: {refusal}"
+            if message not in self.told:
+                self.told.add(message)
+                self.tell(message)
             return
         after = len(self.turns) - 1
         self.waiting.append(
@@ -163,14 +167,17 @@ class _Session:
     def probe(self) -> None:
         """Time the probes, and keep the samples that waited for them."""
         self.turns.append(self.worker.probe())
+        self.probed = self.now()
+        self.is_saved = self.is_saved and not self.waiting
         self.samples |= dict(self.waiting)
         self.waiting.clear()
 
     def save(self) -> None:
         """Hand over what was timed between turns of the probes."""
-        found = [known.record(point) for point, known in self.samples.items() if known.seconds]
-        if not found:
+        if self.is_saved:
             return
+        self.is_saved, self.saved = True, self.now()
+        found = [known.record(point) for point, known in self.samples.items() if known.seconds]
         times = zip(*([float(f"{s:.5g}") for s in turn] for turn in self.turns), strict=True)
         self.keep(
             Calibration(
@@ -226,6 +233,8 @@ def record(
         samples = _known(old) if old and resume else {}
         every = wanted(how) if points is None else list(points)
         samples |= {point: _Samples() for point in every if point not in samples}
+        if all(len(known.seconds) >= rounds for known in samples.values()):
+            return result
 
         def keep(found: Calibration) -> None:
             nonlocal result
@@ -282,5 +291,7 @@ def calibrate(
     every 20 s, and which predictions then name as their machine; see `record` for ``resume``, ``replace`` and errors.
     Needs POSIX.
     """
-    (how,) = settings_grid(device, dtype=dtype, memory_format=memory_format, threads=threads, tf32=tf32)
+    how, *more = settings_grid(device, dtype=dtype, memory_format=memory_format, threads=threads, tf32=tf32)
+    if more:
+        raise InvalidInput("calibrate takes one value of each setting")
     return record(how, None if out is None else destination(os.fspath(out)), resume=resume, replace=replace)

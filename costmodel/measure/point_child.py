@@ -104,7 +104,7 @@ def serve(pipe: Connection) -> None:
         else:
             try:
                 answer = points.time(*request)
-            except (RuntimeError, NotImplementedError, MemoryError) as error:
+            except Exception as error:  # whatever a call raises leaves the point out; the runner tells why
                 answer = reason(error)
         pipe.send(answer)
 
