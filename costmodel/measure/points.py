@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from costmodel.price.kernels import POINTWISE
 from costmodel.profiles.records import Settings
 from costmodel.work.call import Argument, Call, Tensor
 
@@ -27,23 +28,9 @@ KERNELS = (2, 3, 4, 5, 7)
 
 Choice = TypeVar("Choice")
 
-POINTWISE = (
-    *(
-        "relu",
-        "sigmoid",
-        "tanh",
-        "silu",
-        "gelu",
-        "hardswish",
-        "hardsigmoid",
-        "hardtanh",
-        "leaky_relu",
-        "elu",
-        "softplus",
-    ),
-    *("exp", "log", "sqrt", "rsqrt", "erf", "neg", "abs", "pow", "clamp"),
-)
-PAIRS = ("add", "sub", "mul", "div", "maximum")
+MORE: dict[str, tuple[Argument, ...]] = {"pow": (2,), "clamp": (0.0, 6.0)}  # arguments of pointwise functions
+OVERLOADS = {"pow": "Tensor_Scalar"}
+USUAL = ("relu", "sigmoid", "tanh", "silu", "gelu", "hardswish")  # timed at more sizes
 
 
 def spread(number: int, dimensions: int) -> Iterator[tuple[float, ...]]:
@@ -71,8 +58,10 @@ class Maker:
         last = self.layout == "channels_last" and len(shape) == 4
         return Tensor(shape, dtype or self.dtype, "channels_last" if last else "contiguous", parameter)
 
-    def call(self, name: str, *arguments: Argument, out: Sequence[int] = (), **keywords: Argument) -> Call:
-        outputs = (self.tensor(*out),) if out else ()
+    def call(
+        self, name: str, *arguments: Argument, out: Sequence[int] = (), kind: str = "", **keywords: Argument
+    ) -> Call:
+        outputs = (self.tensor(*out, dtype=kind),) if out else ()
         return Call(f"aten.{name}", arguments, tuple(keywords.items()), outputs)
 
     def convolution(
@@ -109,10 +98,10 @@ class Maker:
         )
 
 
-def _fits(call: Call, macs: float) -> bool:
+def _fits(call: Call, macs: float, most: float, most_bytes: float) -> bool:
     tensors = (*call.tensors, *call.outputs)
     size = sum(each.elements for each in tensors) * 4
-    return LEAST_FLOPS <= 2 * macs <= MOST_FLOPS and size <= MOST_BYTES
+    return LEAST_FLOPS <= 2 * macs <= most and size <= most_bytes
 
 
 def _macs(call: Call) -> float:
@@ -125,12 +114,17 @@ def _macs(call: Call) -> float:
     return weight.elements * prod(call.outputs[0].shape[2:]) * x.shape[0]
 
 
-def _convolutions(make: Maker, number: int, shape: Callable[[tuple[float, ...]], Call | None]) -> list[Call]:
+def _convolutions(
+    number: int,
+    shape: Callable[[tuple[float, ...]], Call | None],
+    most: float = MOST_FLOPS,
+    most_bytes: float = MOST_BYTES,
+) -> list[Call]:
     """The first calls of a spread that fit the limits."""
     found: dict[Call, None] = {}
     for place in spread(40 * number, 6):
         call = shape(place)
-        if call is not None and _fits(call, _macs(call)):
+        if call is not None and _fits(call, _macs(call), most, most_bytes):
             found[call] = None
             if len(found) == number:
                 break
@@ -187,6 +181,13 @@ def convolutions(make: Maker) -> list[Call]:
         k = _pick((2, 3, 4), place[3])
         return make.convolution(x(place), _pick(CHANNELS[1:], place[1]), (k, k), stride=2, transposed=True)
 
+    # A few of the sizes that take long: beyond the largest ones a rate stays the same.
+    def large(place: tuple[float, ...]) -> Call:
+        width, side = _pick((32, 64, 128), place[0]), _pick((128, 256, 384), place[2])
+        kernel = _pick(((3, 3), (1, 1), (5, 5), (3, 1), (1, 3), (7, 7)), place[3])
+        groups = width if place[4] < 0.3 else 1
+        return make.convolution((1, width, side, 2 * side if side < 384 else side), width, kernel, groups=groups)
+
     numbers: dict[Callable[[tuple[float, ...]], Call | None], int] = {
         dense: 110,
         stem: 16,
@@ -197,7 +198,8 @@ def convolutions(make: Maker) -> list[Call]:
         dilated: 24,
         transposed: 14,
     }
-    return [call for shape, number in numbers.items() for call in _convolutions(make, number, shape)]
+    found = [call for shape, number in numbers.items() for call in _convolutions(number, shape)]
+    return [*found, *_convolutions(18, large, 9e9, 2e8)]
 
 
 ROWS = (1, 4, 16, 49, 64, 128, 196, 256, 400, 784, 1024, 3136)
@@ -209,7 +211,7 @@ def products(make: Maker) -> list[Call]:
     found: dict[Call, None] = {}
     for a, b, c, d in spread(400, 4):
         m, k, n = _pick(ROWS, a), _pick(WIDTHS, b), _pick(WIDTHS, c)
-        weight = Tensor((k, n), make.dtype, "strided", True)  # the transpose of a layer's weight
+        weight = Tensor((k, n), make.dtype, "strided", True, (1, k))  # the transpose of a layer's weight
         if LEAST_FLOPS / 4 <= 2 * m * k * n <= MOST_FLOPS and 4 * (k * n + m * (k + n)) <= MOST_BYTES:
             bias, x, out = make.tensor(n, parameter=True), make.tensor(m, k), (m, n)
             linear = make.call("addmm.default", bias, x, weight, out=out)
@@ -245,134 +247,144 @@ def products(make: Maker) -> list[Call]:
     return [*found, *batches, *attention]
 
 
-def moves(make: Maker) -> list[Call]:
-    """Pointwise functions, norms, pools, resizes, reductions and copies."""
+Shape = tuple[int, ...]
+
+
+def _maps(number: int) -> list[tuple[int, int]]:
+    """Channels and side of maps of 2 kB to 32 MB, evenly spread."""
+    found: dict[tuple[int, int], None] = {}
+    for a, b in spread(20 * number, 2):
+        channels, side = _pick(CHANNELS[3:], a), _pick(SIDES[1:], b)
+        if 2e3 <= 4 * channels * side**2 <= 32e6:
+            found[channels, side] = None
+    return list(found)[:number]
+
+
+def _rows(number: int) -> list[tuple[int, int]]:
+    """Rows and columns of matrices of 2 kB to 8 MB, evenly spread."""
+    found: dict[tuple[int, int], None] = {}
+    for a, b in spread(20 * number, 2):
+        rows, columns = _pick(ROWS[2:], a), _pick(WIDTHS, b)
+        if 2e3 <= 4 * rows * columns <= 8e6:
+            found[rows, columns] = None
+    return list(found)[:number]
+
+
+def pointwise(make: Maker) -> list[Call]:
+    """Functions of each element, and of pairs of elements."""
     found: list[Call] = []
-    maps = [(1, c, s, s) for c, s in ((16, 4), (64, 14), (96, 28), (32, 112), (128, 64), (64, 256))]
-    for name in POINTWISE:
-        overload = {"pow": "Tensor_Scalar"}.get(name, "default")
-        more: tuple[Argument, ...] = {"pow": (2,), "clamp": (0.0, 6.0)}.get(name, ())
-        sizes = maps if name in ("relu", "sigmoid", "tanh", "silu", "gelu", "hardswish") else maps[1::2]
-        found += [make.call(f"{name}.{overload}", make.tensor(*x), *more, out=x) for x in sizes]
-    for name in PAIRS:
-        overload = "default" if name == "maximum" else "Tensor"
-        sizes = maps if name in ("add", "mul") else maps[1::2]
-        for x in sizes:
-            found.append(make.call(f"{name}.{overload}", make.tensor(*x), make.tensor(*x), out=x))
-        if name in ("add", "mul"):
-            for x in maps[1:]:  # of a channel each
-                found.append(make.call(f"{name}.{overload}", make.tensor(*x), make.tensor(1, x[1], 1, 1), out=x))
-            found += [make.call(f"{name}.{overload}", make.tensor(*x), 2.0, out=x) for x in maps[1::2]]
-    for c, s in (
-        (24, 7),
-        (512, 7),
-        (128, 14),
-        (64, 28),
-        (256, 28),
-        (32, 56),
-        (96, 56),
-        (16, 112),
-        (64, 112),
-        (32, 256),
-        (128, 128),
-    ):
+    maps: list[Shape] = [(1, c, s, s) for c, s in ((16, 4), (64, 14), (96, 28), (32, 112), (128, 64), (64, 256))]
+    for name in dict.fromkeys(POINTWISE.values()):
+        operator = f"{name}.{OVERLOADS.get(name, 'default')}"
+        sizes = maps if name in USUAL else maps[1::2]
+        found += [make.call(operator, make.tensor(*x), *MORE.get(name, ()), out=x) for x in sizes]
+    for operator in ("add.Tensor", "mul.Tensor", "div.Tensor", "maximum.default"):
+        for x in maps if operator.startswith(("add", "mul")) else maps[1::2]:
+            found.append(make.call(operator, make.tensor(*x), make.tensor(*x), out=x))
+            found.append(make.call(operator, make.tensor(*x), make.tensor(1, x[1], 1, 1), out=x))
+            if operator != "maximum.default":
+                found.append(make.call(operator, make.tensor(*x), 2.0, out=x))
+    for x in maps[1::2]:
+        tensor, mask = make.tensor(*x), make.tensor(*x, dtype="bool")
+        found += [
+            make.call("lt.Scalar", tensor, 0.5, out=x, kind="bool"),
+            make.call("lt.Tensor", tensor, tensor, out=x, kind="bool"),
+            make.call("masked_fill.Scalar", tensor, mask, 0.0, out=x),
+            make.call("where.self", mask, tensor, tensor, out=x),
+            make.call("fill.Scalar", tensor, 0.0, out=x),
+        ]
+    return found
+
+
+def norms(make: Maker) -> list[Call]:
+    """Norms, softmax and reductions."""
+
+    def learned(number: int, size: int) -> list[Tensor]:
+        return [make.tensor(size, parameter=True)] * number
+
+    found: list[Call] = []
+    for c, s in _maps(24):
         x = (1, c, s, s)
-        each = [make.tensor(c, parameter=True) for _ in range(4)]
-        found.append(make.call("native_batch_norm.default", make.tensor(*x), *each, False, 0.1, 1e-5, out=x))
-    for m, n in (
-        (49, 96),
-        (49, 768),
-        (196, 192),
-        (197, 768),
-        (784, 96),
-        (784, 384),
-        (3136, 96),
-        (3136, 192),
-        (64, 2048),
-        (16, 64),
-    ):
-        x = (1, m, n)
-        each = [make.tensor(n, parameter=True) for _ in range(2)]
-        found.append(make.call("native_layer_norm.default", make.tensor(*x), (n,), *each, 1e-5, out=x))
-        if m * n < 700_000:
-            found.append(
-                make.call("_softmax.default", make.tensor(1, 4, m, min(n, 512)), -1, False, out=(1, 4, m, min(n, 512)))
-            )
-    for c, s, g in ((64, 28, 8), (128, 14, 32), (32, 112, 8), (256, 56, 32)):
-        x = (1, c, s, s)
-        each = [make.tensor(c, parameter=True) for _ in range(2)]
-        found.append(make.call("native_group_norm.default", make.tensor(*x), *each, 1, c, s * s, g, 1e-5, out=x))
-    for c, s, k, step in (
-        (64, 112, 3, 2),
-        (64, 56, 3, 2),
-        (16, 28, 3, 2),
-        (128, 56, 2, 2),
-        (256, 28, 2, 2),
-        (512, 14, 2, 2),
-        (64, 224, 2, 2),
-        (32, 256, 3, 2),
-        (128, 14, 3, 1),
-        (128, 28, 5, 1),
-    ):
-        pad = (k - 1) // 2
-        side = (s + 2 * pad - k) // step + 1
-        pooled = (make.tensor(1, c, s, s), (k, k), (step, step), (pad, pad))
-        out = (1, c, side, side)
-        found.append(make.call("max_pool2d_with_indices.default", *pooled, out=out))
-        found.append(make.call("avg_pool2d.default", *pooled, out=out))
+        name = "native_batch_norm.default"
+        found.append(make.call(name, make.tensor(*x), *learned(4, c), False, 0.1, 1e-5, out=x))
+    for c, s in _maps(9):
+        x, groups = (1, c, s, s), 8 if c % 8 == 0 else c
+        name = "native_group_norm.default"
+        found.append(make.call(name, make.tensor(*x), *learned(2, c), 1, c, s * s, groups, 1e-5, out=x))
+    for c, s in _maps(14):
+        found.append(make.call("mean.dim", make.tensor(1, c, s, s), (-1, -2), True, out=(1, c, 1, 1)))
+    for m, n in _rows(14):
+        matrix = make.tensor(1, m, n)
+        name = "native_layer_norm.default"
+        found.append(make.call(name, matrix, (n,), *learned(2, n), 1e-5, out=(1, m, n)))
+        found.append(make.call("_softmax.default", matrix, -1, False, out=(1, m, n)))
+    for m, n in _rows(6):
+        matrix = make.tensor(1, m, n)
+        found.append(make.call("mean.dim", matrix, (1,), out=(1, n)))
+        found.append(make.call("sum.dim_IntList", matrix, (-1,), out=(1, m)))
+        found.append(make.call("amax.default", matrix, (-1,), out=(1, m)))
+    return found
+
+
+def windows(make: Maker) -> list[Call]:
+    """Pools and resizes."""
+    found: list[Call] = []
+    for number, (c, s) in enumerate(_maps(40)):
+        k, stride = ((3, 2), (2, 2), (3, 1), (2, 2), (5, 1))[number % 5]
+        if s < 7:
+            continue
+        side = (s + 2 * (k // 2) * (k % 2) - k) // stride + 1
+        pad = k // 2 if k % 2 else 0
+        pooled = (make.tensor(1, c, s, s), (k, k), (stride, stride), (pad, pad))
+        name = "max_pool2d_with_indices" if number % 3 else "avg_pool2d"
+        found.append(make.call(f"{name}.default", *pooled, out=(1, c, side, side)))
     for c, s in ((1024, 32), (256, 32), (512, 14), (64, 28)):
         for part in (1, 2, 4):
             window = (s // part, s // part)
-            found.append(
-                make.call("avg_pool2d.default", make.tensor(1, c, s, s), window, window, out=(1, c, part, part))
-            )
-    for c, s, times in (
-        (3, 128, 2),
-        (3, 512, 0.5),
-        (19, 64, 2),
-        (19, 128, 4),
-        (128, 32, 2),
-        (64, 56, 2),
-        (256, 16, 2),
-        (32, 128, 2),
-        (128, 64, 0.5),
-        (256, 4, 8),
-    ):
-        side = int(s * times)
-        x, out = make.tensor(1, c, s, s), (1, c, side, side)
-        found.append(make.call("upsample_bilinear2d.default", x, (side, side), True, out=out))
-        found.append(make.call("upsample_nearest2d.default", x, (side, side), out=out))
-    for c, s in ((64, 7), (512, 7), (1280, 7), (128, 14), (96, 28), (64, 56), (32, 112)):
-        found.append(make.call("mean.dim", make.tensor(1, c, s, s), (-1, -2), True, out=(1, c, 1, 1)))
-    for m, n in ((49, 768), (196, 192), (1024, 256)):
-        found.append(make.call("mean.dim", make.tensor(1, m, n), (1,), out=(1, n)))
-        found.append(make.call("sum.dim_IntList", make.tensor(1, m, n), (-1,), out=(1, m)))
-        found.append(make.call("amax.default", make.tensor(1, m, n), (-1,), out=(1, m)))
-    for c, s in ((32, 14), (128, 28), (64, 56), (64, 112), (128, 128)):
-        half = make.tensor(1, c // 2, s, s)
-        found.append(make.call("cat.default", (half, half), 1, out=(1, c, s, s)))
-        found.append(
-            make.call("cat.default", (make.tensor(1, c, s, s), make.tensor(1, 16, s, s)), 1, out=(1, c + 16, s, s))
-        )
-        found.append(
-            make.call("constant_pad_nd.default", make.tensor(1, c, s, s), (0, 1, 0, 1), 0.0, out=(1, c, s + 1, s + 1))
-        )
-        found.append(make.call("clone.default", make.tensor(1, c, s, s), out=(1, c, s, s)))
-        turned = Tensor((1, s, s, c), make.dtype, "strided")  # channels from first to last, or back
-        found.append(make.call("clone.default", turned, memory_format="contiguous_format", out=(1, s, s, c)))
-        found.append(make.call("roll.default", make.tensor(1, s, s, c), (3, 3), (1, 2), out=(1, s, s, c)))
-    for rows, width, length in ((1000, 64, 49), (30000, 256, 128), (30000, 768, 64)):
-        indices = make.tensor(1, length, dtype="int64")
-        found.append(
-            make.call("embedding.default", make.tensor(rows, width, parameter=True), indices, out=(1, length, width))
-        )
+            name, x = "avg_pool2d.default", make.tensor(1, c, s, s)
+            found.append(make.call(name, x, window, window, out=(1, c, part, part)))
+    for c, s in _maps(6):
+        found.append(make.call("_adaptive_avg_pool2d.default", make.tensor(1, c, s, s), (7, 7), out=(1, c, 7, 7)))
+    for number, (c, s) in enumerate([(3, 128), (3, 512), (19, 64), (19, 128), *_maps(36)]):
+        side = s * (2, 4, 8, 2)[number % 4] if number % 5 else max(1, s // 2)
+        out = (1, c, side, side)
+        if c * side**2 <= 1e7:
+            found.append(make.call("upsample_bilinear2d.default", make.tensor(1, c, s, s), (side, side), True, out=out))
+            if number % 2:
+                found.append(make.call("upsample_nearest2d.default", make.tensor(1, c, s, s), (side, side), out=out))
+    return found
+
+
+def copies(make: Maker) -> list[Call]:
+    """Copies, in another order, side by side, of places."""
+    found: list[Call] = []
+    for c, s in _maps(12):
+        x, shape = make.tensor(1, c, s, s), (1, c, s, s)
+        last = (1, s, s, c)  # a map whose channels are moved to the end
+        turned = Tensor(last, make.dtype, "strided", False, (s * s * c, s, 1, s * s))
+        found += [
+            make.call("cat.default", (x, x), 1, out=(1, 2 * c, s, s)),
+            make.call("cat.default", (x, make.tensor(1, 16, s, s)), 1, out=(1, c + 16, s, s)),
+            make.call("constant_pad_nd.default", x, (0, 1, 0, 1), 0.0, out=(1, c, s + 1, s + 1)),
+            make.call("clone.default", x, out=shape),
+            make.call("clone.default", turned, memory_format="contiguous_format", out=last),
+            make.call("roll.default", make.tensor(*last), (3, 3), (1, 2), out=last),
+        ]
+    for rows, width, length in ((1000, 64, 49), (3000, 16, 2400), (30000, 256, 128), (30000, 768, 64)):
+        where = make.tensor(length, dtype="int64")
+        found.append(make.call("index.Tensor", make.tensor(rows, width), (where,), out=(length, width)))
+        table = make.tensor(rows, width, parameter=True)
+        found.append(make.call("embedding.default", table, where, out=(length, width)))
     return found
 
 
 def points(how: Settings) -> list[Call]:
     """The calls that are timed with these settings, each hot and cold."""
     make = Maker(how.dtype or "float32", how.memory_format or "contiguous")
-    return list(dict.fromkeys([*convolutions(make), *products(make), *moves(make)]))
+    return list(dict.fromkeys([call for kind in KINDS for call in kind(make)]))
+
+
+KINDS = (convolutions, products, pointwise, norms, windows, copies)
 
 
 @dataclass(frozen=True)
@@ -392,7 +404,8 @@ class _Sum(nn.Module):
         self.inner = nn.Sequential(*inner)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.inner(x)
+        result: torch.Tensor = x + self.inner(x)
+        return result
 
 
 def _layers(name: str, width: int) -> list[nn.Module]:

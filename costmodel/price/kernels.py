@@ -45,24 +45,38 @@ class Kernel:
 
 # Views, questions about tensors and bare allocations: no kernel runs.
 FREE = frozenset(
-    {"view", "_unsafe_view", "reshape", "expand", "permute", "transpose", "t", "squeeze", "unsqueeze", "slice", "select",
-     "split", "split_with_sizes", "unbind", "chunk", "alias", "detach", "as_strided", "unfold", "narrow", "diagonal",
-     "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "lift_fresh", "view_as_real",
+    {"view", "_unsafe_view", "reshape", "expand", "permute", "transpose", "t", "squeeze", "unsqueeze", "slice",
+     "select", "split", "split_with_sizes", "unbind", "chunk", "alias", "detach", "as_strided", "unfold", "narrow",
+     "diagonal", "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "lift_fresh", "view_as_real",
      "view_as_complex", "_reshape_alias", "is_same_size", "sym_size", "item", "_local_scalar_dense"}
 )  # fmt: skip
 
-# One function of each element of a tensor, or of a tensor and a number, by operator.
-POINTWISE = {
-    name: name
-    for name in (
-        "relu sigmoid tanh silu gelu hardswish hardsigmoid hardtanh leaky_relu elu softplus mish exp log sqrt rsqrt erf "
-        "neg abs pow clamp sin cos reciprocal square floor round sign log1p expm1"
-    ).split()
-} | {"clamp_min": "clamp", "clamp_max": "clamp", "relu6": "hardtanh"}
-# One function of the elements of two tensors, or of a tensor and a number.
-PAIRS = {
-    name: name for name in "add sub mul div maximum minimum eq ne lt le gt ge where masked_fill bitwise_and".split()
-} | {"rsub": "sub", "logical_and": "bitwise_and", "_to_copy": "copy", "clone": "copy", "copy_": "copy"}
+# One function of each element of a tensor, by operator.
+_FUNCTIONS = (
+    "relu sigmoid tanh silu gelu hardswish hardsigmoid hardtanh leaky_relu elu softplus mish exp log sqrt rsqrt erf "
+    "neg abs pow clamp sin cos reciprocal"
+)
+POINTWISE = {name: name for name in _FUNCTIONS.split()} | {"clamp_min": "clamp", "clamp_max": "clamp"}
+# One function of the elements of two tensors, or of a tensor and a number, by operator.
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "bitwise_and", "bitwise_or")
+PAIRS = {"add": "add", "sub": "add", "rsub": "add", "mul": "mul", "div": "div", "maximum": "maximum"}
+PAIRS |= {"minimum": "maximum", "masked_fill": "mask", "where": "mask"} | dict.fromkeys(_COMPARISONS, "comparison")
+FILLS = frozenset(
+    {
+        "fill",
+        "zero",
+        "zeros",
+        "ones",
+        "full",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "arange",
+    }
+)
 REDUCTIONS = frozenset(
     {"mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "var", "var_mean", "any", "all"}
 )
@@ -218,7 +232,9 @@ def _by_table(name: str, call: Call) -> Sizes:
     elements = call.outputs[0].elements if call.outputs else 0
     if name in POINTWISE:
         return f"pointwise {POINTWISE[name]}", (elements,), 0.0
-    if name in PAIRS and PAIRS[name] != "copy":
+    if name in FILLS:
+        return "fill", (elements,), 0.0
+    if name in PAIRS:
         whole = [each for each in call.tensors if each.elements == elements]
         how = (
             "" if len(whole) > 1 else " of a number" if all(t.elements == 1 for t in call.tensors[1:]) else " broadcast"
@@ -263,6 +279,7 @@ _KINDS: dict[str, Callable[[Call], Sizes]] = {
     "clone": _copy,
     "_to_copy": _copy,
     "copy": _copy,
+    "contiguous": _copy,
     "constant_pad_nd": _moved("copy padded"),
     "roll": _moved("copy rolled"),
     "index": _moved("copy indexed"),

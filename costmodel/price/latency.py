@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,10 +138,14 @@ class Curve:
                 best, self.scale, self.noise, self.lower, self.white = likelihood, scale, noise, lower, white
 
     def at(self, places: Floats) -> tuple[Floats, Floats]:
-        """Means and covariances at places."""
+        """Means and covariances at places. Beyond the sizes of the samples a curve goes on as at the last of them, with
+        a doubt that grows with the distance."""
+        inside = np.clip(places, self.places.min(axis=0), self.places.max(axis=0))
+        outside = np.sqrt(((places - inside) ** 2).sum(-1))
+        places = inside
         across = np.linalg.solve(self.lower, _covariance(self.places, places) + VAGUE)
         own = _covariance(places, places) + VAGUE
-        return across.T @ self.white, self.scale * (own - across.T @ across)
+        return across.T @ self.white, self.scale * (own - across.T @ across + np.outer(outside, outside))
 
 
 def _covariance(a: Floats, b: Floats) -> Floats:
@@ -157,8 +161,9 @@ class CalibratedMachine:
     """A machine with measured rates. Made by `costmodel.profiles.calibration.machine(NAME, ...)`.
 
     ``name``: of the profile. ``conditions``: in words, such as ``cpu, float32, contiguous, 2 threads, torch 2.13``.
-    ``moment``: the median moment of the calibration. ``limits``: at that moment. ``factor`` and ``doubt``: of the time
-    of chains relative to the sum over their kernels, the median, and the standard deviation of the logarithm.
+    ``moment``: the median moment of the calibration. ``limits``: at that moment. ``factor`` and ``overhead``: the time
+    of a module is the sum over its kernels times the factor, and the overhead in seconds for each of them; ``doubt``:
+    the standard deviation of the logarithm of what chains of layers took relative to that.
     """
 
     def __init__(
@@ -172,7 +177,7 @@ class CalibratedMachine:
         self.name, self.conditions, self.moment, self.limits = name, conditions, moment, limits
         self.samples = samples
         self.curves: dict[str, Curve] = {}
-        self.factor, self.doubt = 1.0, 0.0
+        self.factor, self.overhead, self.doubt = 1.0, 0.0, 0.0
 
     @classmethod
     def fit(
@@ -199,14 +204,22 @@ class CalibratedMachine:
         return machine
 
     def _learn(self, chains: Sequence[Chain]) -> None:
-        """The factor and the doubt by chains of layers, whose kernels no sample timed together."""
-        errors = []
+        """Factor, overhead and doubt, by chains of layers, whose kernels no sample timed together: least squares of
+        relative errors."""
+        sums, numbers, times = [], [], []
         for chain in chains:
             operations = [Operation(call.name, NOTHING, call=call) for call in chain.calls]
             for seconds, turn in zip(chain.seconds, chain.probes, strict=True):
-                errors.append(math.log(seconds / self.predict(operations, Moment(*turn)).seconds))
-        self.factor = math.exp(float(np.median(errors)))
-        self.doubt = float(np.median(np.abs(np.array(errors) - math.log(self.factor)))) * 1.4826
+                sums.append(self.predict(operations, Moment(*turn)).seconds)
+                numbers.append(len(operations))
+                times.append(seconds)
+        relative = np.column_stack([sums, numbers]) / np.array(times)[:, None]
+        (factor, overhead), *_ = np.linalg.lstsq(relative, np.ones(len(times)), rcond=None)
+        if overhead < 0:
+            factor, overhead = 1 / float(np.median(relative[:, 0])), 0.0
+        self.factor, self.overhead = float(factor), float(overhead)
+        errors = np.log(relative @ [self.factor, self.overhead])
+        self.doubt = float(np.median(np.abs(errors - np.median(errors)))) / MAD
 
     def curve(self, kind: str) -> Curve:
         """The curve of a kind; KeyError for one that was not calibrated."""
@@ -224,7 +237,7 @@ class CalibratedMachine:
         limits = self.limits if at is None else self.limits.at(at, self.moment)
         found = kernels(operations)
         shares = _cold_shares(found)
-        logs, variances = np.zeros(len(found)), np.zeros(len(found))
+        variances = np.zeros(len(found))
         seconds: list[float | None] = [None] * len(found)
         by_kind: dict[str, list[int]] = {}
         for number, known in enumerate(found):
@@ -241,21 +254,20 @@ class CalibratedMachine:
                 known = found[number]
                 assert known is not None
                 scale = limits.seconds(known, shares[number])
-                time = self.factor * scale * math.exp(means[place])
-                seconds[number], logs[number] = time, means[place]
-                variances[number] = covariance[place, place]
-                weights[place] += time
+                own = self.factor * scale * math.exp(means[place]) + self.overhead
+                seconds[number], variances[number] = own, covariance[place, place]
+                weights[place] += own
             variance += float(weights @ covariance @ weights)
         rows, missing = [], Counter[str]()
         for number, (operation, known) in enumerate(zip(operations, found, strict=True)):
             if known is None:
                 continue
             timed = (replayed or {}).get(operation.call) if operation.call and seconds[number] is None else None
-            time = seconds[number] if timed is None else timed
+            time: float | None = seconds[number] if timed is None else timed
             if time is None:
                 missing[known.kind] += 1
             parts = limits.parts(known, shares[number])
-            limit: Limit = ("launch", "compute", "memory")[parts.index(max(parts))]  # type: ignore[assignment]
+            limit: Limit = ("launch", "compute", "memory")[parts.index(max(parts))]
             floor = max(known.flops / limits.rate / BEST, known.bytes / limits.hot / BEST)
             rows.append(
                 Predicted(
@@ -276,6 +288,7 @@ class CalibratedMachine:
         )
 
 
+MAD = 0.6745  # median absolute deviation of a normal distribution, in standard deviations
 NINETY = 1.645  # standard deviations on each side that hold 90 % of a normal distribution
 BEST = 1.5  # times the rates of the probes that no kernel exceeds
 
