@@ -23,7 +23,7 @@ from costmodel.measure.timed import Timed, multiply_float32
 from costmodel.profiles.records import Settings
 from costmodel.work.call import Call
 
-SAMPLE_SECONDS = 0.03  # of the calls of a sample together, about
+SAMPLE_SECONDS = 0.01  # of the calls of a sample together, about
 MOST_CALLS = 10_000  # of a sample
 CACHES = 3  # as many times the bytes of the largest cache lie between two uses of a cold argument
 
