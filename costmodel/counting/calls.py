@@ -30,13 +30,13 @@ class Calls:
         try:
             arguments = tuple(map(self._argument, args))
             keywords = tuple((name, self._argument(value)) for name, value in kwargs.items())
-            return Call(_name(func), arguments, keywords, tuple(map(self._tensor, filter(_holds, _results(out)))))
+            return Call(_name(func), arguments, keywords, tuple(map(self.tensor, filter(_holds, _results(out)))))
         except NotData:
             return None
 
     def _argument(self, value: Any) -> Argument:
         if isinstance(value, torch.Tensor):
-            return self._tensor(value)
+            return self.tensor(value)
         if isinstance(value, list | tuple):
             return tuple(map(self._argument, value))
         if value is None or type(value) in (bool, int, float, str):
@@ -45,7 +45,8 @@ class Calls:
             return _name(value)
         raise NotData(type(value).__name__)
 
-    def _tensor(self, tensor: torch.Tensor) -> Tensor:
+    def tensor(self, tensor: torch.Tensor) -> Tensor:
+        """A tensor as data; `NotData` for one of symbols, and one that is not plain memory."""
         if tensor.layout is not torch.strided or tensor.is_quantized:
             raise NotData(str(tensor.layout))
         parameter = tensor.untyped_storage()._cdata in self._places
