@@ -78,7 +78,7 @@ def test_help_has_examples_that_work(
         assert len(shown) >= 2
     for line in shown:
         # Those take seconds, or need profiles or label maps of one's own; they have tests of their own.
-        own = "check|--measure|costmodel (profile|calibrate) |diff|report|flicker|mymodel|torchvision|profile mine"
+        own = "check|--measure|costmodel (profile|calibrate) |diff|report|flicker|mymodel|torchvision|profiles? mine"
         if not re.search(own, line):
             assert run(capsys, *shlex.split(line)[1:])[0] == 0, line
 

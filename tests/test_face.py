@@ -101,6 +101,8 @@ def test_a_profile_completes_to_its_own_names() -> None:
     own = [
         "at",
         "by_key",
+        "calibrations",
+        "data_sheet",
         "format",
         "frame",
         "host",
@@ -112,7 +114,7 @@ def test_a_profile_completes_to_its_own_names() -> None:
         "save",
         "text",
     ]
-    assert names == [*own, "with_layers", "with_run", "without"]
+    assert names == [*own, "with_calibration", "with_layers", "with_run", "without"]
     assert all(hasattr(PROFILE, name) for name in names)
 
 
