@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from costmodel.price.names import networks as networks
     from costmodel.price.sweep import sweep as sweep
     from costmodel.profiles.files import read as read_profile  # noqa: F401  (likewise)
+    from costmodel.profiles.predict import predict as predict
     from costmodel.profiles.records import Profile as Profile
     from costmodel.profiles.timing import estimates as estimates
     from costmodel.report import figures as figures
@@ -82,6 +83,7 @@ _FACE = {
     "networks": ("price.names", "networks"),
     "observe": ("counting.observe", "observe"),
     "points": ("measure.grid", "points"),
+    "predict": ("profiles.predict", "predict"),
     "profile": ("measure.profile", "profile"),
     "read_profile": ("profiles.files", "read"),
     "schedule": ("video.schedule", "schedule"),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from costmodel.price.moment import LARGE, Moment
 from costmodel.profiles import estimate as module
 from costmodel.profiles.estimate import RATIO_TOLERANCE, TIME_TOLERANCE, estimate
-from costmodel.price.moment import LARGE, Moment
 from costmodel.profiles.records import Probes, Process, Run, Settings, Subject
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

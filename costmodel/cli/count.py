@@ -76,22 +76,10 @@ Making = Annotated[
 ]
 
 
-def _machine(text: str) -> Machine:
-    """``"120,20"``: GFLOP/s and GB/s."""
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise InvalidInput(f"{text!r}: expected GFLOP/s and GB/s, such as 120,20")
-    peak, bandwidth = (parsers.number(part.strip()) for part in parts)
-    try:
-        return Machine(1e9 * peak, 1e9 * bandwidth)
-    except InvalidInput as error:
-        raise InvalidInput(f"{text!r}: {error}") from None
-
-
 Limits = Annotated[
     Machine | None,
     typer.Option(
-        parser=parsers.at_door(_machine),
+        parser=parsers.at_door(parsers.limits),
         metavar="GFLOP/S,GB/S",
         help="Peak and memory bandwidth of a machine: what bounds each part, and what it takes at least.",
     ),

@@ -17,20 +17,12 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Called:
-    """Options: inputs and factory arguments of modules of the user's, and the base of percentages."""
+class CalledAlone:
+    """Options: inputs and factory arguments of modules of the user's."""
 
     inputs: Inputs = None
     kwargs: Keywords = None
     make: Making = None
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The row that percentages refer to.  [default: of modules the first; else the standard cell]",
-            show_default=False,
-        ),
-    ] = None
     traceback: Traceback = False
 
     def models(
@@ -76,6 +68,20 @@ class Called:
             if len(sides) >= 4 and all(side.isdecimal() for side in sides):
                 return int(sides[-3]), int(sides[-2]), int(sides[-1])
         return None
+
+
+@dataclass
+class Called(CalledAlone):
+    """Options: those of `CalledAlone`, and the base of percentages."""
+
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The row that percentages refer to.  [default: of modules the first; else the standard cell]",
+            show_default=False,
+        ),
+    ] = None
 
 
 def refuse_options(

@@ -14,6 +14,7 @@ import typer
 from costmodel.describe.catalogue import NETWORKS, network_names
 from costmodel.describe.cells import cell_names, is_cell
 from costmodel.errors import InvalidInput, among, meant
+from costmodel.price.machine import Machine
 
 Value = TypeVar("Value")
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -174,6 +175,24 @@ def bandwidth(text: str) -> float:
     if not (found := number(text)):
         raise InvalidInput(f"{text!r}: expected GB/s above 0, such as 30")
     return 1e9 * found
+
+
+def limits(text: str) -> Machine:
+    """``"120,20"``: GFLOP/s and GB/s."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise InvalidInput(f"{text!r}: expected GFLOP/s and GB/s, such as 120,20")
+    peak, bandwidth = (number(part.strip()) for part in parts)
+    try:
+        return Machine(1e9 * peak, 1e9 * bandwidth)
+    except InvalidInput as error:
+        raise InvalidInput(f"{text!r}: {error}") from None
+
+
+def machine(text: str) -> Machine | str:
+    """GFLOP/s and GB/s, or the name or the file of a profile with a calibration."""
+    is_file = text.endswith(".json") or "/" in text
+    return limits(text) if not is_file and ("," in text or re.fullmatch(r"[\d.]+", text)) else text
 
 
 def duration(text: str) -> float:

@@ -32,12 +32,13 @@ class Document:
 
 
 def together(documents: Sequence[tuple[str, Document]]) -> Document:
-    """Documents, each with its inputs, as one: a table each, a list of the records, rows that say their inputs."""
+    """Documents, each with its inputs, as one: a table each, a list of the records, rows that say their inputs (""
+    where they tell themselves apart)."""
     if len(documents) == 1:
         return documents[0][1]
     return Document(
         json=lambda: [each.json() for _, each in documents],
-        csv=lambda: [{"inputs": inputs, **row} for inputs, each in documents for row in each.csv()],
+        csv=lambda: [({"inputs": inputs} if inputs else {}) | row for inputs, each in documents for row in each.csv()],
         sheets=lambda: [sheet for _, each in documents for sheet in each.sheets()],
         formulas=lambda: {cell: formula for _, each in documents for cell, formula in each.formulas().items()},
     )
