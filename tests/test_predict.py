@@ -15,7 +15,7 @@ import costmodel
 from costmodel.errors import InvalidInput
 from costmodel.price.machine import Machine
 from costmodel.profiles import calibration
-from costmodel.profiles.records import Settings
+from costmodel.profiles.records import Profile, Settings
 
 CELL = ("--channels", "64", "--size", "32x64")
 MAP = 4 * 64 * 32 * 64  # bytes of a map of 64 channels, 32x64
@@ -24,16 +24,17 @@ POINTWISE = LAUNCH + 3 * MAP / BANDWIDTH  # seconds of a sum of two maps
 
 @pytest.fixture(autouse=True)
 def machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machines: fake, which is calibrated for float32 with 2 threads; and sheet, a data sheet."""
+    """The machines: fake, which is calibrated for float32 with one thread; and sheet, a data sheet."""
 
     def look_up(name: str, given: Mapping[str, Any]) -> tuple[Any, Settings]:
-        if name not in ("fake", "sheet"):
+        stem = Path(name).stem  # fake.json is fake, too
+        if stem not in ("fake", "sheet"):
             raise InvalidInput(f"no machine {name!r}: machines are fake, sheet")
-        usual = {"device": "cpu", "dtype": "float32", "memory_format": "contiguous", "threads": 2}
+        usual = {"device": "cpu", "dtype": "float32", "memory_format": "contiguous", "threads": 1}
         if others := [value for key, value in given.items() if usual[key] != value]:
             raise InvalidInput(f"fake is calibrated for other settings than {others[0]}")
         how = Settings.model_validate(usual | {"implementation": "eager"})
-        return (FakeMachine() if name == "fake" else Machine(200e9, 50e9)), how
+        return (FakeMachine() if stem == "fake" else Machine(200e9, 50e9)), how
 
     monkeypatch.setattr(calibration, "look_up", look_up)
 
@@ -250,3 +251,32 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     for line in ("predict v6 --machine mine", "predict --cell depth --kernel 5 --machine mine --at 30"):
         assert f"costmodel {line}" in out
+
+
+def test_replay_times_what_is_not_calibrated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from costmodel.measure.host import host
+
+    here = tmp_path / "fake.json"
+    Profile(host=host("cpu")).save(here)
+    arguments = [str(here) if each == "fake" else each for each in ENCODER]
+    found = record(capsys, "predict", *arguments, "--replay")
+    assert found["missing"] == {}
+    rows = {row["module"]: row for row in found["rows"]}
+    assert [rows[name]["replayed"] for name in ("norm1", "self_attn", "linear1")] == [1, 1, 0]
+    assert rows["norm1"]["predicted_ms"] > 0
+    _, out, error = run(capsys, "predict", *arguments, "--replay")
+    assert error == ""
+    lines = out.splitlines()
+    assert next(line for line in lines if line.startswith("norm1")).endswith("replayed")
+    assert next(line for line in lines if line.startswith("self_attn")).endswith("1 replayed")
+    assert "2 of kind aten.native_layer_norm.default" in " ".join(out.split())
+
+
+def test_replay_is_of_the_machine_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from costmodel.measure.host import host
+
+    other = tmp_path / "fake.json"
+    Profile(host=host("cpu").model_copy(update={"cpu": "Another CPU"})).save(other)
+    code, _, error = run(capsys, "predict", *(str(other) if each == "fake" else each for each in ENCODER), "--replay")
+    assert code == 2
+    assert f"--replay times on this machine, and {other} is another: cpu 'Another CPU', here" in error

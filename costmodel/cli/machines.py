@@ -43,9 +43,8 @@ def predictor(machine: Machine | str, choices: Choices, bandwidth: float | None 
     from costmodel.profiles import predict
 
     if isinstance(machine, Machine):
-        chosen.pop("threads", None)
         name = f"{machine.peak / 1e9:g} GFLOP/s, {machine.bandwidth / 1e9:g} GB/s"
-        return predict.Predictor(predict.Roofline(name, machine), **{"dtype": "float32", **chosen})
+        return predict.Predictor(predict.Roofline(name, machine), predict.settings(**chosen))
     return predict.predictor(machine, bandwidth=bandwidth, **chosen)
 
 

@@ -27,11 +27,13 @@ from costmodel.cli.options import (
     sides,
 )
 from costmodel.cli.parsers import Sides, at_door, is_module, one_to_compare, rectangle
+from costmodel.cli.timing import progress
 from costmodel.describe.cells import is_cell
 from costmodel.errors import InvalidInput
 from costmodel.report.count import SORTS
 
 if TYPE_CHECKING:
+    from costmodel.price.latency import Prediction
     from costmodel.profiles.predict import Predictor
 
 
@@ -51,6 +53,7 @@ class Target:
         "predict v6 --cell spatial,depth --machine mine --depth 1",
         "predict --cell depth --kernel 5 --machine mine --at 30",
         "predict mymodel:build --input 1x3x224x224 --machine mine --top 10",
+        "predict mymodel:build --input 1x3x224x224 --machine mine --replay --format json",
     )
 )
 @grouped
@@ -85,6 +88,10 @@ def predict(
     site: Sites = None,
     recurrence: Recurrence = "convlstm",
     called: CalledAlone,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Time operations of other kinds alone, on this machine, now."),
+    ] = False,
     convention: ConventionName = "torch",
     depth: Annotated[int | None, number("N", "Sum up parts that are deeper.  [default: all]")] = None,
     sort: Annotated[
@@ -105,7 +112,7 @@ def predict(
     has recorded: with a 90 % interval, a lower bound, and what bounds it: compute, memory or launch.
 
     With --cell alone: single cells. Networks have standard cells unless --cell names others, and no training heads. An
-    operation of a kind that was not calibrated is named and left out, never guessed.
+    operation of a kind that was not calibrated is named and left out, never guessed; --replay times it alone.
     """
     from costmodel.report import predict as report
     from costmodel.report.layout.document import together
@@ -119,6 +126,8 @@ def predict(
     documents = []
     for each in targets:
         found = predictor.predict(each.of)
+        if replay and found.missing:
+            found = predictor.predict(each.of, _replayed(found, predictor, str(calibrated.machine)))
         for kind, lacking in found.missing.items():
             print(f"costmodel: {each.name}: not calibrated: {lacking} x {kind}", file=sys.stderr)
         shown = report.document(each.name, each.unit, predictor, found, each.classes, convention, depth, sort, top)
@@ -159,3 +168,33 @@ def _modules(names: list[str], called: CalledAlone, predictor: "Predictor") -> "
         if not isinstance(module, str):
             refuse_kinds(module.name, module.workload.kinds, predictor.dtype)
             yield Target(module.subject.title, "call", module.count.call, module.count.modules)
+
+
+def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> dict[object, float]:
+    """Seconds of the calls that are not predicted, each timed alone with its arguments in no cache. Calls that cannot
+    be made alone are left out, and named on stderr. `InvalidInput` on another machine."""
+    import torch
+
+    from costmodel.measure.clock import CudaClock, WallClock
+    from costmodel.measure.host import host
+    from costmodel.measure.replay import seconds
+    from costmodel.profiles.files import read
+
+    how, before = predictor.how, torch.get_num_threads()
+    if differences := host(how.device).differences(read(machine).host):
+        raise InvalidInput(f"--replay times on this machine, and {machine} is another: {'; '.join(differences)}")
+    clock = CudaClock(torch.cuda, None) if how.device == "cuda" else WallClock()
+    calls = {row.operation.call: row.kind for row in prediction.rows if row.seconds is None and row.operation.call}
+    found: dict[object, float] = {}
+    torch.set_num_threads(how.threads or before)
+    try:
+        with progress(len(calls), "replaying", delay=2) as bar:
+            for call, kind in calls.items():
+                try:
+                    found[call] = seconds(call, "cold", clock, device=how.device)
+                except InvalidInput as error:
+                    print(f"costmodel: not replayed: {kind}: {error}", file=sys.stderr)
+                bar.update()
+    finally:
+        torch.set_num_threads(before)
+    return found

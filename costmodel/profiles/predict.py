@@ -17,7 +17,7 @@ from costmodel.work.cost import Operation
 
 if TYPE_CHECKING:
     from costmodel.describe.ops import Pair
-    from costmodel.profiles.records import Subject
+    from costmodel.profiles.records import Settings, Subject
     from costmodel.work.size import Size
 
 
@@ -44,9 +44,12 @@ class Predictor:
     of its calibration)."""
 
     machine: CalibratedMachine
-    dtype: str = "float32"
-    memory_format: str = "contiguous"
+    how: "Settings"
     at: Moment | None = None
+
+    @property
+    def dtype(self) -> str:
+        return self.how.dtype or "float32"
 
     @property
     def is_roofline(self) -> bool:
@@ -66,8 +69,8 @@ class Predictor:
     def operations(self, of: Any) -> tuple[Operation, ...]:
         """The operations of a described program, or of a counted call of a module."""
         if isinstance(of, Program):
-            return operations(of, self.dtype, self.memory_format)
-        return tuple(of.operations(self.dtype, self.memory_format))
+            return operations(of, self.dtype, self.how.memory_format or "contiguous")
+        return tuple(of.operations(self.dtype, self.how.memory_format or "contiguous"))
 
     def predict(self, of: Any, replayed: dict[object, float] | None = None) -> Prediction:
         """The time of a described program, or of a counted call of a module; ``replayed``: seconds by call."""
@@ -116,20 +119,28 @@ def predictor(
     profile has, if possible float32 and contiguous. ``bandwidth``: of memory, in bytes per second, at which times are
     stated, by default the median of the calibration. `InvalidInput` for unknown machines, and for settings that no
     calibration of the machine has."""
-    given = {"device": device, "dtype": dtype, "memory_format": memory_format, "threads": threads}
+    given: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": memory_format, "threads": threads}
+    given = {name: value for name, value in given.items() if value is not None}
     if isinstance(machine, CalibratedMachine):
-        found = Predictor(machine, dtype or "float32", memory_format or "contiguous")
+        found = Predictor(machine, settings(**given))
     else:
         from costmodel.profiles.calibration import look_up
 
-        known, how = look_up(machine, {name: value for name, value in given.items() if value is not None})
-        limited = Roofline(machine, known) if isinstance(known, Machine) else known
-        found = Predictor(limited, how.dtype or "float32", how.memory_format or "contiguous")
+        known, how = look_up(machine, given)
+        found = Predictor(Roofline(machine, known) if isinstance(known, Machine) else known, how)
     if bandwidth is None:
         return found
     if found.machine.moment is None:
         raise InvalidInput(f"{found.machine.name} has no probes: its times cannot be stated at a bandwidth")
     return replace(found, at=found.machine.moment.with_bandwidth(bandwidth))
+
+
+def settings(**given: Any) -> "Settings":
+    """The settings of eager code, those that are not given as usual."""
+    from costmodel.profiles.records import Settings
+
+    usual = {"device": "cpu", "dtype": "float32", "memory_format": "contiguous", "implementation": "eager"}
+    return Settings.model_validate(usual | given)
 
 
 def refuse_kinds(name: str, kinds: frozenset[str], dtype: str) -> None:
