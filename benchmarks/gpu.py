@@ -11,7 +11,6 @@ again adds what is missing. Needs torch 2.9 or newer with CUDA, numpy and pydant
 
 import argparse
 import ctypes
-import hashlib
 import multiprocessing
 import os
 import re
@@ -40,7 +39,6 @@ from costmodel.measure import layers
 from costmodel.measure.host import host, physical_memory
 from costmodel.measure.jobs import Job
 from costmodel.measure.profile import choose, record, settings_grid
-from costmodel.measure.worker import ChildWorker, Worker, reference_of
 from costmodel.profiles.files import destination, load, locked
 from costmodel.profiles.records import LayerRun, Profile, Run
 
@@ -214,7 +212,8 @@ def results(lines: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Timing:
-    """Jobs that are timed into a profile. ``references``: a folder for what later passes need not do again."""
+    """Jobs that are timed into a profile. ``references``: a folder for references, which later steps need not compute
+    again."""
 
     jobs: Sequence[Job]
     path: Path
@@ -226,7 +225,7 @@ class Timing:
 
     def record(self, jobs: Sequence[Job], processes: int) -> None:
         """Add to the profile what it lacks of so many processes."""
-        record(jobs, self.path, resume=True, processes=processes, rounds=ROUNDS, start=self.start)
+        record(jobs, self.path, resume=True, processes=processes, rounds=ROUNDS, references=self.references)
 
     def counts(self) -> list[int]:
         """The number of processes that the profile has of each job."""
@@ -235,37 +234,19 @@ class Timing:
 
     def work(self, number: int) -> str:
         """One more process of each job; after the first pass, of those that could be timed."""
-        before = self.counts()
-        wanted = [job for job, count in zip(self.jobs, before, strict=True) if count or number == 0]
+        wanted = [job for job, count in zip(self.jobs, self.counts(), strict=True) if count or number == 0]
         try:
             self.record(wanted, number + 1)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self.state()) from None
         except MeasuringFailed as failure:
             raise MeasuringFailed(f"{self.state()}; {failure}") from None
-        finally:
-            for job, old, new in zip(self.jobs, before, self.counts(), strict=True):
-                if new > old:
-                    self.note(job.key).touch()
         return self.state()
 
     def state(self) -> str:
         """How many of the jobs the profile has, and the fewest processes of those."""
         there = [count for count in self.counts() if count]
         return f"{len(there)} of {len(self.jobs)} timed{f', {min(there)} process(es) each' if there else ''}"
-
-    def start(self, job: Job, verify: bool) -> Worker:
-        """A process for the runner. Results are compared once in a run of this script; the reference of a subject is
-        computed once for all settings, and then the processes that compare with it work side by side."""
-        if not verify:
-            return ChildWorker(job, verify)
-        if self.note(job.key).exists():
-            return Compared()
-        known = reference_of(job, self.references).exists()
-        return (Comparing if known else ChildWorker)(job, verify, self.references)
-
-    def note(self, key: object) -> Path:
-        return self.references / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 class LayerTiming(Timing):
@@ -275,36 +256,7 @@ class LayerTiming(Timing):
         return profile.layers_by_key
 
     def record(self, jobs: Sequence[Job], processes: int) -> None:
-        layers.record(jobs, self.path, resume=True, processes=processes, check=self.start)
-
-
-class Comparing(ChildWorker):
-    """A process that compares results with the reference, beside others that do the same."""
-
-    def started(self, seconds: float | None) -> None:
-        super().started(seconds)
-        self._send(self.task)
-
-    def ready(self, seconds: float | None) -> dict[str, Any]:
-        facts: dict[str, Any] = self._receive(seconds)
-        return facts
-
-
-class Compared:
-    """Stands for a process that would compare what was compared before."""
-
-    def started(self, seconds: float | None) -> None: ...
-
-    def ready(self, seconds: float | None) -> dict[str, Any]:
-        return {}
-
-    def turn(self) -> float:
-        raise NotImplementedError  # the runner ends what compares before anything is timed
-
-    def finish(self) -> dict[str, Any]:
-        return {}
-
-    def kill(self) -> None: ...
+        layers.record(jobs, self.path, resume=True, processes=processes, references=self.references)
 
 
 def timing_steps(path: Path, references: Path, together: bool) -> list[Step]:

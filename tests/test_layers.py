@@ -439,13 +439,14 @@ class Fake:
     interrupt = 10**9
     paths: tuple[str, ...] = ("", "a")
 
-    def __init__(self, job: Job, depth: int | None) -> None:
+    def __init__(self, job: Job, depth: int | None, reference: Path | None) -> None:
         self.job, self.depth, self.measured = job, depth, Measured()
+        self.compared: dict[str, Any] = {} if reference is None else {"deviation": 0.0}
 
     def started(self, seconds: float | None) -> None: ...
 
     def ready(self, seconds: float | None) -> dict[str, Any]:
-        return self.measured.ready({"levels": [(self.paths, (1, 1))], "containers": (), "read": 3})
+        return self.measured.ready({"levels": [(self.paths, (1, 1))], "containers": (), "read": 3} | self.compared)
 
     def turn(self) -> float:
         type(self).turns += 1
@@ -460,17 +461,9 @@ class Fake:
     def kill(self) -> None: ...
 
 
-class Checked(Fake):
-    def __init__(self, job: Job, verify: bool) -> None:
-        assert verify
-
-    def ready(self, seconds: float | None) -> dict[str, Any]:
-        return {"deviation": 0.0}
-
-
 def record(path: Path, start: type[Fake] = Fake, **settings: Any) -> Profile:
     options = {"processes": 2, "rounds": 3} | settings
-    return measuring.record(CELL, path, start=start, check=Checked, probe=None, **options)
+    return measuring.record(CELL, path, start=start, probe=None, **options)
 
 
 def test_layers_are_kept_resumed_and_replaced(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from fake_cuda import Gpu
 from pydantic import ValidationError
 from test_cli import run
-from test_profile_command import TINY, QuickWorker
+from test_profile_command import TINY, QuickWorker, quick_runner
 from test_runner import JOBS, KERNELS, LARGE, World, always, name
 
 from costmodel.measure import probes, profile
@@ -20,7 +20,7 @@ from costmodel.measure.clock import CudaClock, WallClock
 from costmodel.measure.jobs import JobFailed, groups
 from costmodel.measure.probes import Prober, Times
 from costmodel.measure.profile import choose, record, settings_grid
-from costmodel.measure.runner import Runner, balanced
+from costmodel.measure.runner import balanced
 from costmodel.measure.worker import OutOfTime, ProbeChild, ProbeFailed
 from costmodel.profiles.records import Host, Probes, Process, Profile, Run, Settings
 
@@ -83,8 +83,8 @@ def test_probes_take_a_turn_before_every_subject() -> None:
     probing.run(processes=1, rounds=2)
     turns = ["probe", "standard3", "probe", "depth3"] * 2
     assert probing.world.log == [
-        *["verify standard3", "verify depth3"],
-        *["probe starts", "probe is there", "warm standard3", "warm depth3", "probe is warm", *turns],
+        "prepare standard3, depth3",
+        *["probe starts", "probe is there", "verify standard3", "verify depth3", "probe is warm", *turns],
     ]
     (block,) = probing.world.kept
     # Three actions come before: the turns of the probe are actions 4 to 7.
@@ -155,8 +155,8 @@ def test_a_budget_holds_with_probes(budget: float) -> None:
 
 def test_a_budget_that_ends_while_probes_warm_up_ends_in_time() -> None:
     probing = Probing(World())
-    probing.run(budget=4.2)  # 2 s of verifying, 2 s of warming; the probes need 0.5 s
-    assert (probing.world.now, probing.world.kept, probing.world.alive) == (4.2, [], 0)
+    probing.run(budget=3.2)  # 1 s for the references, 2 s of warming; the probes need 0.5 s
+    assert (probing.world.now, probing.world.kept, probing.world.alive) == (3.2, [], 0)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 8])
@@ -301,8 +301,7 @@ def test_users_are_told_once_that_there_are_no_probes(
         found = record(JOBS, processes=2, rounds=1, start=QuickWorker, probe=broken)
     assert len(told) == 1
     assert [len(each.processes) for each in found.runs] == [2, 2]
-    changed = {"start": QuickWorker, "probe": broken}
-    monkeypatch.setattr(profile, "Runner", lambda keep, **settings: Runner(keep, **settings | changed))
+    monkeypatch.setattr(profile, "Runner", quick_runner(QuickWorker, broken))
     code, out, err = run(capsys, "profile", "--cells", "sep", *TINY)
     assert (code, err) == (0, "costmodel: timed without probes: Cannot allocate memory\n")
     assert "sep cell" in out

@@ -69,10 +69,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             super().__init__(job, verify)
             started.append(job.subject.title)
 
-    monkeypatch.setattr(
-        measuring, "Runner", lambda keep, **settings: runner.Runner(keep, **settings | {"start": Listed, "probe": None})
-    )
+    monkeypatch.setattr(measuring, "Runner", quick_runner(Listed))
     return started
+
+
+def quick_runner(start: type[QuickWorker], probe: Any = None) -> Any:
+    """A runner with such workers, which needs no references."""
+    fakes = {"start": start, "prepare": lambda jobs, patience: None, "probe": probe}
+    return lambda keep, **settings: runner.Runner(keep, **settings | fakes)
 
 
 def test_it_times_and_records_and_goes_on(tmp_path: Path) -> None:
@@ -116,7 +120,7 @@ def test_replacing_measures_anew(tmp_path: Path, quick: list[str]) -> None:
     again = record(ONE, out, processes=3, rounds=2, replace=True, latest=seen.append)
     assert [[len(p.seconds) for p in r.processes] for r in again.runs] == [[2, 2, 2]]
     assert [profile.runs for profile in seen[:2]] == [first.runs] * 2  # until there are as many new ones
-    assert len(quick) == 2 * (1 + 3)  # each time one that compares, and three that are timed
+    assert len(quick) == 2 * 3
 
 
 def test_what_a_group_lacks_is_measured_in_turns(tmp_path: Path, quick: list[str]) -> None:
@@ -140,11 +144,7 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_there(
                 raise runner.JobFailed(self.job, "it died")
             return super().ready(seconds)
 
-    monkeypatch.setattr(
-        measuring,
-        "Runner",
-        lambda keep, **settings: runner.Runner(keep, **settings | {"start": Failing, "probe": None}),
-    )
+    monkeypatch.setattr(measuring, "Runner", quick_runner(Failing))
     out = tmp_path / "mine.json"
     code, printed, err = run(capsys, "profile", "--cells", "standard,depth,sep", *TINY, "--out", str(out))
     assert code == 1
@@ -478,7 +478,7 @@ def test_what_a_child_cannot_do_is_told_by_the_runner() -> None:
 
 
 def test_a_child_that_dies_is_told_by_the_runner() -> None:
-    worker = ChildWorker(ONE[0], verify=False)
+    worker = ChildWorker(ONE[0])
     worker.started(None)
     os.kill(worker.process.pid, signal.SIGKILL)
     with pytest.raises(MeasuringFailed, match="the process was killed by signal 9; it may have run out of memory"):

@@ -46,9 +46,21 @@ class World:
     def keep(self, processes: Mapping[Job, Process]) -> None:
         self.kept.append({name(job): process for job, process in processes.items()})
 
+    def prepare(self, jobs: Sequence[Job], patience: Callable[[], float | None]) -> None:
+        assert self.alive == 0
+        self.spend(self.start, patience())
+        self.log.append(f"prepare {', '.join(map(name, jobs))}")
+
+    def spend(self, seconds: float, patience: float | None) -> None:
+        if patience is not None and patience < seconds:
+            self.now += patience
+            raise OutOfTime
+        self.now += seconds
+
     def runner(self, **settings: Any) -> Runner:
         fakes: dict[str, Any] = {
             "start": lambda job, verify: FakeWorker(self, job, verify),
+            "prepare": self.prepare,
             "probe": None,
             "order": lambda number, seed: repeat(range(number)),
             "now": lambda: self.now,
@@ -69,12 +81,9 @@ class FakeWorker:
         assert seconds is None or seconds >= 0
 
     def ready(self, seconds: float | None) -> dict[str, Any]:
-        if seconds is not None and seconds < self.world.start:
-            self.world.now += seconds
-            raise OutOfTime
-        self.world.now += self.world.start
+        self.world.spend(self.world.start, seconds)
         self.world.log.append(f"{'verify' if self.verify else 'warm'} {name(self.job)}")
-        return {"deviation": 0.0} if self.verify else {"calls": 2}
+        return {"calls": 2} | ({"deviation": 0.0} if self.verify else {})
 
     def turn(self) -> float:
         self.world.turns += 1
@@ -99,7 +108,7 @@ def test_results_are_checked_first_then_processes_take_turns() -> None:
     world.runner(processes=2, rounds=2).run([(JOBS, 0)])
     turns = ["standard3", "depth3"] * 2
     assert world.log == [
-        *["verify standard3", "verify depth3", "warm standard3", "warm depth3", *turns],
+        *["prepare standard3, depth3", "verify standard3", "verify depth3", *turns],
         *["warm standard3", "warm depth3", *turns],
     ]
     assert [block["depth3"].seconds for block in world.kept] == [(0.1, 0.1)] * 2
@@ -151,7 +160,7 @@ def test_groups_that_need_more_get_more_processes() -> None:
     world = World()
     world.runner(processes=2, most=4, need=always, rounds=1).run([(JOBS, 3)])
     assert len(world.kept) == 1  # three were there
-    world = World(start=200.0)  # a block of two takes 400 s, the first one 800
+    world = World(start=200.0)  # a block of two takes 400 s, the first one 600
     world.runner(processes=1, most=9, need=always, rounds=1).run([(JOBS, 0)])
     assert len(world.kept) == 1  # ten minutes are over
 
@@ -178,7 +187,7 @@ def test_a_budget_ends_when_every_ratio_is_decided() -> None:
     assert Counter(first_of(world.kept)) == least
     assert first_of(world.kept)[:2] == ["standard3", "standard5"]
     assert [len(next(iter(block.values())).seconds) for block in world.kept] == [3, 3, 4, 4, 4, 4, 4]
-    assert world.now < 40  # verifying 4 s; 7 blocks of 2 s to start and 4 rounds of 0.5 s at most: 32 s
+    assert world.now < 40  # references 2 s; 7 blocks of 2 s to start and 4 rounds of 0.5 s at most: 32 s
     assert world.alive == 0
 
 
@@ -317,7 +326,7 @@ def test_a_budget_is_kept_and_used_where_it_is_needed(
 
 @pytest.mark.parametrize("budget", [130.0, 170.0, 200.0, 500.0])
 def test_a_budget_is_used_where_starting_takes_most_of_it(budget: float) -> None:
-    """To start is 4 x 30 s, with verifying: what a second block could not use goes into rounds of the first."""
+    """To start is 3 x 30 s, with the references: what a second block could not use goes into rounds of the first."""
     world = World(start=30.0)
     world.runner(budget=budget, need=always).run([(JOBS, 0)])
     assert 0.9 * budget <= world.now <= budget

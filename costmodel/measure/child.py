@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state, huge_page_share, mean_mhz, stolen_seconds
 from costmodel.measure.probes import Prober
-from costmodel.measure.timed import Timed, deviation, expected, flush_buffer, timed
+from costmodel.measure.timed import Timed, deviation, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.1
@@ -42,23 +43,19 @@ def undisturbed(subject: Timed, clock: Clock, calls: int) -> tuple[dict[str, Any
 
 
 def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[[], Any]]] = undisturbed) -> None:
-    """Serve the runner: prepare a subject, then compare its results with the reference, or time its turns; or the
-    turns of the probes, which have no workload. ``turns``: makes the turn of a subject, as `costmodel.measure.marks`
-    does."""
+    """Serve the runner: prepare a subject, compare its results with the reference where the runner names a file, and
+    time its turns; or the turns of the probes, which have no workload. ``turns``: makes the turn of a subject, as
+    `costmodel.measure.marks` does."""
     pipe.send("here")
-    workload, how, cpus, verify, *more = pipe.recv()
+    workload, how, cpus, reference, *more = pipe.recv()
     if how.threads is not None:
         torch.set_num_threads(how.threads)
     if workload is None:
         serve_probes(pipe, how.device)
         return
-    reference = expected(workload, how) if verify else None
     subject = timed(workload, how)
     subject.place()
-    if verify:
-        error = deviation(subject, reference)
-        pipe.send({"deviation": None if error is None else float(f"{error:.2g}")})
-        return
+    compared, before_comparing = ({}, 0) if reference is None else compare(subject, reference)
     on_gpu = how.device == "cuda"
     buffer = flush_buffer(how.device) if how.flush else None
     clock: Clock = CudaClock(torch.cuda, buffer.zero_ if buffer is not None else None) if on_gpu else WallClock()
@@ -66,7 +63,7 @@ def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[
     once = min(warmup[-3:])
     calls = max(1, math.ceil(SAMPLE_SECONDS / once))
     warm = tuple(round(t, 9) for t in warmup)
-    facts: dict[str, Any] = {"calls": calls, "warmup_seconds": warm, "affinity": cpus}
+    facts: dict[str, Any] = compared | {"calls": calls, "warmup_seconds": warm, "affinity": cpus}
     if on_gpu:
         uuid = str(torch.cuda.get_device_properties(0).uuid)
         facts["gpu_before"] = gpu_state(uuid=uuid)
@@ -84,7 +81,7 @@ def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[
         pipe.send(answer)
     after = stolen_seconds(cpus)
     result: dict[str, Any] = {
-        "peak_memory": peak(),
+        "peak_memory": max(before_comparing, peak()),
         "minor_faults": used.minor_faults,
         "system_seconds": round(used.system_seconds, 6),
         "switches": used.switches,
@@ -96,6 +93,17 @@ def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[
         spare = 0 if buffer is None else buffer.nbytes  # not the subject's memory
         result |= {"gpu_after": gpu_state(uuid=uuid), "peak_gpu_memory": torch.cuda.max_memory_allocated() - spare}
     pipe.send(result)
+
+
+def compare(subject: Timed, reference: Path) -> tuple[dict[str, Any], int]:
+    """Compare the results of a subject with those in a file, before anything is timed. Returns the deviation as a field
+    of `Process`, and the peak memory until then in bytes: the peak begins anew, for it is that of the subject."""
+    subject.step()  # which may compile
+    before = peak()
+    error = deviation(subject, torch.load(reference, mmap=True))  # in no memory that the subject would get later
+    with suppress(OSError):  # no Linux
+        Path("/proc/self/clear_refs").write_text("5")
+    return {"deviation": None if error is None else float(f"{error:.2g}")}, before
 
 
 class Used:

@@ -24,7 +24,6 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # for `Settings.pages`; needs glibc 2.35
-KEPT = "COSTMODEL_REFERENCE"  # the variable that names the file of a reference's results
 
 
 # Variables that change how a child computes or allocates memory; profiles do not record them.

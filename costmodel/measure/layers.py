@@ -1,6 +1,7 @@
 """The time of each module of a subject: measured in place, in fresh processes, in turns with the undisturbed call."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ from costmodel.measure.host import host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible
 from costmodel.measure.profile import choose, opened, settings_grid
 from costmodel.measure.runner import PROCESSES, ROUNDS, Runner
-from costmodel.measure.worker import ChildWorker, ProbeChild, ProbeWorker, Worker
+from costmodel.measure.worker import ChildWorker, ProbeChild, ProbeWorker, References, Worker
 from costmodel.measure.workload import ITEM_BYTES, Described
 from costmodel.price.table import Given, apart
 from costmodel.profiles.files import destination, locked
@@ -62,10 +63,10 @@ class LayersWorker(ChildWorker):
     """A fresh process that times the parts of a job beside the undisturbed call; see `costmodel.measure.marks`, and
     `costmodel.measure.fused` for compiled code."""
 
-    def __init__(self, job: Job, depth: int | None) -> None:
+    def __init__(self, job: Job, depth: int | None, reference: Path | None = None) -> None:
         self.program = f"costmodel.measure.{'fused' if job.how.implementation == 'compiled' else 'marks'}"
-        super().__init__(job, verify=False)
-        self.task: tuple[Any, ...] = (*self.task, depth)
+        super().__init__(job, reference)
+        self.task = (*self.task, depth)
         self.measured = Measured()
 
     def ready(self, seconds: float | None) -> dict[str, Any]:
@@ -92,8 +93,8 @@ def record(
     budget: float | None = None,
     tick: Callable[[float, str], object] = lambda done, what: None,
     tell: Callable[[str], object] = warnings.warn,
-    start: Callable[[Job, int | None], Any] = LayersWorker,
-    check: Callable[[Job, bool], Worker] = ChildWorker,
+    references: Path | None = None,
+    start: Callable[[Job, int | None, Path | None], Any] | None = None,
     probe: Callable[[Settings], ProbeWorker] | None = ProbeChild,
 ) -> Profile:
     """Time the parts of jobs, ``depth`` names deep (by default all), into a profile; one job after another.
@@ -108,18 +109,17 @@ def record(
         require_gpu()
     here = host("cuda" if on_gpu else "cpu")
     check_possible(jobs, physical_memory() if here.gpu is None else here.gpu.memory or physical_memory())
-    with locked(path) if path else nullcontext():
+    with locked(path) if path else nullcontext(), tempfile.TemporaryDirectory() as folder:
         result, recorded = opened(
             path, here, jobs, lambda profile: profile.layers_by_key, "these layers", resume=resume, replace=replace
         )
-        known = result.layers_by_key
-        measured = {job: known[job.key].processes if resume and job in recorded else () for job in jobs}
+        old_runs = result.layers_by_key
+        measured = {job: old_runs[job.key].processes if resume and job in recorded else () for job in jobs}
+        known = References(references or Path(folder))
         workers: dict[Job, Any] = {}
 
         def begin(job: Job, verify: bool) -> Worker:
-            if verify:
-                return check(job, True)
-            workers[job] = start(job, depth)
+            workers[job] = (start or LayersWorker)(job, depth, known.file(job) if verify else None)
             worker: Worker = workers[job]
             return worker
 
@@ -150,12 +150,13 @@ def record(
 
         timing = Runner(
             keep,
+            start=begin,
+            prepare=known.compute if start is None else (lambda jobs, patience: None),
             processes=processes,
             rounds=rounds,
             budget=budget,
             tick=tick,
             tell=tell,
-            start=begin,
             probe=probe,
         )
         timing.run([([job], len(measured[job])) for job in jobs])

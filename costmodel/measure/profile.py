@@ -5,7 +5,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -19,7 +18,7 @@ from costmodel.measure.allocation import Need
 from costmodel.measure.host import cores, host, physical_memory, require_gpu
 from costmodel.measure.jobs import Job, check_possible, groups
 from costmodel.measure.runner import MOST_PROCESSES, PROCESSES, ROUNDS, Runner
-from costmodel.measure.worker import ChildWorker, ProbeChild, ProbeWorker, Worker
+from costmodel.measure.worker import ProbeChild, ProbeWorker, References, Worker
 from costmodel.measure.workload import Described
 from costmodel.price.table import Given, apart
 from costmodel.profiles.estimate import ratio
@@ -196,6 +195,7 @@ def record(
     budget: float | None = None,
     tick: Callable[[float, str], object] = lambda done, what: None,
     tell: Callable[[str], object] = warnings.warn,
+    references: Path | None = None,
     start: Callable[[Job, bool], Worker] | None = None,
     probe: Callable[[Settings], ProbeWorker] | None = ProbeChild,
 ) -> Profile:
@@ -204,7 +204,8 @@ def record(
     An existing file is continued: ``resume`` adds the processes that its runs lack; ``replace`` measures the runs again
     (old processes stay until there are as many new ones); without either, a run that the file already has is refused
     (`InvalidInput`). ``latest`` gets the profile after every block, so an interrupt loses nothing that was measured.
-    The other arguments are those of `Runner`. `MeasuringFailed` at the end names the jobs that could not be timed.
+    ``references``: a folder that keeps references for later runs. The other arguments are those of `Runner`; with
+    ``start``, no references are made. `MeasuringFailed` at the end names the jobs that could not be timed.
     """
     on_gpu = any(job.how.device == "cuda" for job in jobs)
     if on_gpu:
@@ -212,7 +213,7 @@ def record(
     here = host("cuda" if on_gpu else "cpu")
     memory = physical_memory() if here.gpu is None else here.gpu.memory or physical_memory()
     check_possible(jobs, memory)
-    with locked(path) if path else nullcontext(), tempfile.TemporaryDirectory() as references:
+    with locked(path) if path else nullcontext(), tempfile.TemporaryDirectory() as folder:
         result, recorded = opened(
             path, here, jobs, lambda profile: profile.by_key, "these runs", resume=resume, replace=replace
         )
@@ -244,8 +245,11 @@ def record(
                 return Need(0, ROUNDS)
             return Need(worst.missing, worst.noise.best_rounds(starting, turn) if worst.noise else ROUNDS)
 
+        known = References(references or Path(folder))
         timing = Runner(
             keep,
+            start=start or known.start,
+            prepare=known.compute if start is None else (lambda jobs, patience: None),
             need=need,
             processes=processes,
             most=most,
@@ -253,7 +257,6 @@ def record(
             budget=budget,
             tick=tick,
             tell=tell,
-            start=start or partial(ChildWorker, references=Path(references)),
             probe=probe,
         )
         timing.run(work)

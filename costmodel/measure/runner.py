@@ -23,7 +23,7 @@ from costmodel.errors import MeasuringFailed
 from costmodel.measure.allocation import Group, Need, most_urgent
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.probes import Times
-from costmodel.measure.worker import ChildWorker, OutOfTime, ProbeChild, ProbeFailed, ProbeWorker, Worker
+from costmodel.measure.worker import OutOfTime, ProbeChild, ProbeFailed, ProbeWorker, Worker
 from costmodel.profiles.estimate import FEWEST_ROUNDS
 from costmodel.profiles.records import Probes, Process, Settings
 
@@ -109,6 +109,9 @@ class Runner:
     """
 
     keep: Callable[[Mapping[Job, Process]], None]  # gets the processes of every block, also of an interrupted block
+    start: Callable[[Job, bool], Worker]  # of a job; True: the process compares its results with the reference first
+    # Makes the references of jobs, before the first block of a group; the function tells the seconds that are left.
+    prepare: Callable[[Sequence[Job], Callable[[], float | None]], object] = lambda jobs, patience: None
     processes: int = PROCESSES
     most: int = 0
     # Of a group with some blocks, whose start and whose rounds take so many seconds each.
@@ -118,8 +121,7 @@ class Runner:
     tick: Callable[[float, str], object] = lambda done, what: None  # the fraction done, 0 to 1; the current subject
     tell: Callable[[str], object] = lambda message: None  # gets each message about probes once
     order: Callable[[int, str], Iterator[Sequence[int]]] = balanced  # of a number of subjects; the seed of a block
-    start: Callable[[Job, bool], Worker] = ChildWorker  # tests replace start, probe and now
-    probe: Callable[[Settings], ProbeWorker] | None = ProbeChild  # None: no probes
+    probe: Callable[[Settings], ProbeWorker] | None = ProbeChild  # None: no probes; tests replace probe and now
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -205,27 +207,25 @@ class Runner:
         """Start and warm fresh processes for jobs, and time the jobs in turns. An interrupt keeps whole rounds."""
         workers: dict[Job, Worker] = {}
         probe: ProbeWorker | None = None
-        facts: dict[Job, dict[str, Any]] = {job: {} for job in jobs}
+        facts: dict[Job, dict[str, Any]] = {}
         turns = {job: _Turns() for job in jobs}
-        first = group.ended == -math.inf
-        steps, step = len(jobs) * (1 + first + expected), count()
+        steps, step = len(jobs) * (1 + expected), count()
 
         def say(job: Job) -> None:
             blocks = (self.done + next(step) / steps) / max(1, self.total)
             self.tick(blocks if self.budget is None else 1 - self.left / self.budget, job.subject.title)
 
         try:
-            for verify in [True, False] if first else [False]:
-                begun = self.now()
-                if not verify:
-                    probe = self._start_probe(jobs[0].how)
-                self._start(jobs, workers, verify)
-                probe = self._after(probe, lambda probe: probe.started(self._patience()))
-                for job in jobs:  # one after another, as in the timing
-                    say(job)
-                    facts[job] |= workers[job].ready(self._patience())
-                    if verify:
-                        workers[job].kill()
+            first = group.ended == -math.inf
+            if first:
+                self.prepare(jobs, self._patience)
+            begun = self.now()
+            probe = self._start_probe(jobs[0].how)
+            self._start(jobs, workers, verify=first)
+            probe = self._after(probe, lambda probe: probe.started(self._patience()))
+            for job in jobs:  # one after another, as in the timing
+                say(job)
+                facts[job] = workers[job].ready(self._patience())
             probe = self._after(probe, lambda probe: probe.ready(self._patience()))
             started = datetime.now(UTC)
             group.starting = self.now() - begun

@@ -1,10 +1,8 @@
 """Work as the child process builds and steps it, and the reference for its results."""
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +17,6 @@ from costmodel.counting.outputs import tensors_in
 from costmodel.counting.shapes import without_letters
 from costmodel.describe.program import Program
 from costmodel.errors import InvalidInput
-from costmodel.measure.host import KEPT
 from costmodel.measure.workload import Described, Named, Workload
 from costmodel.profiles.records import Settings
 
@@ -213,13 +210,7 @@ def timed(workload: Workload, how: Settings) -> Timed:
 
 def expected(workload: Workload, how: Settings) -> "list[torch.Tensor] | None":
     """Results after two steps of the reference: float32, contiguous, eager, on the CPU, with torch's own kernels
-    instead of oneDNN's. None for work whose results are random: they differ with the seed. The environment variable
-    `KEPT` names a file of these results, which is read, or written where there is none: many settings have the same
-    reference, which can take longer than all else of a short run."""
-    kept = Path(os.environ[KEPT]) if KEPT in os.environ else None
-    if kept and kept.exists():
-        known: list[torch.Tensor] | None = torch.load(kept)
-        return known
+    instead of oneDNN's. None for work whose results are random: they differ with the seed."""
     results = []
     for seed in range(1 if isinstance(workload, Described) else 2):
         subject = timed(workload, how.model_copy(update=_REFERENCE))
@@ -227,12 +218,7 @@ def expected(workload: Workload, how: Settings) -> "list[torch.Tensor] | None":
             subject.place()
             torch.manual_seed(seed)
             results.append(_two_steps(subject))
-    found = results[0] if all(_distance(each, results[0]) == 0 for each in results) else None
-    if kept:
-        half = kept.with_suffix(f".{os.getpid()}")
-        torch.save(found, half)
-        half.replace(kept)
-    return found
+    return results[0] if all(_distance(each, results[0]) == 0 for each in results) else None
 
 
 _REFERENCE: dict[str, Any] = {

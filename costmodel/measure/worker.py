@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from costmodel.errors import CodeFailed, InvalidInput, MeasuringFailed
-from costmodel.measure.host import ENVIRONMENT, HUGE_PAGES, KEPT, NOT_INHERITED, cores
+from costmodel.measure.host import ENVIRONMENT, HUGE_PAGES, NOT_INHERITED, cores
 from costmodel.measure.jobs import Job, JobFailed
 from costmodel.measure.probes import Times
 from costmodel.measure.workload import Workload
@@ -64,22 +65,20 @@ class ProbeFailed(MeasuringFailed):
 
 class Child:
     """A fresh Python process with the pinned environment, on the CPUs of the settings ``how``; see
-    `costmodel.measure.child`. ``work``: None for the probes; ``reference``: the file that keeps the reference of
-    ``verify`` for other settings, or has it."""
+    `costmodel.measure.child`. ``work``: None for the probes; ``reference``: the file of the results of the
+    reference."""
 
     program = "costmodel.measure.child"
+    environment: ClassVar[Mapping[str, str]] = ENVIRONMENT
 
-    def __init__(
-        self, work: Workload | None, how: Settings, verify: bool = False, reference: Path | None = None
-    ) -> None:
+    def __init__(self, work: Workload | None, how: Settings, reference: Path | None = None) -> None:
         self.pipe, theirs = Pipe()
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         threads = how.threads or len(cores())
         environment["OMP_NUM_THREADS"] = str(threads)
-        environment |= {} if reference is None else {KEPT: os.fspath(reference)}
-        environment |= {} if verify else ENVIRONMENT | (HUGE_PAGES if how.pages else {})
+        environment |= {**self.environment, **(HUGE_PAGES if how.pages else {})}
         cpus = tuple(cores()[-threads:]) if hasattr(os, "sched_setaffinity") else None
         with theirs, _pinned(cpus):
             self.process = subprocess.Popen(
@@ -91,7 +90,7 @@ class Child:
                 stderr=self.log,
                 start_new_session=True,  # Ctrl-C goes to the runner, which then asks for the results so far
             )
-        self.task = (work, how, cpus, verify)
+        self.task: tuple[Any, ...] = (work, how, cpus, reference)
 
     def failure(self, message: str, code: int = 1) -> MeasuringFailed:
         """The exception for a process that cannot go on."""
@@ -139,20 +138,13 @@ class Child:
         raise self.failure(f"the process {end}{memory}{message}")
 
 
-def reference_of(job: Job, references: Path) -> Path:
-    """The file of a job's reference in a folder of references."""
-    return references / f"{job.subject.digest}-{job.how.batch}-{job.how.frames}.pt"
-
-
 class ChildWorker(Child):
-    """The process of a job; with ``verify`` it compares the results with the reference instead. ``references``: a
-    folder for references, which are those of all settings of a subject."""
+    """The process that times a job; with ``reference``, a file that `References` has made, the process compares its
+    results first."""
 
-    def __init__(self, job: Job, verify: bool, references: Path | None = None) -> None:
+    def __init__(self, job: Job, reference: Path | None = None) -> None:
         self.job = job
-        super().__init__(
-            job.workload, job.how, verify, reference_of(job, references) if references and verify else None
-        )
+        super().__init__(job.workload, job.how, reference)
 
     def failure(self, message: str, code: int = 1) -> MeasuringFailed:
         return JobFailed(self.job, message, code)
@@ -168,6 +160,56 @@ class ChildWorker(Child):
             answer = self._receive()
         self.process.wait()
         return answer
+
+
+class ReferenceChild(Child):
+    """The process that computes references, ``job``'s first; see `costmodel.measure.reference`. Its memory is not
+    pinned."""
+
+    program = "costmodel.measure.reference"
+    environment: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        super().__init__(None, job.how)
+
+    def compute(self, job: Job, file: Path, seconds: float | None) -> None:
+        """Save the results of a job's reference. `OutOfTime` after ``seconds``."""
+        self.job = job
+        self._send((job.workload, job.how, file))
+        self._receive(seconds)
+
+    def failure(self, message: str, code: int = 1) -> MeasuringFailed:
+        return JobFailed(self.job, message, code)
+
+
+@dataclass(frozen=True)
+class References:
+    """A folder with the results of references, each computed once: all settings of a subject have the same one."""
+
+    folder: Path
+
+    def file(self, job: Job) -> Path:
+        """The file of a job's reference."""
+        return self.folder / f"{job.subject.digest}-{job.how.batch}-{job.how.frames}.pt"
+
+    def compute(self, jobs: Sequence[Job], patience: Callable[[], float | None]) -> None:
+        """Compute the references that are missing, one after another in a process of their own. ``patience``: seconds
+        that are left. `JobFailed` for the first one that cannot be computed; `OutOfTime`."""
+        missing = [job for job in jobs if not self.file(job).exists()]
+        if not missing:
+            return
+        child = ReferenceChild(missing[0])
+        try:
+            child.started(patience())
+            for job in missing:
+                child.compute(job, self.file(job), patience())
+        finally:
+            child.kill()
+
+    def start(self, job: Job, verify: bool) -> ChildWorker:
+        """A process that times a job, and with ``verify`` compares its results first."""
+        return ChildWorker(job, self.file(job) if verify else None)
 
 
 class ProbeChild(Child):
