@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from costmodel.profiles.records import Settings
 
 # Allowed deviation from the reference, relative to the largest reference value: a few hundred rounding errors.
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "tf32": 3e-2, "float16": 3e-2, "bfloat16": 1e-1}
+PIECE = 1 << 20  # elements that are compared at a time
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -255,15 +256,30 @@ def _distance(results: list[torch.Tensor], reference: list[torch.Tensor]) -> flo
     for result, wanted in zip(results, reference, strict=True):
         if result.shape != wanted.shape:
             return math.inf
-        if not bool(wanted.isfinite().all()):  # logarithms and masks have such values: the others are compared
-            finite = wanted.isfinite() & result.isfinite()
-            result, wanted = result[finite], wanted[finite]
         if not wanted.numel():
             continue
-        scale = float(torch.linalg.vector_norm(wanted, torch.inf)) or 1.0
-        error = float(torch.linalg.vector_norm(result - wanted, torch.inf)) / scale
-        worst = max(worst, error if not math.isnan(error) else math.inf)
+        pieces = list(zip(_pieces(result), _pieces(wanted), strict=True))
+        partly = not all(bool(other.isfinite().all()) for _, other in pieces)
+        scale = error = 0.0
+        for one, other in pieces:
+            if partly:  # logarithms and masks have infinite values: the others are compared
+                finite = other.isfinite() & one.isfinite()
+                one, other = one[finite], other[finite]
+            if other.numel():
+                scale = max(scale, float(torch.linalg.vector_norm(other, torch.inf)))
+                most = float(torch.linalg.vector_norm(one - other, torch.inf))
+                error = max(error, math.inf if math.isnan(most) else most)
+        worst = max(worst, error / (scale or 1.0))
     return worst
+
+
+def _pieces(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
+    """Views of about 4 MB, so that a comparison hardly takes memory: the subject is timed in the same process."""
+    tensor = tensor.squeeze()
+    if not tensor.dim():
+        return [tensor]
+    rows = max(1, PIECE * len(tensor) // tensor.numel())
+    return [tensor[row : row + rows] for row in range(0, len(tensor), rows)]
 
 
 def multiply_float32(*, tf32: bool) -> None:
