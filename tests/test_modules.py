@@ -189,7 +189,7 @@ def deviations(name: str, *inputs: str, **settings: Any) -> "float | None":
     reference = steps.expected(workload, how)
     subject = steps.timed(workload, how)
     subject.place()
-    return steps.deviation(subject, reference)
+    return steps.deviation(steps.first_results(subject), reference, subject.how)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,9 @@ def test_results_that_cannot_be_compared_have_no_deviation(here: Path, name: str
         (how,) = settings_grid(threads=1)
         subject = steps.timed(Named("segnet.py:Found", {}, module("segnet.py:Noisy", "4x4").workload.inputs), how)
         subject.place()
-        assert steps.deviation(subject, [torch.zeros(99)]) is None  # as many as the values decide
+        assert (
+            steps.deviation(steps.first_results(subject), [torch.zeros(99)], subject.how) is None
+        )  # as many as the values decide
 
 
 def test_a_clip_carries_its_state(here: Path) -> None:

@@ -26,7 +26,7 @@ from costmodel.errors import CodeFailed, InvalidInput
 from costmodel.measure.clock import Clock, CudaClock, WallClock, settle
 from costmodel.measure.host import gpu_state, huge_page_share, mean_mhz, stolen_seconds
 from costmodel.measure.probes import Prober
-from costmodel.measure.timed import Timed, deviation, flush_buffer, timed
+from costmodel.measure.timed import Timed, deviation, first_results, flush_buffer, timed
 
 # Short samples measure the timer and the scheduler: calls are repeated until a sample lasts this long.
 SAMPLE_SECONDS = 0.1
@@ -98,9 +98,11 @@ def serve(pipe: Connection, turns: Callable[..., tuple[dict[str, Any], Callable[
 def compare(subject: Timed, reference: Path) -> tuple[dict[str, Any], int]:
     """Compare the results of a subject with those in a file, before anything is timed. Returns the deviation as a field
     of `Process`, and the peak memory until then in bytes: the peak begins anew, for it is that of the subject."""
-    subject.step()  # which may compile
+    results = first_results(subject)
     before = peak()
-    error = deviation(subject, torch.load(reference, mmap=True))  # in no memory that the subject would get later
+    known = torch.load(reference, mmap=True)  # in no memory that the subject would get later
+    error = deviation(results, known, subject.how)
+    del known
     with suppress(OSError):  # no Linux
         Path("/proc/self/clear_refs").write_text("5")
     return {"deviation": None if error is None else float(f"{error:.2g}")}, before

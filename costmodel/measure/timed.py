@@ -231,15 +231,19 @@ _REFERENCE: dict[str, Any] = {
 }
 
 
-def deviation(subject: Timed, reference: "list[torch.Tensor] | None") -> "float | None":
-    """Largest deviation after two steps, relative to the largest reference value; `InvalidInput` above `TOLERANCE`.
-    None where nothing can be compared: random results, or results of other shapes, which depend on values."""
+def first_results(subject: Timed) -> list[torch.Tensor]:
+    """Results after two steps from the first state. No step may come before: a module may keep a state in itself."""
     subject.restart()
-    results = _two_steps(subject)
+    return _two_steps(subject)
+
+
+def deviation(results: list[torch.Tensor], reference: "list[torch.Tensor] | None", how: Settings) -> "float | None":
+    """Largest deviation of `first_results`, relative to the largest reference value; `InvalidInput` above `TOLERANCE`.
+    None where nothing can be compared: random results, or results of other shapes, which depend on values."""
     if reference is None or [each.shape for each in results] != [each.shape for each in reference] or not results:
         return None
     worst = _distance(results, reference)
-    tolerance = TOLERANCE["tf32" if subject.how.tf32 else subject.how.dtype or "float32"]
+    tolerance = TOLERANCE["tf32" if how.tf32 else how.dtype or "float32"]
     if not worst <= tolerance:
         raise InvalidInput(f"the results deviate from the reference by {worst:.1e}, more than {tolerance:.0e}")
     return worst
