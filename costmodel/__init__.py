@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from costmodel.report.compare import compare as compare
     from costmodel.report.grid import grid as grid
     from costmodel.report.table import table as table
+    from costmodel.report.why import why as why
     from costmodel.video.flicker import Flicker as Flicker
     from costmodel.video.flicker import mfip as mfip
     from costmodel.video.flicker import mfp as mfp
@@ -89,6 +90,7 @@ _FACE = {
     "schedule": ("video.schedule", "schedule"),
     "sweep": ("price.sweep", "sweep"),
     "table": ("report.table", "table"),
+    "why": ("report.why", "why"),
 }
 __all__ = ["__version__", *_FACE]
 

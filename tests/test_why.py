@@ -1,17 +1,35 @@
 """The command ``why``: the bridge from promised to predicted and measured ratios closes, and each item says why."""
 
+import csv
+import io
+import json
+import re
 from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
+from fake_machine import FakeMachine
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import run
+from torch import nn
 
+import costmodel
+from costmodel.counting.count import Count
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import PAPER, TORCH
 from costmodel.price.latency import Predicted, Prediction
-from costmodel.price.why import NOT_RUN, Why, why
+from costmodel.price.why import NOT_RUN, Bridge, why
+from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
+from costmodel.report import figures
+from costmodel.report.figures import style as drawing
+from costmodel.report.why import Why, steps
 from costmodel.work.cost import Cost, Operation
 from costmodel.work.events import Event, Work
 
@@ -32,11 +50,11 @@ def prediction(*rows: Predicted) -> Prediction:
     return Prediction(rows, seconds, 0.9 * seconds, 1.1 * seconds, 0.0, missing, None)
 
 
-def values(bridge: Why) -> dict[str, float]:
+def values(bridge: Bridge) -> dict[str, float]:
     return {item.name: round(float(item.value), 9) for item in bridge.items}
 
 
-def closes(bridge: Why) -> bool:
+def closes(bridge: Bridge) -> bool:
     return bridge.promised + sum(item.value for item in bridge.items) == bridge.predicted
 
 
@@ -181,3 +199,256 @@ def test_every_bridge_closes(a: Prediction, b: Prediction, convention: Any, meas
         assert sum((part.b.seconds for part in bridge.parts), Fraction(0)) == sum(
             (Fraction(row.seconds or 0) for row in b.rows), Fraction(0)
         )
+
+
+# ---- what users see --------------------------------------------------------------------------------------------------
+
+MACHINE = FakeMachine()
+CELLS = {"size": (32, 64), "machine": MACHINE}
+HOW = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=2)
+
+
+def cell(name: str) -> Subject:
+    return Subject(cell=name, kernel=(3, 3), channels=(128, 128), size=(32, 64))
+
+
+def timed(seconds: dict[str, float], **how: Any) -> Profile:
+    """A profile of three interleaved processes of each cell."""
+    runs = [
+        Run(
+            subject=cell(name),
+            how=HOW.model_copy(update=how),
+            clock="wall",
+            processes=tuple(
+                Process(started=f"2026-11-20T1{hour}:00:00+00:00", seconds=(each, each, each)) for hour in range(3)
+            ),
+        )
+        for name, each in seconds.items()
+    ]
+    return Profile(host=Host(cpu="AMD EPYC"), runs=tuple(runs))
+
+
+BOTH = timed({"standard": 0.020, "spatial": 0.016})
+PAIRS: dict[str, Callable[[], Why]] = {
+    "cells": lambda: costmodel.why("standard", "spatial", **CELLS),
+    "cells, measured": lambda: costmodel.why("standard", "spatial", profile=BOTH, **CELLS),
+    "a cell without products of a kind": lambda: costmodel.why("standard", "depth", convention="paper", **CELLS),
+    "networks": lambda: costmodel.why("icnet", "v6", machine=MACHINE, size=(97, 97)),
+    "a network with two cells": lambda: costmodel.why(
+        "v6", cells=["standard", "sep"], machine=MACHINE, size=(97, 97), convention="tf-profiler"
+    ),
+    "modules": lambda: costmodel.why({"wide": own(64), "narrow": own(16)}, machine=MACHINE),
+    "not calibrated": lambda: costmodel.why(
+        "standard", "spatial", size=(32, 64), machine=FakeMachine(**{"1xK_convolution": None})
+    ),
+}
+
+
+def own(width: int) -> Count:
+    net = nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Conv2d(width, 8, 1))
+    return costmodel.count(net, "1x3x32x32")
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_format_closes_as_it_is_printed(pair: str) -> None:
+    result = PAIRS[pair]()
+    found = json.loads(result.text("json"), parse_float=Decimal, parse_int=Decimal)
+    items = sum(item["ratio"] for item in found["items"])
+    assert found["promised"] + items == found["predicted"]
+    rows = list(csv.DictReader(io.StringIO(result.text("csv"))))
+    values = {step: sum(Decimal(row["ratio"]) for row in rows if row["step"] == step) for step in KINDS_OF_STEPS}
+    assert values["promised"] + values["item"] == values["predicted"] == found["predicted"]
+    table = result.sheets()[0].rows
+    shown = [Decimal(row[1]) for row in table]
+    end = next(n for n, row in enumerate(table) if row[0] == "predicted")
+    assert sum(shown[:end]) == shown[end]
+    if "measured" in pair:
+        assert found["predicted"] + found["remainder"] == found["measured"] == values["measured"]
+        assert shown[end] + shown[end + 1] == shown[end + 2]
+    for side in "ab":
+        assert sum(part[side]["s"] for part in found["parts"]) == found[f"{side}_s"]
+    times = result.sheets()[1].rows
+    assert sum(Decimal(row[3] or 0) for row in times[:-1]) == Decimal(times[-1][3])
+
+
+KINDS_OF_STEPS = ("promised", "item", "predicted", "remainder", "measured")
+
+
+def test_small_items_are_summed_in_tables_alone() -> None:
+    """20 items of 0.001 to 0.020 times A: a table of 3 has the three largest, and 17 others."""
+    rows = [kernel(f"aten.k{n}", n / 1000, bound=None) for n in range(1, 21)]
+    bridge = why(
+        prediction(kernel("dense convolution", 1, 100)), prediction(kernel("dense convolution", 1, 100), *rows), TORCH
+    )
+    assert [step.name for step in steps(bridge, 4, 3)] == [
+        "promised",
+        "aten.k20",
+        "aten.k19",
+        "aten.k18",
+        "17 smaller items",
+        "predicted",
+    ]
+    assert len(steps(bridge, 6)) == 22
+
+
+def test_the_measured_ratio_is_that_of_the_profile() -> None:
+    """16 ms of 20 ms: 0.8, in three processes without spread."""
+    result = costmodel.why("standard", "spatial", profile=BOTH, **CELLS)
+    assert result.bridge.measured == pytest.approx(0.8)
+    assert result.title == "spatial cell takes 80.0 % of the time of standard cell, where FLOPs promise 66.7 %"
+    assert json.loads(result.text("json"))["measured_verdict"] == "stable"
+
+
+def test_without_times_the_bridge_ends_at_the_prediction() -> None:
+    result = costmodel.why("standard", "spatial", **CELLS)
+    assert (result.timing, result.bridge.measured) == (None, None)
+    assert "spatial cell would take" in result.title
+    assert "there is no profile fake" in result.lacking
+    assert "costmodel profile --cell standard,spatial --size 32x64" in result.lacking
+
+
+def test_the_profile_of_the_machine_is_read_by_default() -> None:
+    recorded = FakeMachine("amd-epyc-2-cores")
+    result = costmodel.why("standard", "spatial", machine=recorded, threads=2)
+    assert result.timing
+    assert result.timing.profile == "amd-epyc-2-cores"
+    with pytest.raises(InvalidInput, match=r"several settings, choose one: .*2 threads or .*1 thread$"):
+        costmodel.why("standard", "spatial", machine=recorded)
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        (timed({"standard": 0.02}), "no times of both standard cell and spatial cell"),
+        (timed({"standard": 0.02, "spatial": 0.02}, memory_format="channels_last"), "no times of both"),
+        (timed({"standard": 0.02, "spatial": 0.02}, implementation="compiled"), "no times of both"),
+        ("paper", "no times of both .*; to record them: costmodel profile --cell standard,spatial"),
+        ("nowhere", "no profile 'nowhere'"),
+    ],
+)
+def test_a_named_profile_needs_times_of_both(profile: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        costmodel.why("standard", "spatial", profile=profile, **CELLS)
+
+
+@pytest.mark.parametrize(
+    ("models", "cells", "message"),
+    [
+        (("sep",), "standard", "why is about two, A and B: sep cell is not two"),
+        (("sep", "depth", "spatial"), "standard", "sep cell, depth cell, spatial cell are not two"),
+        (("sep", "sep"), "standard", "sep cell is given twice"),
+        (("v6",), "standard", "LSTM-ICNet v6 is not two"),
+        (("v6",), ["sep", "depth", "standard"], "are not two"),
+        (("mine:net", "sep"), "standard", "names a module"),
+        (("standard", "septic"), "standard", "unknown"),
+    ],
+)
+def test_two_things_are_needed(models: Any, cells: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        costmodel.why(*models, cells=cells, machine=MACHINE, size=(97, 97))
+
+
+def test_times_are_stated_at_another_bandwidth() -> None:
+    """At a tenth of the bandwidth what moves takes longer, and multiplying does not."""
+    usual, slow = (costmodel.why("standard", "depth", bandwidth=bandwidth, **CELLS).bridge for bandwidth in (20e9, 2e9))
+    assert slow.b.moment
+    assert slow.b.moment.bandwidth == pytest.approx(2e9)
+    assert slow.predicted > usual.predicted
+
+
+def test_kinds_without_a_rate_are_named_in_every_format() -> None:
+    result = PAIRS["not calibrated"]()
+    assert "fake is not calibrated for 16 x 1xK convolution of spatial cell" in " ".join(result.text().split())
+    assert json.loads(result.text("json"))["missing"] == {"a": {}, "b": {"1xK convolution": 16}}
+    assert not json.loads(result.text("json"))["complete"]
+
+
+def test_frames_and_notebooks() -> None:
+    result = PAIRS["cells"]()
+    frame = result.frame()
+    assert frame.attrs["machine"] == "fake"
+    assert next(iter(frame.step)) == "promised"
+    assert "<table" in result._repr_html_()
+    assert repr(result).startswith("<Why: spatial cell would take")
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+FIGURES = {"waterfall": figures.waterfall, "roofline": figures.roofline}
+
+
+@pytest.mark.parametrize("pair", ["cells, measured", "a network with two cells"])
+@pytest.mark.parametrize("kind", FIGURES)
+def test_figures_fit_a_column_of_print(kind: str, pair: str) -> None:
+    figure = drawing.drawn(partial(FIGURES[kind], PAIRS[pair]()))
+    with matplotlib.rc_context(figures.STYLE):
+        figure.canvas.draw()
+    drawn = figure.get_tightbbox()  # inches, of everything that is drawn
+    assert -0.01 <= drawn.x0 <= drawn.x1 <= figure.get_figwidth() + 0.01
+    assert -0.01 <= drawn.y0 <= drawn.y1 <= figure.get_figheight() + 0.01
+    told = " ".join(" ".join(text.get_text() for text in figure.axes[0].texts).split())
+    assert "predicted: fake: cpu, float32, contiguous, 2 threads, torch 2.13.0, at 20 GB/s" in told
+
+
+def test_bars_lead_from_the_promise_to_the_measured_ratio() -> None:
+    result = PAIRS["cells, measured"]()
+    ax = drawing.drawn(partial(figures.waterfall, result)).axes[0]
+    bars = [patch for patch in ax.patches if isinstance(patch, matplotlib.patches.Rectangle)][::-1]  # from the top
+    ends = [round(bar.get_x() + bar.get_width(), 6) for bar in bars]
+    levels = [step.level / 100 for step in steps(result.bridge, 4, 8)]
+    assert ends == pytest.approx(levels)
+    assert bars[0].get_width() == 66.67
+    assert bars[-1].get_width() == 80
+
+
+def test_every_operation_with_flops_is_a_dot() -> None:
+    """A standard cell has 8 convolutions with padding inside, 4 + 4 sums and products of gates, 5 activations."""
+    result = PAIRS["cells"]()
+    ax = drawing.drawn(partial(figures.roofline, result)).axes[0]
+    dots = [line for line in ax.lines if line.get_marker() in ("o", "s") and len(line.get_xdata()) == 1]
+    rows = [*result.bridge.a.rows, *result.bridge.b.rows]
+    assert len(dots) == sum(bool(list(row.operation.cost.work)) for row in rows)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    from costmodel.profiles import predict
+
+    find = predict.predictor
+    monkeypatch.setattr(predict, "predictor", lambda name, **more: find(FakeMachine(name), **more))
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_command_prints_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    BOTH.save(tmp_path / "both.json")
+    plot, roof = tmp_path / "why.svg", tmp_path / "roof.svg"
+    words = f"why standard spatial --size 32x64 --machine fake --profile {tmp_path}/both.json"
+    code, out, err = run(capsys, *words.split(), "--plot", str(plot), "--roofline", str(roof))
+    assert (code, err) == (0, "")
+    assert re.search(r"^promised +66\.67", out, re.M)
+    assert re.search(r"^measured +80\.00", out, re.M)
+    assert plot.exists()
+    assert roof.exists()
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("why standard spatial", "--machine"),
+        ("why standard --machine fake", "why is about two"),
+        ("why standard spatial --cell sep --machine fake", "--cell is for described networks"),
+        ("why standard spatial --machine fake --plot why.txt", "--plot 'why.txt': expected a file that ends in"),
+        ("why standard spatial --machine fake --roofline x.txt", "--roofline 'x.txt': expected a file that ends in"),
+        ("why standard spatial --machine fake --profile paper", "profile paper has no times of both"),
+        ("why standard spatal --machine fake", "did you mean 'spatial'"),
+    ],
+)
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    code, out, err = run(capsys, *words.split())
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1

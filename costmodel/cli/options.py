@@ -168,10 +168,10 @@ def eighth(frame: tuple[int, int]) -> tuple[int, int]:
     return -(-frame[0] // 8), -(-frame[1] // 8)
 
 
-def plotted(file: str | None) -> Path | None:
-    """The path of --plot, checked before anything is measured."""
+def plotted(file: str | None, option: str = "--plot") -> Path | None:
+    """The path of --plot, or of another option, checked before anything is measured."""
     if file is None:
         return None
     from costmodel.report.figures.style import destination
 
-    return destination(file, "--plot")
+    return destination(file, option)

@@ -15,6 +15,7 @@ none), the item of a kind of products has two parts:
     share: (r_k - r) (F_k(B) - p F_k(A)) / T(A)      B has more of its FLOPs in a kind that is slower than others
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from costmodel.price.conventions import Convention
 from costmodel.price.latency import Limit, Predicted, Prediction
 from costmodel.work.events import Event
 
-NOT_RUN = "what is counted and never runs"
+NOT_RUN = "what is counted and not run"
 LAUNCHES = "launches"
 FAMILIES = {
     "pointwise": "pointwise operations",
@@ -93,11 +94,11 @@ class Item:
 
     name: str
     value: Fraction
-    part: Part | None = None  # None: of FLOPs that are counted and never run
+    part: Part | None = None  # None: of FLOPs that are counted and not run
 
 
 @dataclass(frozen=True)
-class Why:
+class Bridge:
     """The bridge: ``promised`` plus ``items`` is ``predicted``, that plus ``remainder`` is the measured ratio; ratios
     are those of B to A. ``interval``: of the predicted ratio, 90 %. ``missing``: the kinds that were not calibrated, of
     A and of B; while there are any, the bridge is incomplete."""
@@ -134,7 +135,7 @@ def why(
     *,
     flops: tuple[int, int] | None = None,
     measured: float | None = None,
-) -> Why:
+) -> Bridge:
     """The bridge between the promised ratio of B to A and the predicted one, and the ``measured`` one if there is one.
 
     ``flops``: of A and B under the convention, where more is counted than runs, such as a training graph; by default
@@ -169,7 +170,7 @@ def why(
     ]
     if moved := counted[1] - run[1] - promised * (counted[0] - run[0]):
         items.append(Item(NOT_RUN, -pace * moved / whole))
-    return Why(
+    return Bridge(
         convention,
         a,
         b,
@@ -196,9 +197,9 @@ def _plural(kind: str) -> str:
     first, _, rest = kind.partition(" ")
     if first in FAMILIES:
         return FAMILIES[first]
-    if first == "convolution" and rest:
-        return f"{rest} convolutions"
-    return f"{kind}s" if kind.endswith(("convolution", "product")) else kind
+    if first == "convolution":  # "1x1", "of a few channels"
+        return f"{rest} convolutions" if rest[:1].isdigit() else f"convolutions {rest}".strip()
+    return re.sub(r"(convolution|product)\b", r"\1s", kind)
 
 
 def _pace(rows: Iterable[Predicted], convention: Convention) -> Fraction | None:
@@ -233,8 +234,9 @@ def _in_words(part: Part) -> str:
         return name
     if name != FAMILIES["pointwise"]:
         return f"{'bytes' if bound == 'memory' else 'arithmetic'} of {name}"
-    which = ", ".join(kind.partition(" ")[2] for kind in part.kinds[:3]) + (", ..." if part.kinds[3:] else "")
-    return f"{'bytes of pointwise operations' if bound == 'memory' else 'pointwise tail'} ({which})"
+    which = [kind.partition(" ")[2] for kind in part.kinds]
+    named = ", ".join(which[:3]) + (", ..." if which[3:] else "")
+    return f"{'bytes of pointwise operations' if bound == 'memory' else 'pointwise tail'}{named and f' ({named})'}"
 
 
 def _interval(a: Prediction, b: Prediction, ratio: float) -> tuple[float, float]:

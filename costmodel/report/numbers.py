@@ -1,6 +1,7 @@
 """Numbers as cells and notes of tables."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 
 
 def scale(most: int) -> tuple[str, float]:
@@ -39,17 +40,18 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if value and float(text) == 0 else text
 
 
-def apportioned(values: Iterable[int], unit: int) -> list[int]:
+def apportioned(values: "Iterable[int | Fraction]", unit: int) -> list[int]:
     """Values in whole units, rounded so that they add up to their rounded sum; each is off by less than one unit.
 
     >>> apportioned([14, 14, 14], 10)
     [1, 2, 1]
     """
     result: list[int] = []
-    whole = before = 0
+    whole: int | Fraction = 0
+    before = 0
     for value in values:
         whole += value
-        after = (2 * whole + unit) // (2 * unit)
+        after = int((2 * whole + unit) // (2 * unit))
         result.append(after - before)
         before = after
     return result

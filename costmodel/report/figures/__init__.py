@@ -6,6 +6,7 @@ from costmodel.report.figures.grid import grid
 from costmodel.report.figures.networks import compared, costs, layers, overview, quality, time
 from costmodel.report.figures.style import STYLE
 from costmodel.report.figures.video import flicker, timeline
+from costmodel.report.figures.why import roofline, waterfall
 
 __all__ = [
     "STYLE",
@@ -19,6 +20,8 @@ __all__ = [
     "overview",
     "promise",
     "quality",
+    "roofline",
     "time",
     "timeline",
+    "waterfall",
 ]
