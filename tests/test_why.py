@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -25,6 +26,7 @@ from costmodel.counting.count import Count
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import PAPER, TORCH
 from costmodel.price.latency import Predicted, Prediction
+from costmodel.price.moment import LARGE, Moment
 from costmodel.price.why import NOT_RUN, Bridge, why
 from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
 from costmodel.report import figures
@@ -109,13 +111,24 @@ def test_launches_are_one_item_whatever_was_launched() -> None:
     assert (launches.part.a.kernels, launches.part.b.kernels) == (0, 2)
 
 
+def test_bytes_are_told_from_the_rest_by_the_bandwidth() -> None:
+    """B has one tanh more: 2 s, of which 10 bytes at 20 bytes/s are 0.5 s. T(A) is 10 s."""
+    moment = Moment(copy=2 * LARGE / 20, cached=1, product=1)
+    a = replace(prediction(kernel("dense convolution", 10, 100)), moment=moment)
+    b = replace(prediction(*a.rows, kernel("pointwise tanh", 2, bytes=10)), moment=moment)
+    assert values(why(a, b, TORCH)) == {
+        "pointwise tail beyond bytes (tanh)": 0.15,
+        "bytes of pointwise operations (tanh)": 0.05,
+    }
+
+
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        (kernel("pointwise tanh", 1), "pointwise tail (tanh)"),
+        (kernel("pointwise tanh", 1), "pointwise tail beyond bytes (tanh)"),
         (kernel("pointwise mul", 1, bound="memory"), "bytes of pointwise operations (mul)"),
         (kernel("norm batch", 1, bound="memory"), "bytes of normalisations"),
-        (kernel("resize bilinear", 1), "arithmetic of resizes"),
+        (kernel("resize bilinear", 1), "resizes beyond bytes"),
         (kernel("copy pad", 1, bound="memory"), "copies and padding"),
         (kernel("softmax", 1, bound="memory"), "bytes of softmax"),
         (kernel("aten.sort.default", 1, bound=None), "aten.sort.default"),  # timed alone

@@ -13,11 +13,13 @@ none), the item of a kind of products has two parts:
 
     rate: (t_k(B) - r_k F_k(B)) / T(A)               these FLOPs take longer in B than in A
     share: (r_k - r) (F_k(B) - p F_k(A)) / T(A)      B has more of its FLOPs in a kind that is slower than others
+
+The item of other kernels has two parts, too: their bytes at the bandwidth of memory, at most their time, and the rest.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import exp, hypot, log
@@ -25,6 +27,7 @@ from math import exp, hypot, log
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention
 from costmodel.price.latency import Limit, Predicted, Prediction
+from costmodel.price.moment import Moment
 from costmodel.work.events import Event
 
 NOT_RUN = "what is counted and not run"
@@ -35,8 +38,10 @@ FAMILIES = {
     "pool": "pools",
     "resize": "resizes",
     "reduce": "reductions",
+    "softmax": "softmax",
     "copy": "copies and padding",
 }
+NAMES = {"matrix products": "batches of matrix products", "recurrent": "recurrent layers"}
 
 
 @dataclass(frozen=True)
@@ -52,24 +57,29 @@ class Group:
 @dataclass
 class Sums:
     """The sums over the kernels of a group: their number, seconds, FLOPs under the convention, and bytes; and the
-    seconds of each kind."""
+    seconds of each kind for its bytes, and beyond that."""
 
     kernels: int = 0
     seconds: Fraction = Fraction(0)
     flops: Fraction = Fraction(0)
     bytes: int = 0
     products: bool = False
-    kinds: Counter[str] = field(default_factory=Counter)
+    moving: dict[str, Fraction] = field(default_factory=dict)
+    beyond: dict[str, Fraction] = field(default_factory=dict)
 
-    def add(self, row: Predicted, convention: Convention) -> None:
+    def add(self, row: Predicted, convention: Convention, moment: Moment | None) -> None:
         cost = row.operation.cost
-        seconds = Fraction(row.seconds or 0)
+        seconds, moved = Fraction(row.seconds or 0), int(cost.reads + cost.writes)
+        moving = seconds if row.bound == "memory" else Fraction(0)
+        if moment:
+            moving = min(seconds, moved / Fraction(moment.bandwidth))
         self.kernels += 1
         self.seconds += seconds
         self.flops += Fraction(convention.flops(cost.work))
-        self.bytes += int(cost.reads + cost.writes)
+        self.bytes += moved
         self.products |= bool(cost.work[Event.MAC])
-        self.kinds[row.kind] += seconds  # type: ignore[assignment]  # a Counter of fractions
+        for sums, part in ((self.moving, moving), (self.beyond, seconds - moving)):
+            sums[row.kind] = sums.get(row.kind, Fraction(0)) + part
 
 
 @dataclass(frozen=True)
@@ -79,13 +89,6 @@ class Part:
     group: Group
     a: Sums
     b: Sums
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of the kernels, those with most time in both first."""
-        seconds = self.a.kinds + self.b.kinds
-        names = dict.fromkeys([*self.a.kinds, *self.b.kinds])
-        return sorted(names, key=lambda kind: -seconds[kind])
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def why(
     run = []
     for side, prediction in enumerate((a, b)):
         for row in prediction.rows:
-            sums.setdefault(_group(row), (Sums(), Sums()))[side].add(row, convention)
+            sums.setdefault(_group(row), (Sums(), Sums()))[side].add(row, convention, prediction.moment)
         run.append(sum(pair[side].flops for pair in sums.values()))
     counted = [Fraction(each) for each in flops or run]
     seconds = [sum((pair[side].seconds for pair in sums.values()), Fraction(0)) for side in (0, 1)]
@@ -195,8 +198,8 @@ def _group(row: Predicted) -> Group:
 def _plural(kind: str) -> str:
     """The kernels of a kind in words: ``1xK convolutions``, ``matrix products``; those of a family have its name."""
     first, _, rest = kind.partition(" ")
-    if first in FAMILIES:
-        return FAMILIES[first]
+    if first in FAMILIES or kind in NAMES:
+        return FAMILIES.get(first) or NAMES[kind]
     if first == "convolution":  # "1x1", "of a few channels"
         return f"{rest} convolutions" if rest[:1].isdigit() else f"convolutions {rest}".strip()
     return re.sub(r"(convolution|product)\b", r"\1s", kind)
@@ -210,33 +213,38 @@ def _pace(rows: Iterable[Predicted], convention: Convention) -> Fraction | None:
 
 
 def _split(part: Part, promised: Fraction, pace: Fraction, unit: str) -> list[tuple[str, Fraction]]:
-    """The item of a part in words, with seconds; of products its rate and its share."""
+    """The item of a part in words, with seconds: of products its rate and its share, of others bytes and the rest."""
     a, b, group = part.a, part.b, part.group
+    name = group.name
     moved = b.flops - promised * a.flops
     value = b.seconds - promised * a.seconds - pace * moved
     if not group.known:
-        return [(f"not predicted: {group.name}", value)]
-    if not (a.products or b.products) or group.bound == "launch":
-        return [(_in_words(part), value)]
-    share = ((a.seconds / a.flops if a.flops else pace) - pace) * moved
-    rate = value - share
-    bound = ", bound by memory" if group.bound == "memory" else ""
+        return [(f"not predicted: {name}", value)]
+    if group.bound != "launch" and (a.products or b.products):
+        share = ((a.seconds / a.flops if a.flops else pace) - pace) * moved
+        rate = value - share
+        bound = ", bound by memory" if group.bound == "memory" else ""
+        return [
+            (f"{'lower' if rate > 0 else 'higher'} rate of {name}{bound}", rate),
+            (f"{'larger' if moved > 0 else 'smaller'} share of {unit}s in {name}{bound}", share),
+        ]
+    if name == FAMILIES["copy"] or name not in FAMILIES.values():
+        return [(name, value)]
+    moving = sum(b.moving.values()) - promised * sum(a.moving.values())
+    if name != FAMILIES["pointwise"]:
+        return [(f"bytes of {name}", moving), (f"{name} beyond bytes", value - moving)]
     return [
-        (f"{'lower' if rate > 0 else 'higher'} rate of {group.name}{bound}", rate),
-        (f"{'larger' if moved > 0 else 'smaller'} share of {unit}s in {group.name}{bound}", share),
+        (f"bytes of {name}{_which(a.moving, b.moving)}", moving),
+        (f"pointwise tail beyond bytes{_which(a.beyond, b.beyond)}", value - moving),
     ]
 
 
-def _in_words(part: Part) -> str:
-    """A part without products: ``bytes of pools``, ``pointwise tail (tanh, sigmoid)``."""
-    name, bound = part.group.name, part.group.bound
-    if bound == "launch" or bound is None or name == FAMILIES["copy"]:
-        return name
-    if name != FAMILIES["pointwise"]:
-        return f"{'bytes' if bound == 'memory' else 'arithmetic'} of {name}"
-    which = [kind.partition(" ")[2] for kind in part.kinds]
-    named = ", ".join(which[:3]) + (", ..." if which[3:] else "")
-    return f"{'bytes of pointwise operations' if bound == 'memory' else 'pointwise tail'}{named and f' ({named})'}"
+def _which(a: Mapping[str, Fraction], b: Mapping[str, Fraction]) -> str:
+    """The functions of pointwise kinds with most time in both, in brackets."""
+    names = sorted({**a, **b}, key=lambda kind: -a.get(kind, 0) - b.get(kind, 0))
+    functions = [kind.partition(" ")[2] for kind in names if a.get(kind) or b.get(kind)]
+    more = ", ..." if functions[3:] else ""
+    return f" ({', '.join(functions[:3])}{more})" if any(functions) else ""
 
 
 def _interval(a: Prediction, b: Prediction, ratio: float) -> tuple[float, float]:
