@@ -28,6 +28,7 @@ from costmodel.price.conventions import PAPER, TORCH
 from costmodel.price.latency import Predicted, Prediction
 from costmodel.price.moment import LARGE, Moment
 from costmodel.price.why import NOT_RUN, Bridge, why
+from costmodel.profiles import calibration
 from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
 from costmodel.report import figures
 from costmodel.report.figures import style as drawing
@@ -428,10 +429,10 @@ def test_every_operation_with_flops_is_a_dot() -> None:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    from costmodel.profiles import predict
+    def look_up(name: str, given: object) -> tuple[FakeMachine, Settings]:
+        return FakeMachine(name), HOW
 
-    find = predict.predictor
-    monkeypatch.setattr(predict, "predictor", lambda name, **more: find(FakeMachine(name), **more))
+    monkeypatch.setattr(calibration, "look_up", look_up)
 
 
 @pytest.mark.usefixtures("fake")

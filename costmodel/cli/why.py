@@ -83,17 +83,17 @@ def why(
     --machine predicts both; times of both are taken from --profile. Networks are without their training heads.
     """
     waterfall_file, roofline_file = plotted(plot), plotted(roofline, "--roofline")
+    on = calibrated.predictor
     own = any(map(is_module, model))
     if cell and all(is_module(name) or is_cell(name) for name in model):
         raise InvalidInput("--cell is for described networks, such as v6")
     shape = called.map()
-    dtype = None if calibrated.dtype is None else [calibrated.dtype]
-    named = called.models(model, dtype=dtype) if own or not shape else list(model)
+    named = called.models(model, dtype=[on.dtype]) if own or not shape else list(model)
     from costmodel.report.why import why as explaining
 
     result = explaining(
         *(named or []),
-        machine=calibrated.machine,
+        machine=on,
         profile=profile,
         cells=cell or "standard",
         size=size or (Sides(shape[1:]) if shape else None),
@@ -102,11 +102,6 @@ def why(
         classes=classes,
         convention=convention,
         recurrence=recurrence,
-        device=calibrated.device,
-        dtype=calibrated.dtype,
-        memory_format=calibrated.memory_format,
-        threads=calibrated.threads,
-        bandwidth=calibrated.at,
     )
     print(result.text(form))
     for sentence in filter(None, (result.lacking, result.incomplete)):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmodel.errors import InvalidInput
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from costmodel.price.conventions import Convention
     from costmodel.price.latency import CalibratedMachine
     from costmodel.price.table import Module
-    from costmodel.profiles.records import Profile
+    from costmodel.profiles.predict import Predictor
+    from costmodel.profiles.records import Profile, Settings
     from costmodel.work.size import Size
 
 DIGITS = 6  # decimals of ratios in JSON and CSV
@@ -300,7 +302,7 @@ def _nanoseconds(seconds: Iterable[Fraction]) -> list[int]:
 
 def why(
     *models: "str | Module | Mapping[str, Module]",
-    machine: "str | CalibratedMachine",
+    machine: "str | CalibratedMachine | Predictor",
     profile: "str | os.PathLike[str] | Profile | None" = None,
     cells: "str | Cell | Iterable[str | Cell]" = "standard",
     size: "Pair | None" = None,
@@ -324,11 +326,10 @@ def why(
     memory, in bytes per second, at which times are stated, by default that of the measured ratio. `InvalidInput` for
     others than two, and where nothing is promised, predicted, or in a named profile measured.
     """
-    from costmodel.profiles.predict import called, predictor, refuse_kinds
+    from costmodel.profiles.predict import Predictor, called, predictor, refuse_kinds
 
-    on = predictor(
-        machine, device=device, dtype=dtype, memory_format=memory_format, threads=threads, bandwidth=bandwidth
-    )
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": memory_format, "threads": threads}
+    on = machine if isinstance(machine, Predictor) else predictor(machine, bandwidth=bandwidth, **how)
     given: Any = models[0] if len(models) == 1 and isinstance(models[0], Mapping) else models
     comparison = compare(
         given,
@@ -344,8 +345,7 @@ def why(
         names = ", ".join(row.model for row in comparison.rows)
         raise InvalidInput(f"why is about two, A and B: {names:.200} {'are' if len(comparison) > 1 else 'is'} not two")
     a, b = comparison.rows
-    chosen = {"device": device, "dtype": on.dtype, "memory_format": on.memory_format, "threads": threads}
-    timing, lacking = _measured(a, b, profile, on.machine.name, chosen, bandwidth)
+    timing, lacking = _measured(a, b, profile, on)
     ratio = timing.ratio if timing else None
     if on.at is None and ratio and ratio.moment:
         on = replace(on, at=ratio.moment)
@@ -368,41 +368,49 @@ def _measured(
     a: ComparedRow,
     b: ComparedRow,
     profile: "str | os.PathLike[str] | Profile | None",
-    machine: str,
-    chosen: Mapping[str, Any],
-    bandwidth: float | None,
+    on: "Predictor",
 ) -> tuple[Timing | None, str]:
-    """The time of B relative to A, eager and with the chosen settings, in a profile, by default that of the machine; or
-    a sentence that says what is lacking, which is `InvalidInput` where the profile was named."""
+    """The time of B relative to A with the settings of a prediction, in a profile, by default that of the machine; or a
+    sentence that says what is lacking, which is `InvalidInput` where the profile was named."""
     if a.subject is None or b.subject is None:
         return None, "a count alone has no times: costmodel.module names a module that a fresh process can time"
-    name, found = _profile(profile, machine)
-    wanted = {field: value for field, value in chosen.items() if value is not None}
-    command = recording([a.subject, b.subject], {field: [value] for field, value in wanted.items()}, name)
-    if found is None:
-        return None, f"there is no profile {name}; to record both: {command}"
-    usual = {"implementation": "eager", "batch": 1, "frames": 1, "pages": None, **wanted}
-    found = found.only(lambda how: not how.cuda_graph and all(getattr(how, field) == usual[field] for field in usual))
-    stated = found if bandwidth is None or not found.moments else found.at(bandwidth)
-    known = [each for each in timings(stated, name, b.subject, a.subject) if each.ratio]
+    wanted = on.how.model_dump(exclude_none=True)
+    usable = {field: [value] for field, value in wanted.items()}
+    if profile is None and not _there(on.machine.name):
+        command = recording([a.subject, b.subject], usable)
+        return None, f"there is no profile {on.machine.name} with times; to record them: {command}"
+    name, found = _profile(on.machine.name if profile is None else profile)
+    command = recording([a.subject, b.subject], usable, "NAME" if found.host.source else name)
+
+    def same(how: "Settings") -> bool:
+        return not (how.pages or how.cuda_graph) and all(getattr(how, field) == wanted[field] for field in wanted)
+
+    stated = found.at(on.at.bandwidth) if on.at and found.moments else found
+    known = [each for each in timings(stated, name, b.subject, a.subject) if each.ratio and each.how and same(each.how)]
     if len(known) > 1:
         ways = " or ".join(each.how.title for each in known if each.how)
         raise InvalidInput(f"profile {name} has times of both with several settings, choose one: {ways}")
     if known:
         return known[0], ""
-    settings = ", ".join(str(value) for value in wanted.values())
-    lacking = f"profile {name} has no times of both {a.model} and {b.model} ({settings}); to record them: {command}"
+    lacking = f"profile {name} has no times of both {a.model} and {b.model} with {on.how.title}; to record them: "
     if profile is not None:
-        raise InvalidInput(lacking)
-    return None, lacking
+        raise InvalidInput(lacking + command)
+    return None, lacking + command
 
 
-def _profile(given: "str | os.PathLike[str] | Profile | None", machine: str) -> "tuple[str, Profile | None]":
-    """A profile and its name: that of the machine where none is given, and None where there is no such profile."""
-    from costmodel.profiles.files import available, load, locate
+def _there(machine: str) -> bool:
+    """True where a machine is one of a profile."""
+    from costmodel.profiles.files import available
+
+    return machine in available() or Path(machine).is_file()
+
+
+def _profile(given: "str | os.PathLike[str] | Profile") -> "tuple[str, Profile]":
+    """A profile and its name."""
+    from costmodel.profiles.files import load, locate
     from costmodel.profiles.records import Profile
 
     if isinstance(given, Profile):
         return "given", given
-    path = available().get(machine) if given is None else locate(os.fspath(given))
-    return (path.stem, load(path)) if path else (machine, None)
+    path = locate(os.fspath(given))
+    return path.stem, load(path)

@@ -78,7 +78,7 @@ def roofline(why: "Why", *, ax: "Axes | None" = None) -> "Axes":
             ax.plot(corners, [min(x * bandwidth, moment.rate) / 1e9 for x in corners], line, color=INK, linewidth=0.6)
     legend(ax, looks)
     probes = "lines: probes of product and copy; dotted: copy in the cache" if moment else ""
-    return sign(ax, "a dot: an operation, as large as its part of the time", probes, *_origin(why))
+    return sign(ax, "a dot: an operation, as large as its part of the time", probes, _origin(why)[0])
 
 
 def _brief(name: str) -> str:
