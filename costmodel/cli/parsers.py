@@ -17,7 +17,7 @@ from costmodel.errors import InvalidInput, among, meant
 from costmodel.price.machine import Machine
 
 Value = TypeVar("Value")
-UNITS = {"s": 1, "m": 60, "h": 3600}
+UNITS = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
 class BadOption(typer.BadParameter):
@@ -196,11 +196,12 @@ def machine(text: str) -> Machine | str:
 
 
 def duration(text: str) -> float:
-    """``"90"``, ``"90s"``, ``"5m"``, ``"1h"`` as seconds."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    """``"90"``, ``"90s"``, ``"300ms"``, ``"5m"``, ``"1h"`` as seconds."""
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+    number = text.removesuffix(unit)
     if not number.isascii() or not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number) or not float(number):
         raise InvalidInput(f"{text!r}: expected a time, such as 90s, 5m or 1h")
-    return float(number) * UNITS[unit]
+    return float(number) * UNITS[unit or "s"]
 
 
 def percentage(text: str) -> float:

@@ -1,10 +1,8 @@
 """The largest batch, or the largest sides, with which a module fits into a memory: a search over exact counts."""
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from torch.utils._pytree import tree_map_only
@@ -23,16 +21,12 @@ from costmodel.counting.shapes import (
     with_sizes,
 )
 from costmodel.errors import InvalidInput
+from costmodel.work.size import UNITS, bytes_of
 
 Needed = Callable[[Mapping[str, int]], int]
 
 DOUBLINGS = 31
 MOST_REFUSED = 4096  # sides up to which a module may refuse all
-UNITS = {"": 1, "B": 1} | {
-    f"{prefix}{unit}": base ** (place + 1)
-    for place, prefix in enumerate("kMGT")
-    for unit, base in (("B", 1000), ("iB", 1024))
-}
 
 
 @dataclass(frozen=True)
@@ -194,20 +188,6 @@ def _fit(letters: tuple[str, ...], usual: Mapping[str, int], step: int, limit: i
 
 def _with_step(error: InvalidInput, step: int) -> InvalidInput:
     return InvalidInput(f"{error}; where sizes must be multiples, give step, such as {32 if step == 1 else 2 * step}")
-
-
-def bytes_of(memory: int | str) -> int:
-    """``8000000000``, ``"8GB"``, ``"512 MiB"`` as bytes."""
-    if isinstance(memory, int):
-        found, unit = str(memory), ""
-    else:
-        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)\s*(\w*)", memory.strip(), re.ASCII)
-        found, unit = match.groups() if match else ("", "?")
-    by_name = {name.lower(): size for name, size in UNITS.items()}
-    size = Fraction(found or "0") * by_name.get(unit.lower(), 0)
-    if size < 1:
-        raise InvalidInput(f"memory {memory!r}: expected bytes, such as 8GB, 512MB or 8GiB")
-    return int(size)
 
 
 def in_bytes(number: int) -> str:

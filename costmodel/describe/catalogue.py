@@ -30,15 +30,16 @@ class Network:
     classes: int = 19
     heads: bool = True
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # further arguments of describe, with defaults
+    optional: bool = False  # True: describe takes cells for some of the sites, too
 
 
 ERFNET: dict[str, Any] = {"listed": False, "size": (512, 1024), "classes": 20, "heads": False}
 ERFNET |= {"options": {"decoder_blocks": 2}}
 NETWORKS = {
     "icnet": Network("ICNet", lstm_icnet),
-    "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet"),
-    "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet"),
-    "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet"),
+    "v2": Network("LSTM-ICNet v2", lstm_icnet, ("final",), "icnet", optional=True),
+    "v5": Network("LSTM-ICNet v5", lstm_icnet, ("low", "medium", "high"), "icnet", optional=True),
+    "v6": Network("LSTM-ICNet v6", lstm_icnet, ("low", "medium", "high", "final"), "icnet", optional=True),
     "icnet-key": Network("ICNet, key frames only", icnet_key, base="icnet", listed=False),
     "icnet-low": Network("ICNet, every frame", icnet_low, base="icnet", listed=False),
     "erfnet": Network("ERFNet", erfnet, **ERFNET),
@@ -83,7 +84,7 @@ def find_networks(models: "str | Iterable[str] | None") -> list[str]:
 def describe_network(
     model: str = "v6",
     *,
-    cell: "str | Cell | Mapping[str, str | Cell]" = "standard",
+    cell: "str | Cell | Mapping[str, str | Cell | None]" = "standard",
     size: "Pair | None" = None,
     kernel: "Size | Pair" = 3,
     classes: int | None = None,
@@ -95,11 +96,11 @@ def describe_network(
 ) -> Program:
     """One frame (3 channels, ``size`` rows x columns) through a network of the catalogue, as a `Program`.
 
-    ``cell`` is one kind for every site, or a mapping ``{site: kind}``. ``heads`` keeps the auxiliary training heads, as
-    Table IV does. The defaults of ``size``, ``classes``, ``heads`` are the published settings (1024x2048, 19, True for
-    ICNet; 512x1024, 20, False for ERFNet). ``itemsize``: bytes per number. ``decoder_blocks``: of ERFNet and its
-    variants; ``options``: of networks that were added to the catalogue. `InvalidInput` for unknown names and options,
-    and for frames that are too small.
+    ``cell`` is one kind for every site, or a mapping ``{site: kind}``, in which None is no cell. ``heads`` keeps the
+    auxiliary training heads, as Table IV does. The defaults of ``size``, ``classes``, ``heads`` are the published
+    settings (1024x2048, 19, True for ICNet; 512x1024, 20, False for ERFNet). ``itemsize``: bytes per number.
+    ``decoder_blocks``: of ERFNet and its variants; ``options``: of networks that were added to the catalogue.
+    `InvalidInput` for unknown names and options, and for frames that are too small.
 
     >>> import costmodel
     >>> costmodel.network("v6", cell="depth").parameters
@@ -115,7 +116,10 @@ def describe_network(
             f"{network.approach} needs a cell for each of its sites ({', '.join(network.sites) or 'none'}), "
             f"not for {', '.join(kinds) or 'none'}"
         )
-    cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items()}
+    cells = {site: find_cell(kind, recurrence) for site, kind in kinds.items() if kind is not None}
+    if len(cells) < len(network.sites) and not network.optional:
+        bare = ", ".join(site for site in network.sites if site not in cells)
+        raise InvalidInput(f"{network.approach} needs a cell at each of its sites: {bare} cannot be without")
     options |= {} if decoder_blocks is None else {"decoder_blocks": decoder_blocks}
     if unknown := sorted(set(options) - set(network.options)):
         known = ", ".join(network.options) or "none"

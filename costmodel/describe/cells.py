@@ -259,6 +259,13 @@ def find_cell(kind: "str | Cell", recurrence: str | None = None) -> Cell:
     return kind if recurrence is None else replace(kind, recurrence=RECURRENCES[recurrence])
 
 
+@cache
+def with_kernel(cell: Cell, kernel: tuple[int, int]) -> Cell:
+    """The cell with a kernel of its own, whatever that of the network is; its name says the kernel: ``sep 5x5``."""
+    named = f"{cell.name} {'x'.join(map(str, kernel))}"
+    return replace(cell, name=named, star=lambda I, O, Kx, Ky: cell.star(I, O, *kernel))
+
+
 def is_cell(name: str) -> bool:
     """True if a cell has that name."""
     return _known(name) is not None

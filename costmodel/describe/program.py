@@ -114,24 +114,29 @@ class Program:
     def parameters(self) -> Size:
         return self.cost.parameters
 
-    @cached_property
+    @property
     def memory(self) -> int:
-        """Bytes that inference needs at once, batch 1: the parameters, and at the fullest step the frame, the states
-        and the maps that later steps still read. Without workspaces of kernels and the rounding of an allocator. Sizes
-        must be whole numbers.
+        """Bytes that inference needs at once, batch 1: the parameters, and at the fullest step the maps that `alive`
+        adds up. Without workspaces of kernels and the rounding of an allocator. Sizes must be whole numbers.
         """
+        return int(max(self.alive.values()) + self.parameters * self.inputs[0].map.itemsize)
+
+    @cached_property
+    def alive(self) -> dict[str, int]:
+        """Bytes of maps at each step, by its name, and before the first step, by "": the frame, the states, the result
+        of the step and the maps that this step or a later one reads."""
         kept = {v.name for v in (*self.inputs, *self.outputs)} | {s.before.name for s in self.states}
         kept |= {state.after.name for state in self.states}
         last = {value.name: number for number, step in enumerate(self.steps) for value in step.inputs}
-        alive = {v.name: v.map.bytes for v in (*self.inputs, *(state.before for state in self.states))}
-        most = sum(alive.values())
+        sizes = {v.name: v.map.bytes for v in (*self.inputs, *(state.before for state in self.states))}
+        now = sum(sizes.values())
+        alive = {"": now}
         for number, step in enumerate(self.steps):
-            alive[step.name] = step.output.map.bytes
-            most = max(most, sum(alive.values()))
-            for name in {value.name for value in step.inputs} - kept:
-                if last[name] == number:
-                    del alive[name]
-        return int(most + self.parameters * self.inputs[0].map.itemsize)
+            sizes[step.name] = step.output.map.bytes
+            now += sizes[step.name]
+            alive[step.name] = now
+            now -= sum(sizes[name] for name in {v.name for v in step.inputs} - kept if last[name] == number)
+        return alive
 
     @property
     def cells(self) -> list[tuple[Pair, Pair]]:

@@ -6,11 +6,19 @@ same description serves one network, a grid of a million points and a closed for
 """
 
 import operator
+import re
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 from costmodel.errors import InvalidInput, in_words
 
 Size: TypeAlias = Any
+
+UNITS = {"": 1, "B": 1} | {
+    f"{prefix}{unit}": base ** (place + 1)
+    for place, prefix in enumerate("kMGT")
+    for unit, base in (("B", 1000), ("iB", 1024))
+}
 
 
 def same(a: Size, b: Size) -> bool:
@@ -74,3 +82,17 @@ def int_pair(name: str, value: Any) -> tuple[int, int]:
     if not (isinstance(first, int) and isinstance(second, int)):
         raise InvalidInput(f"{name} must be whole numbers here, not {in_words(value)}")
     return first, second
+
+
+def bytes_of(memory: int | str) -> int:
+    """``8000000000``, ``"8GB"``, ``"512 MiB"`` as bytes."""
+    if isinstance(memory, int):
+        found, unit = str(memory), ""
+    else:
+        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)\s*(\w*)", memory.strip(), re.ASCII)
+        found, unit = match.groups() if match else ("", "?")
+    by_name = {name.lower(): size for name, size in UNITS.items()}
+    size = Fraction(found or "0") * by_name.get(unit.lower(), 0)
+    if size < 1:
+        raise InvalidInput(f"memory {memory!r}: expected bytes, such as 8GB, 512MB or 8GiB")
+    return int(size)
