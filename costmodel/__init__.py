@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from costmodel.report import figures as figures
     from costmodel.report.compare import compare as compare
     from costmodel.report.grid import grid as grid
+    from costmodel.report.plan import plan as plan
     from costmodel.report.table import table as table
     from costmodel.report.why import why as why
     from costmodel.video.flicker import Flicker as Flicker
@@ -83,6 +84,7 @@ _FACE = {
     "network": ("describe.catalogue", "describe_network"),
     "networks": ("price.names", "networks"),
     "observe": ("counting.observe", "observe"),
+    "plan": ("report.plan", "plan"),
     "points": ("measure.grid", "points"),
     "predict": ("profiles.predict", "predict"),
     "profile": ("measure.profile", "profile"),

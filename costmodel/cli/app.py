@@ -11,7 +11,8 @@ import typer.core
 # In the order of the help; the file of a command has its name.
 COMMANDS = (
     *("count", "compare", "sweep", "explain", "fits", "check"),
-    *("profile", "profiles", "diff", "calibrate", "predict", "why"),
+    *("profile", "profiles", "diff"),
+    *("calibrate", "predict", "why", "plan"),
     *("report", "plot"),
     *("table", "promise", "equation", "errata", "gradual", "schedule", "flicker"),
 )

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 TYPE = "costmodel sweep PACKAGE.MODULE:FACTORY --input Nx3xHxW --grid N=1,8 H=256,512 W=512"
 
+Alternatives = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--make",
+        metavar="NAME=VALUES|JSON",
+        help="Arguments of the factory; commas separate alternatives (width=32,64), but not within a value that is "
+        "JSON (sizes=[3,5]), nor in a JSON object. Repeat for several.",
+        show_default=False,
+    ),
+]
+
 
 @dataclass
 class Gridded:
@@ -45,15 +56,7 @@ class Gridded:
             show_default=False,
         ),
     ] = None
-    make: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUES|JSON",
-            help="Arguments of the factory; commas separate alternatives (width=32,64), but not within a value that is "
-            "JSON (sizes=[3,5]), nor in a JSON object. Repeat for several.",
-            show_default=False,
-        ),
-    ] = None
+    make: Alternatives = None
     kwargs: Keywords = None
     base: Annotated[
         str | None,
@@ -134,7 +137,7 @@ def sweep_module(
     from costmodel.report.grid import grid as priced
 
     with user_code(gridded.traceback):
-        points, code = _counted(gridded.of(module, times.choices.dtype[0] if times.choices.dtype else None))
+        points, code = counted(gridded.of(module, times.choices.dtype[0] if times.choices.dtype else None))
     result = priced(points, convention=convention, base=gridded.base)
     if times.wanted and not code:
         from costmodel.measure.jobs import Job
@@ -167,7 +170,7 @@ def _tell(shown: "PricedGrid", form: str) -> None:
         print(f"costmodel: not counted, no rule: {', '.join(uncounted)}", file=sys.stderr)
 
 
-def _counted(grid: "Grid") -> "tuple[Points, int]":
+def counted(grid: "Grid") -> "tuple[Points, int]":
     """The points with progress, and the exit code: 130 after Ctrl-C, which keeps what was counted."""
     from costmodel.profiles.points import Point
 

@@ -106,6 +106,7 @@ class Grid:
                     made.workload,
                     made.count.uncounted,
                     (*before, *behind),
+                    call=made.count.call,
                 )
 
     def points(self, found: Iterable[Point | Refusal]) -> Points:

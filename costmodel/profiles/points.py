@@ -12,7 +12,8 @@ from costmodel.work.cost import Cost
 @dataclass(frozen=True)
 class Point:
     """One call of the module: sizes and arguments, the cost (memory in bytes), the subject of its times, and the
-    ``workload`` that a child process gets. ``uncounted``: operations without a rule."""
+    ``workload`` that a child process gets. ``uncounted``: operations without a rule. ``call``: what was counted, which
+    tells its operations as they are timed."""
 
     letters: Mapping[str, int]
     arguments: Mapping[str, Any]
@@ -23,6 +24,7 @@ class Point:
     uncounted: Mapping[str, int] = field(default_factory=dict, repr=False)
     place: tuple[int, ...] = field(default=(), repr=False)  # in the order of the sizes and the arguments
     points: int = field(default=1, repr=False)
+    call: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
