@@ -2,11 +2,11 @@
 
     python benchmarks/published_times.py [--format text|json]
 
-For the GPU and for the CPU column: seconds = FLOPs / rate + bytes / bandwidth + launches * seconds of a launch, with two
-or three of these machine constants, none negative, by least squares on relative errors. Each of the 13 rows is predicted
-by constants from the other 12. FLOPs (two per multiply-accumulate), bytes (every operation reads its inputs and writes
-its output, as if no cache held them) and launches are those of the described networks, one frame without training heads;
-the paper ran TensorFlow 1, whose kernels nobody has counted.
+For the GPU and for the CPU column: seconds = FLOPs / rate + bytes / bandwidth + launches * seconds of a launch, with
+two or three of these machine constants, none negative, by least squares on relative errors. Each of the 13 rows is
+predicted by constants from the other 12. FLOPs (two per multiply-accumulate), bytes (every operation reads its inputs
+and writes its output, as if no cache held them) and launches are those of the described networks, one frame without
+training heads; the paper ran TensorFlow 1, whose kernels nobody has counted.
 """
 
 import argparse
@@ -56,9 +56,7 @@ def left_out(amounts: Floats, seconds: Floats) -> Floats:
 def explained(predicted: Floats, seconds: Floats) -> float:
     """The share of the variance of the logarithms of times; negative where their mean predicts better."""
     logarithms = np.log(seconds)
-    return float(
-        1 - np.sum((np.log(predicted) - logarithms) ** 2) / np.sum((logarithms - logarithms.mean()) ** 2)
-    )
+    return float(1 - np.sum((np.log(predicted) - logarithms) ** 2) / np.sum((logarithms - logarithms.mean()) ** 2))
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,9 @@ def show(machine: str, fits: Sequence[Fit]) -> None:
     """Print the models of a machine, and the rows of the last one, which has all terms."""
     pairs = [(f"spatial-LSTM-ICNet {v}", f"LSTM-ICNet {v}") for v in ("v2", "v5", "v6")]
     print(f"{machine}, Table IV, 13 rows, each predicted by constants from the other 12\n")
-    print(f"{'model':27} {'median':>7} {'largest':>8} {'explained':>10} {'spatial / standard v2, v5, v6':>30}  constants")
+    print(
+        f"{'model':27} {'median':>7} {'largest':>8} {'explained':>10} {'spatial / standard v2, v5, v6':>30}  constants"
+    )
     for fit in fits:
         ratios = ", ".join(f"{fit.seconds[above] / fit.seconds[below]:.3f}" for above, below in pairs)
         figures = f"{100 * fit.median:6.1f}% {100 * fit.worst:7.1f}% {100 * fit.explained:9.1f}%"
@@ -174,8 +174,8 @@ def show(machine: str, fits: Sequence[Fit]) -> None:
     right = sum((one > 1) == (other > 1) for one, other in zip(predicted, printed, strict=True))
     above = sum(one > 1 for one in printed)
     print(
-        f"\nSpatial is above standard in {above} of 3 networks in print, and in {sum(one > 1 for one in predicted)} of 3 "
-        f"by all three terms: the side is right for {right} of 3.\n"
+        f"\nSpatial is above standard in {above} of 3 networks in print, and in "
+        f"{sum(one > 1 for one in predicted)} of 3 by all three terms: the side is right for {right} of 3.\n"
     )
 
 
