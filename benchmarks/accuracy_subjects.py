@@ -162,9 +162,10 @@ def family(subject: Subject) -> str:
 
 
 def short(subject: Subject) -> str:
-    """A short title: of the factories here, the package and the name of the network."""
+    """A short title: of the factories here, the package and the name of the network; of variants of ERFNet with its
+    name."""
     if subject.module is None:
-        return subject.title
+        return f"ERFNet-{subject.title}" if (subject.network or "").startswith("erfnet-") else subject.title
     factory = subject.module.rpartition(":")[2] if subject.module.startswith(f"{__name__}:") else subject.module
     return " ".join([factory, *map(str, json.loads(subject.arguments or "{}").values())])
 

@@ -235,12 +235,13 @@ def chosen(how: Settings, only: Sequence[str]) -> list[Job]:
 def measured(jobs: Sequence[Job], path: Path, minutes: float, processes: int, rounds: int, verify: bool) -> Profile:
     """Time jobs into a file, each in so many processes, as far as the minutes last."""
     begun = time.monotonic()
+    names = {job.subject.title: subjects.short(job.subject) for job in jobs}
 
     def tick(done: float, what: str) -> None:
         seconds = time.monotonic() - begun
         if seconds > 60 * minutes:
             raise TimeIsOver
-        say(f"\r{100 * done:3.0f} % after {seconds:4.0f} s: {what:.80}\x1b[K")
+        say(f"\r{100 * done:3.0f} % after {seconds:4.0f} s: {names[what]:.80}\x1b[K")
 
     def unverified(job: Job, _: bool) -> ChildWorker:
         return ChildWorker(job, None)
@@ -280,7 +281,7 @@ def judged(
     machines = {how: machine_of(how) for how in dict.fromkeys(run.how for run in runs)}
     rows = []
     for number, run in enumerate(runs):
-        say(f"\rpredicting {number + 1} of {len(runs)}: {run.subject.title:.80}\x1b[K")
+        say(f"\rpredicting {number + 1} of {len(runs)}: {subjects.short(run.subject):.80}\x1b[K")
         found = estimated(run)
         operations = subjects.operations_of(run.subject)
         predicted = machines[run.how].predict(operations, at=found.moment)
@@ -361,7 +362,7 @@ def document(rows: Sequence[Row], about: str, data_sheet: str) -> Document:
     """The tables, and the record."""
     methods = {
         "this prediction": [row.predicted for row in rows],
-        "FLOPs proportional, left out": proportional([row.flops for row in rows], [row.measured for row in rows]),
+        "FLOPs times one constant": proportional([row.flops for row in rows], [row.measured for row in rows]),
         f"data sheet: {data_sheet}": [row.data_sheet for row in rows],
     }
     every = {name: (rows, seconds) for name, seconds in methods.items()}
@@ -397,7 +398,7 @@ def document(rows: Sequence[Row], about: str, data_sheet: str) -> Document:
 
 
 def _subjects(rows: Sequence[Row], about: str) -> Sheet:
-    columns = "subject,GB/s,measured,predicted,error,90 % interval,inside,floor,bound,largest part,not calibrated"
+    columns = "subject,GB/s,measured,predicted,error,90 % interval,inside,floor,bound,largest part,left out"
     cells = [
         [
             row.title,
@@ -410,16 +411,18 @@ def _subjects(rows: Sequence[Row], about: str) -> Sheet:
             milliseconds(row.floor, 3) + (" violated" if row.violated else ""),
             row.bound or "",
             row.largest_part,
-            ", ".join(f"{number} {kind}" for kind, number in row.missing.items()),
+            str(sum(row.missing.values()) or ""),
         ]
         for row in rows
     ]
-    note = (
-        "Milliseconds per call, each at the memory bandwidth of its own measurement; floor: the lower bound. The "
-        "prediction leaves out operations that were not calibrated."
-    )
-    whole = Sheet(f"Predictions for {len(rows)} subjects: {about}", columns.split(","), "lrrrrrlrlll", cells, [note])
-    return whole.without(["not calibrated"])
+    missing = sum((Counter(row.missing) for row in rows), Counter[str]())
+    lacking = {kind: sum(kind in row.missing for row in rows) for kind in missing}
+    notes = ["Milliseconds per call, each at the memory bandwidth of its own measurement; floor: the lower bound."]
+    if missing:
+        kinds = (f"{number} {kind} (subjects: {lacking[kind]})" for kind, number in missing.most_common())
+        notes += [f"Left out of predictions, because their kind was not calibrated: {', '.join(kinds)}."]
+    whole = Sheet(f"Predictions for {len(rows)} subjects: {about}", columns.split(","), "lrrrrrlrllr", cells, notes)
+    return whole.without(["left out"])
 
 
 def _by_family(rows: Sequence[Row]) -> Sheet:

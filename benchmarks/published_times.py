@@ -119,6 +119,13 @@ def amounts(entry: Entry) -> tuple[float, float, float]:
     return float(TORCH.flops(cost.work)), float(cost.reads + cost.writes), float(cost.launches)
 
 
+def together(rows: Mapping[str, Sequence[float]]) -> str:
+    """The two terms that go together most, in words."""
+    correlation = np.corrcoef(np.array(list(rows.values())).T)
+    one, other = max(itertools.combinations(range(len(TERMS)), 2), key=lambda pair: abs(correlation[pair]))
+    return f"{TERMS[one]} and {TERMS[other]} go together (correlation {correlation[one, other]:.2f})"
+
+
 def in_words(found: Mapping[str, float]) -> str:
     """Machine constants as rates."""
     units = {"FLOPs": (1e-9, "GFLOP/s"), "bytes": (1e-9, "GB/s")}
@@ -150,6 +157,10 @@ def main() -> None:
         return
     for machine, each in fits.items():
         show(machine.name, each)
+    print(
+        f"{together(rows)}, so that 13 rows hardly tell how these terms share the time: a constant is not a rate of the"
+    )
+    print("machine, and can be better than the data sheet of the machine.")
 
 
 def show(machine: str, fits: Sequence[Fit]) -> None:

@@ -167,6 +167,41 @@ def test_a_profile_is_judged_from_its_file(
     assert "has 0 of the subjects: at least 2 are needed" in capsys.readouterr().err
 
 
+def test_subjects_are_chosen_by_family_and_by_title() -> None:
+    cells = accuracy.chosen(HOW, ["cells"])
+
+    assert len(cells) == 16  # four cells at K = 3, 5, 7, and again at another size
+    assert {subjects.family(job.subject) for job in cells} == {"cells"}
+    titles = [subjects.short(job.subject) for job in accuracy.chosen(HOW, ["ERFNet-D ", "sep cell 5x5"])]
+    assert titles == ["ERFNet-D 512x1024", "sep cell 5x5 96 96x160"]
+    with pytest.raises(costmodel.InvalidInput, match="no subject for nothing: a family"):
+        accuracy.chosen(HOW, ["nothing"])
+
+
+def test_what_was_measured_is_kept_when_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = choose([HOW], None, ["depth", "sep"], channels=[(8, 8)], size=(20, 30))
+
+    def record(jobs: Any, path: Path, *, tick: Any, **_: Any) -> None:
+        Profile(host=Host(cpu="A CPU"), runs=(recorded(jobs[0].subject, 0.001),)).save(path)
+        tick(0.5, jobs[1].subject.title)
+        pytest.fail("the time is over")
+
+    monkeypatch.setattr(accuracy, "record", record)
+    profile = accuracy.measured(jobs, tmp_path / "x.json", minutes=0.0, processes=2, rounds=3, verify=False)
+
+    assert [run.subject for run in profile.runs] == [jobs[0].subject]
+    assert "0 minutes are over" in capsys.readouterr().err
+
+
+def test_usual_peak() -> None:
+    peak, words = accuracy.usual_peak()
+    number, clock, each = (float(part.split()[0]) for part in words.split(" x "))
+
+    assert peak == pytest.approx(number * clock * 1e9 * each, rel=0.01)  # the clock is rounded in words
+
+
 # ---- published times -------------------------------------------------------------------------------------------------
 
 AMOUNTS = np.array([[58e9, 2e9, 226], [135e9, 3e9, 249], [109e9, 4e9, 257], [59e9, 3e9, 257], [67e9, 5e9, 300.0]])
