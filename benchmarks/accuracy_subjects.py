@@ -14,22 +14,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from costmodel.describe.calls import operations
 from costmodel.describe.catalogue import describe_network, find_network
 from costmodel.describe.cells import describe_cell
 from costmodel.errors import InvalidInput
 from costmodel.measure.jobs import Job
 from costmodel.measure.modules import Module, module
+from costmodel.measure.operations import operations
 from costmodel.measure.profile import choose
 from costmodel.profiles.recording import changed
 from costmodel.profiles.records import Settings, Subject
 from costmodel.work.cost import Operation
 
 ROOT = Path(__file__).parent.parent
-for folder in (ROOT / "tests", ROOT / ".zoo"):  # child processes get the path of their parent
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-
 PACKAGES = {
     "torchvision": """
         resnet18 resnet50 resnext50_32x4d regnet_y_800mf densenet121 squeezenet1_1 mobilenet_v2 mobilenet_v3_large
@@ -43,6 +39,12 @@ PACKAGES = {
 }
 TOGETHER = 4  # modules whose processes are alive together
 CELLS = ("standard", "spatial", "depth", "sep")
+
+
+def find_packages() -> None:
+    """Let Python look for packages in the folder of `make .zoo/ready`, also in child processes, which get the path of
+    their parent."""
+    sys.path += [str(folder) for folder in (ROOT / "tests", ROOT / ".zoo") if str(folder) not in sys.path]
 
 
 # ---- factories -------------------------------------------------------------------------------------------------------
@@ -198,6 +200,7 @@ def counted(subject: Subject) -> Module:
     return found
 
 
-def operations_of(subject: Subject) -> Sequence[Operation]:
-    """The operations of one call, as `costmodel predict` gets them."""
-    return counted(subject).count.operations if subject.module is not None else operations(described(subject))
+def operations_of(subject: Subject, how: Settings) -> Sequence[Operation]:
+    """The operations of one call with some settings, as `costmodel predict` gets them."""
+    what = described(subject) if subject.module is None else counted(subject)
+    return operations(what, how.dtype or "float32", how.memory_format or "contiguous", how.batch)

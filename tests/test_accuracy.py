@@ -12,12 +12,14 @@ import pytest
 from fake_machine import FakeMachine
 
 import costmodel
+from costmodel.measure.operations import operations
 from costmodel.measure.profile import choose, settings_grid
 from costmodel.price.machine import Machine
 from costmodel.profiles.records import Host, Probes, Process, Profile, Run, Subject
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 accuracy: Any = import_module("prediction_accuracy")
+tables: Any = import_module("accuracy_tables")
 subjects: Any = import_module("accuracy_subjects")
 published: Any = import_module("published_times")
 
@@ -25,15 +27,21 @@ HOW = settings_grid(threads=1)[0]
 COPY, CACHED, PRODUCT = 0.01, 1e-4, 0.01  # seconds of the probes
 
 
+@pytest.fixture(autouse=True)
+def path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of Python is afterwards as it was before."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
 def row(measured: float, predicted: float, *, width: float = 0.1, **others: Any) -> Any:
     """A row with an interval of so much on each side, relative to the prediction."""
     others = {"title": "a subject", "family": "cells", "floor": 0.0, "flops": 1.0, "data_sheet": 1.0} | others
     low, high = predicted * (1 - width), predicted * (1 + width)
-    return accuracy.Row(measured=measured, predicted=predicted, low=low, high=high, **others)
+    return tables.Row(measured=measured, predicted=predicted, low=low, high=high, **others)
 
 
 def test_errors() -> None:
-    found = accuracy.figures([1.1, 1.6, 3.9], [1.0, 2.0, 3.0])  # + 10 %, - 20 %, + 30 %
+    found = tables.figures([1.1, 1.6, 3.9], [1.0, 2.0, 3.0])  # + 10 %, - 20 %, + 30 %
 
     assert found.median == pytest.approx(0.2)
     assert found.largest == pytest.approx(0.3)
@@ -52,14 +60,14 @@ def test_errors() -> None:
     ],
 )
 def test_order_of_pairs(measured: list[float], predicted: list[float], pairs: int, wrong: Any) -> None:
-    found = accuracy.figures(predicted, measured)
+    found = tables.figures(predicted, measured)
 
     assert (found.pairs, found.wrong) == (pairs, wrong)
 
 
 def test_a_constant_for_flops_comes_from_all_other_subjects() -> None:
     # Seconds per FLOP are 1, 1, 2: the medians of the others are (1 + 2) / 2, (1 + 2) / 2 and 1.
-    assert accuracy.proportional([1.0, 2.0, 3.0], [1.0, 2.0, 6.0]) == [1.5, 3.0, 3.0]
+    assert tables.proportional([1.0, 2.0, 3.0], [1.0, 2.0, 6.0]) == [1.5, 3.0, 3.0]
 
 
 def test_intervals_and_floors() -> None:
@@ -75,7 +83,7 @@ def test_goals_say_what_misses_them() -> None:
         row(1.0, 1.3, title="resnet", family="modules", parts=Counter({"pool": 0.9, "copy": 0.4})),
         row(2.0, 1.3, title="unet", family="modules", floor=2.1),
     ]
-    median, largest, covered, width, pairs, floors = accuracy.goals(rows)
+    median, largest, covered, width, pairs, floors = tables.goals(rows)
 
     assert median.met  # 0, 0, 0, 30 %, 35 %
     assert not largest.met
@@ -88,7 +96,7 @@ def test_goals_say_what_misses_them() -> None:
 
 
 def test_long_lists_are_cut() -> None:
-    assert accuracy._named([str(n) for n in range(8)]) == "0, 1, 2, 3, 4, 5, and 2 more"
+    assert tables._named([str(n) for n in range(8)]) == "0, 1, 2, 3, 4, 5, and 2 more"
 
 
 def recorded(subject: Subject, seconds: float) -> Run:
@@ -100,12 +108,12 @@ def recorded(subject: Subject, seconds: float) -> Run:
 def test_predictions_are_stated_at_the_moment_of_the_measurement(capsys: pytest.CaptureFixture[str]) -> None:
     subject = choose([HOW], None, "depth", channels=[(8, 8)], size=(20, 30))[0].subject
     (found,) = accuracy.judged([recorded(subject, 0.002)], lambda how: FakeMachine(), Machine(1e12, 1e9), {})
-    operations = subjects.operations_of(subject)
+    every = subjects.operations_of(subject, HOW)
     cost = costmodel.cell("depth", channels=8, size=(20, 30)).cost
 
     assert found.measured == pytest.approx(0.002)
     assert found.bandwidth == pytest.approx(2 * (128 << 20) / COPY)
-    assert found.predicted == FakeMachine(bandwidth=found.bandwidth).predict(operations).seconds
+    assert found.predicted == FakeMachine(bandwidth=found.bandwidth).predict(every).seconds
     assert found.flops == 2 * 8 * 9 * 8 * 600  # of 8 depthwise convolutions over 8 channels, 20 x 30
     # Each byte takes 1 ns, far longer than its arithmetic.
     assert found.data_sheet == pytest.approx((cost.reads + cost.writes) * 1e-9)
@@ -129,17 +137,17 @@ def test_a_recorded_subject_is_described_again(choice: dict[str, Any]) -> None:
 def test_modules_are_counted_again() -> None:
     made = costmodel.module("accuracy_subjects:unet", "1x3x32x32", arguments={"width": 4})
 
-    assert subjects.operations_of(made.subject) == made.count.operations
+    assert subjects.operations_of(made.subject, HOW) == operations(made)
     assert subjects.short(made.subject) == "unet 4"
     later = made.subject.model_copy(update={"structure": "another"})
     with pytest.raises(costmodel.InvalidInput, match="has changed since"):
-        subjects.operations_of(later)
+        subjects.operations_of(later, HOW)
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
 def test_tables(form: str) -> None:
     rows = [row(1.0, 1.05), row(2.0, 2.5, title="b", missing=Counter({"aten.foo": 2}), peer=3.0, peer_replay=2.5)]
-    text = accuracy.document([*rows, row(4.0, 4.0, peer=2.0, peer_replay=4.0)], "machine x", "1 GFLOP/s").text(form)
+    text = tables.document([*rows, row(4.0, 4.0, peer=2.0, peer_replay=4.0)], "machine x", "1 GFLOP/s").text(form)
 
     assert "aten.foo" in text
     if form == "json":
@@ -167,7 +175,8 @@ def test_a_profile_is_judged_from_its_file(
     assert "has 0 of the subjects: at least 2 are needed" in capsys.readouterr().err
 
 
-def test_subjects_are_chosen_by_family_and_by_title() -> None:
+def test_subjects_are_chosen_by_family_and_by_title(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(subjects.FAMILIES, "modules")  # which may have to be installed
     cells = accuracy.chosen(HOW, ["cells"])
 
     assert len(cells) == 16  # four cells at K = 3, 5, 7, and again at another size
