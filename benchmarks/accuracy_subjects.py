@@ -37,7 +37,7 @@ PACKAGES = {
         mixer_s32_224 vit_tiny_patch16_224 vit_small_patch16_224
     """,
 }
-TOGETHER = 4  # modules whose processes are alive together
+TOGETHER = 7  # modules whose processes are alive together
 CELLS = ("standard", "spatial", "depth", "sep")
 
 

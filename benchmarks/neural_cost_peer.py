@@ -1,6 +1,6 @@
 """The times that the package neural-cost predicts for the subjects of a profile, with and without its replay.
 
-    python benchmarks/neural_cost_peer.py PROFILE.json OUT.json
+    python benchmarks/neural_cost_peer.py PROFILE.json OUT.json DIGEST ...
 
 `prediction_accuracy.py --peer FOLDER` runs it, with the pinned environment of measured processes and the package on
 the path; the package is no dependency. As its own validation does: calibrate once, capture the operations of a
@@ -39,7 +39,7 @@ def main() -> None:
 
     profile, out = load(Path(sys.argv[1])), Path(sys.argv[2])
     found = json.loads(out.read_text()) if out.exists() else {}
-    missing = [run for run in profile.runs if run.subject.digest not in found]
+    missing = [run for run in profile.runs if run.subject.digest in set(sys.argv[3:]) - set(found)]
     if not missing:
         return
     torch.set_num_threads(missing[0].how.threads or torch.get_num_threads())

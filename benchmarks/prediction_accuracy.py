@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import accuracy_subjects as subjects
@@ -41,7 +41,7 @@ from costmodel.price.machine import Machine
 from costmodel.profiles.calibration import find_machine
 from costmodel.profiles.estimate import time as estimated
 from costmodel.profiles.files import load
-from costmodel.profiles.records import Profile, Run, Settings
+from costmodel.profiles.records import Profile, Run, Settings, Subject
 from costmodel.work.cost import Operation
 
 PROCESSES, ROUNDS = 2, 3  # of each subject
@@ -55,15 +55,16 @@ class TimeIsOver(Exception):
     """The minutes that were given have passed."""
 
 
+def wanted(subject: Subject, only: Sequence[str]) -> bool:
+    """True for a subject of one of the families, or with one of the words in its title; without words for all."""
+    return not only or subjects.family(subject) in only or any(word in subjects.short(subject) for word in only)
+
+
 def chosen(how: Settings, only: Sequence[str]) -> list[Job]:
-    """The jobs of families, or those with one of the words in their titles; without words all."""
-    every = [name for name in subjects.FAMILIES if not only or name in only]
-    words = [word for word in only if word not in subjects.FAMILIES]
-    jobs: list[Job] = []
-    for name, make in subjects.FAMILIES.items():
-        if name in every or words:
-            made = make(how)
-            jobs += [job for job in made if name in every or any(word in subjects.short(job.subject) for word in words)]
+    """The jobs of the `wanted` subjects."""
+    words = set(only) - set(subjects.FAMILIES)
+    families = [make for name, make in subjects.FAMILIES.items() if words or not only or name in only]
+    jobs = [job for make in families for job in make(how) if wanted(job.subject, only)]
     if not jobs:
         raise InvalidInput(f"no subject for {', '.join(only)}: a family ({', '.join(subjects.FAMILIES)}) or a title")
     return jobs
@@ -109,19 +110,18 @@ def say(text: str) -> None:
 
 def judged(
     runs: Sequence[Run],
-    machine_of: Callable[[Settings], CalibratedMachine],
+    machine: CalibratedMachine,
     data_sheet: Machine,
     peer: Mapping[str, Sequence[float]],
 ) -> list[Row]:
     """The rows of runs, in their order; ``peer``: seconds of neural-cost without and with replay, by the digest of the
     subject."""
-    machines = {how: machine_of(how) for how in dict.fromkeys(run.how for run in runs)}
     rows = []
     for number, run in enumerate(runs):
         say(f"\rpredicting {number + 1} of {len(runs)}: {subjects.short(run.subject):.80}\x1b[K")
         found = estimated(run)
         operations = subjects.operations_of(run.subject, run.how)
-        predicted = machines[run.how].predict(operations, at=found.moment)
+        predicted = machine.predict(operations, at=found.moment)
         rows.append(row_of(run, found.value, predicted, operations, data_sheet, peer.get(run.subject.digest, ())))
     say("\n")
     return rows
@@ -171,21 +171,19 @@ def row_of(
 
 
 def usual_peak() -> tuple[float, str]:
-    """FLOP/s of float32 that a data sheet would promise for the cores of this process, and how that is computed: cores,
-    clock by the system, and two multiply-accumulates of the widest vectors a cycle."""
+    """FLOP/s of float32 by the facts that the system tells of the cores of this process, and how that is computed: the
+    clock, which is often not the highest one, and two multiply-accumulates of the widest vectors a cycle."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
     flags = facts.get("flags", "").split()
-    # AMD computes vectors of 512 bits in two halves before family 26 (Zen 5).
-    halved = facts.get("vendor_id") == "AuthenticAMD" and int(facts.get("cpu family", 0)) < 26
-    each = 64 if "avx512f" in flags and not halved else 32 if "fma" in flags else 16
+    each = 64 if "avx512f" in flags else 32 if "fma" in flags else 16
     clock = float(facts.get("cpu MHz", 2500)) * 1e6
     number = len(cores())
     return number * clock * each, f"{number} cores x {clock / 1e9:.3g} GHz x {each} FLOP a cycle"
 
 
-def by_peer(folder: Path, file: Path) -> dict[str, list[float]]:
+def by_peer(folder: Path, file: Path, runs: Sequence[Run]) -> dict[str, list[float]]:
     """Seconds of neural-cost by the digest of the subject, from a file beside the profile; what it lacks is made."""
     out = file.with_name(f"{file.stem}-neural-cost.json")
     if not (folder / "neural_cost").is_dir():
@@ -193,10 +191,9 @@ def by_peer(folder: Path, file: Path) -> dict[str, list[float]]:
         say(f"neural-cost is not in {folder}, so the tables go without: {command}\n")
     else:
         path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path), str(folder)])
-        script = str(Path(__file__).with_name("neural_cost_peer.py"))
-        subprocess.run(
-            [sys.executable, script, str(file), str(out)], env=os.environ | ENVIRONMENT | {"PYTHONPATH": path}
-        )
+        script = Path(__file__).with_name("neural_cost_peer.py")
+        command = [sys.executable, script, file, out, *(run.subject.digest for run in runs)]
+        subprocess.run(command, env=os.environ | ENVIRONMENT | {"PYTHONPATH": path})
     return dict(json.loads(out.read_text())) if out.exists() else {}
 
 
@@ -228,31 +225,24 @@ def run(given: argparse.Namespace) -> int:
     subjects.find_packages()
     how = settings_grid(memory_format=given.memory_format, threads=given.threads)[0]
     only = [word for word in given.only.split(",") if word]
+    machine = calibrated(given.machine, how)
     with tempfile.TemporaryDirectory() as temporary:
+        file: Path = given.judge or (given.keep or Path(temporary)) / "accuracy.json"
         if given.judge:
-            file: Path = given.judge
             profile = load(file)
         else:
-            calibrated(given.machine, how)  # an unknown machine is told before anything is timed
-            file = (given.keep or Path(temporary)) / "accuracy.json"
             jobs = chosen(how, only)
             say(f"{len(jobs)} subjects\n")
             profile = measured(jobs, file, given.minutes, given.processes, given.rounds, given.verify)
-        runs = [
-            each
-            for each in profile.runs
-            if not only
-            or subjects.family(each.subject) in only
-            or any(word in subjects.short(each.subject) for word in only)
-        ]
+        runs = [each for each in profile.runs if each.how == how and wanted(each.subject, only)]
         if len(runs) < 2:
-            raise InvalidInput(f"{file} has {len(runs)} of the subjects: at least 2 are needed")
-        peer = by_peer(given.peer, file) if given.peer else {}
-        peak, words = usual_peak() if given.peak is None else (1e9 * given.peak, "")
-        bandwidth = DDR5 if given.bandwidth is None else 1e9 * given.bandwidth
-        rows = judged(runs, lambda how: calibrated(given.machine, how), Machine(peak, bandwidth), peer)
+            raise InvalidInput(f"{file} has {len(runs)} of the subjects with {how.title}: at least 2 are needed")
+        peer = by_peer(given.peer, file, runs) if given.peer else {}
+    peak, words = usual_peak() if given.peak is None else (1e9 * given.peak, "")
+    bandwidth = DDR5 if given.bandwidth is None else 1e9 * given.bandwidth
+    rows = judged(runs, machine, Machine(peak, bandwidth), peer)
     sheet = f"{peak / 1e9:.0f} GFLOP/s{f' ({words})' if words else ''}, {bandwidth / 1e9:g} GB/s"
-    about = f"machine {given.machine}, {profile.host.cpu}, {runs[0].how.title}"
+    about = f"machine {given.machine} ({machine.conditions}), measured on {profile.host.cpu}"
     found = document(rows, about, sheet)
     print(found.text(given.format))
     return int(not all(aim.met for aim in goals(rows)))

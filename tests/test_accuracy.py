@@ -107,7 +107,7 @@ def recorded(subject: Subject, seconds: float) -> Run:
 
 def test_predictions_are_stated_at_the_moment_of_the_measurement(capsys: pytest.CaptureFixture[str]) -> None:
     subject = choose([HOW], None, "depth", channels=[(8, 8)], size=(20, 30))[0].subject
-    (found,) = accuracy.judged([recorded(subject, 0.002)], lambda how: FakeMachine(), Machine(1e12, 1e9), {})
+    (found,) = accuracy.judged([recorded(subject, 0.002)], FakeMachine(), Machine(1e12, 1e9), {})
     every = subjects.operations_of(subject, HOW)
     cost = costmodel.cell("depth", channels=8, size=(20, 30)).cost
 
@@ -165,14 +165,24 @@ def test_a_profile_is_judged_from_its_file(
     file = tmp_path / "x.json"
     Profile(host=Host(cpu="A CPU"), runs=tuple(recorded(job.subject, 0.001) for job in jobs)).save(file)
     monkeypatch.setattr(accuracy, "find_machine", lambda name, how: FakeMachine(name))
-    monkeypatch.setattr(sys, "argv", ["prediction_accuracy.py", "--machine", "fake", "--judge", str(file)])
+    options = ["--machine", "fake", "--judge", str(file), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["prediction_accuracy.py", *options])
 
     assert accuracy.main() == 1  # equal times are not what the machine says
     assert "depth cell" in capsys.readouterr().out
 
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--only", "resnet"])
     assert accuracy.main() == 2
-    assert "has 0 of the subjects: at least 2 are needed" in capsys.readouterr().err
+    said = "has 0 of the subjects with float32, contiguous, eager, 1 thread: at least 2 are needed"
+    assert said in capsys.readouterr().err
+
+
+def test_the_peer_is_no_dependency(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert accuracy.by_peer(tmp_path, tmp_path / "x.json", []) == {}
+    assert f"pip install --no-deps --target {tmp_path} neural-cost" in capsys.readouterr().err
+
+    (tmp_path / "x-neural-cost.json").write_text('{"digest": [1.0, 2.0]}')  # of an earlier call
+    assert accuracy.by_peer(tmp_path, tmp_path / "x.json", []) == {"digest": [1.0, 2.0]}
 
 
 def test_subjects_are_chosen_by_family_and_by_title(monkeypatch: pytest.MonkeyPatch) -> None:
