@@ -1,4 +1,4 @@
-"""How good are predictions for subjects that calibration never saw?
+"""The accuracy of predictions for subjects that calibration never saw.
 
     python benchmarks/prediction_accuracy.py --machine NAME [--minutes 12] [--only cells,resnet] [--keep FOLDER]
     python benchmarks/prediction_accuracy.py --machine NAME --judge FILE

@@ -1,4 +1,4 @@
-"""How much of the published times of Table IV do work, bytes and launches explain? Times nothing.
+"""The part of the published times of Table IV that work, bytes and launches explain. Times nothing.
 
     python benchmarks/published_times.py [--format text|json]
 
