@@ -112,7 +112,7 @@ class Limits:
 
 
 LENGTH = 8.0  # doublings of a size over which a curve bends
-STATE = 12.0 / 2  # as far as hot and cold are apart, in lengths
+STATE = 1 / 6  # as far as hot and cold are apart, in lengths
 NOISES = (0.003, 0.01, 0.03, 0.1, 0.3)  # variances of a sample relative to the curve's
 VAGUE = 25.0  # variance of the mean of a curve, relative to the curve's
 
@@ -154,7 +154,7 @@ def _covariance(a: Floats, b: Floats) -> Floats:
 
 
 def _place(kernel: Kernel, cold: float) -> list[float]:
-    return [math.log2(size) / LENGTH for size in kernel.sizes] + [cold / STATE]
+    return [math.log2(size) / LENGTH for size in kernel.sizes] + [cold * STATE]
 
 
 class CalibratedMachine:
