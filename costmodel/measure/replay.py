@@ -110,7 +110,7 @@ class _Memory:
         for dtype, size in replay.sizes.items():
             if dtype not in self._numbers or self._numbers[dtype].numel() < size * copies:
                 self._numbers.pop(dtype, None)  # first, for the sake of memory
-                self._numbers[dtype] = self.numbers(size * copies, dtype)
+                self._numbers[dtype] = self.numbers(1 << (size * copies).bit_length(), dtype)  # seldom again
 
     def part(self, size: int, dtype: str) -> torch.Tensor:
         """The next numbers, the first ones of them at the start of a cache line; new ones where none are reserved."""
