@@ -24,6 +24,7 @@ from costmodel.measure import point_child
 from costmodel.measure.calibrate import PROBE_SECONDS, ROUNDS, SAVE_SECONDS, Point, PointRefused, record, wanted
 from costmodel.measure.clock import CudaClock
 from costmodel.measure.host import cache_bytes
+from costmodel.measure.point_child import SAMPLE_SECONDS
 from costmodel.measure.points import composites
 from costmodel.measure.probes import Times
 from costmodel.measure.profile import settings_grid
@@ -32,7 +33,7 @@ from costmodel.price.machine import Machine
 from costmodel.profiles.calibration import find_machine, look_up, machines
 from costmodel.profiles.calls import from_json, to_json
 from costmodel.profiles.files import available, load
-from costmodel.profiles.records import Calibration, DataSheet, Host, Probes, Profile, Settings, TimedCall
+from costmodel.profiles.records import Calibration, DataSheet, Host, Probes, Profile, Samples, Settings, TimedCall
 from costmodel.work.call import Call, Tensor
 
 (HOW,) = settings_grid(threads=1)
@@ -110,17 +111,12 @@ def test_what_is_no_call_is_refused(value: str, message: str) -> None:
 
 def calibration(how: Settings = HOW, points: int = 2) -> Calibration:
     """Samples of 1, 2 and 3 ms after turns 0, 1 and 2 of the probes."""
-    timed = [
-        TimedCall(
-            call=Call("aten.convolution.default", (Tensor((1, 3, n, 9)), *CONV.arguments[1:]), outputs=(MAP,)),
-            state=state,
-            repeats=30,
-            seconds=(0.001, 0.002, 0.003),
-            after=(0, 1, 2),
-        )
+    samples = Samples(repeats=30, seconds=(0.001, 0.002, 0.003), after=(0, 1, 2))
+    calls = [
+        Call("aten.convolution.default", (Tensor((1, 3, n, 9)), *CONV.arguments[1:]), outputs=(MAP,))
         for n in range(points // 2)
-        for state in ("hot", "cold")
     ]
+    timed = [TimedCall(call=call, hot=samples, cold=samples) for call in calls]
     probes = Probes((0.01, 0.04, 0.01, 0.01), (0.001,) * 4, (0.02, 0.02, 0.03, 0.03))
     return Calibration(how=how, probes=probes, points=tuple(timed))
 
@@ -133,25 +129,21 @@ def test_a_calibration_is_a_point_a_line_and_comes_back() -> None:
     written = profile().text()
     assert Profile.model_validate_json(written, strict=True) == profile()
     assert Profile.model_validate_json(written, strict=True).text() == written
-    lines = [line for line in written.splitlines() if "aten.convolution.default" in line]
-    assert len(lines) == 2
-    assert lines[0].startswith('{"call":["aten.convolution.default",[{"float32":[1,3,0,9]},{"float32 parameter":')
-    assert lines[0].endswith('"state":"hot","repeats":30,"seconds":[0.001,0.002,0.003],"after":[0,1,2]},')
+    (line,) = [line for line in written.splitlines() if "aten.convolution.default" in line]
+    assert line.startswith('{"call":["aten.convolution.default",[{"float32":[1,3,0,9]},{"float32 parameter":')
+    assert line.endswith('"cold":{"repeats":30,"seconds":[0.001,0.002,0.003],"after":[0,1,2]}}')
 
 
-def test_a_thousand_points_are_short() -> None:
-    """240 bytes of the call, 100 of the samples."""
+def test_two_thousand_points_are_short() -> None:
+    """Of a thousand calls, each with its arguments 220 bytes, and of each state 80."""
     draw = random.Random(0)
-    found = calibration(points=1000)
-    points = tuple(
-        each.model_copy(
-            update={
-                "seconds": tuple(round(draw.uniform(1e-3, 9e-3), 10) for _ in range(ROUNDS)),
-                "after": tuple(draw.sample(range(400), ROUNDS)),
-            }
-        )
-        for each in found.points
-    )
+
+    def drawn() -> Samples:
+        seconds = tuple(float(f"{draw.uniform(1e-4, 9e-3):.5g}") for _ in range(ROUNDS))
+        return Samples(repeats=draw.randrange(1, 999), seconds=seconds, after=tuple(draw.sample(range(400), ROUNDS)))
+
+    found = calibration(points=2000)
+    points = tuple(each.model_copy(update={"hot": drawn(), "cold": drawn()}) for each in found.points)
     assert len(found.model_copy(update={"points": points}).text()) < 400_000
 
 
@@ -184,18 +176,32 @@ def test_probes_around_a_sample_are_geometric_means() -> None:
     [
         ({"after": (0, 1, 3)}, "needs a turn of the probes before and after it"),  # there are turns 0 to 3
         ({"after": (0, 1)}, "needs a turn of the probes before and after it"),
-        ({"state": "warm"}, "'hot' or 'cold'"),
-        ({"state": "cold"}, "aten.convolution.default of .*, cold appears twice"),
         ({"seconds": ()}, "at least 1 item"),
         ({"seconds": (0.001, -1.0, 0.1)}, "greater than 0"),
-        ({"call": "aten.relu.default"}, "a call is"),
+        ({"repeats": 0}, "greater than 0"),
     ],
 )
-def test_points_that_cannot_be_are_refused(change: Mapping[str, Any], message: str) -> None:
-    fields = calibration().model_dump()
-    fields["points"] = [dict(fields["points"][0]) | change, fields["points"][1]]
+def test_samples_that_cannot_be_are_refused(change: Mapping[str, Any], message: str) -> None:
+    fields = json.loads(calibration().text())
+    fields["points"][0]["cold"] |= change
     with pytest.raises(ValidationError, match=message):
-        Calibration.model_validate_json(json.dumps(fields, default=vars))
+        Calibration.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (lambda point: [point, point], r"aten.convolution.default of \[1, 3, 0, 9\], .* appears twice"),
+        (lambda point: [{"call": point["call"]}], "has no samples"),
+        (lambda point: [point | {"call": "aten.relu.default"}], "a call is"),
+        (lambda point: [point | {"warm": point["hot"]}], "Extra inputs are not permitted"),
+    ],
+)
+def test_points_that_cannot_be_are_refused(points: Callable[[Any], Any], message: str) -> None:
+    fields = json.loads(calibration().text())
+    fields["points"] = points(fields["points"][0])
+    with pytest.raises(ValidationError, match=message):
+        Calibration.model_validate(fields)
 
 
 def test_calibrations_that_cannot_be_are_refused() -> None:
@@ -291,8 +297,15 @@ class FakeWorker:
         self.world.alive -= 1
 
 
-def samples(found: Profile) -> list[int]:
-    return [len(each.seconds) for each in found.calibrations[0].timed]
+def timed(found: Profile) -> dict[Point, Samples]:
+    """The samples of a profile's first calibration by point."""
+    (first, *_) = found.calibrations
+    calls = {(each.call, state): samples for each in first.points for state, samples in each.states.items()}
+    return calls | {each.name: each.samples for each in first.composites}
+
+
+def rounds(found: Profile) -> list[int]:
+    return [len(each.seconds) for each in timed(found).values()]
 
 
 def test_every_pass_times_each_point_once_in_an_order_of_its_own() -> None:
@@ -302,11 +315,11 @@ def test_every_pass_times_each_point_once_in_an_order_of_its_own() -> None:
     passes = [world.points[n : n + size] for n in range(0, ROUNDS * size, size)]
     assert [Counter(each) for each in passes] == [Counter(POINTS)] * ROUNDS
     assert len({tuple(each) for each in passes}) > 1
-    assert samples(found) == [ROUNDS] * size
+    assert rounds(found) == [ROUNDS] * size
     assert world.repeats == [None] * size + [10] * (ROUNDS - 1) * size  # settled in the first pass
     (pair,) = found.calibrations[0].composites
-    assert (pair.name, pair.calls, pair.repeats) == ("pair", (CONV, RELU), 10)
-    assert pair.seconds == (0.004,) * ROUNDS  # 0.04 s of 10 calls
+    assert (pair.name, pair.calls, pair.samples.repeats) == ("pair", (CONV, RELU), 10)
+    assert pair.samples.seconds == (0.004,) * ROUNDS  # 0.04 s of 10 calls
     assert world.ticks == sorted(world.ticks)
     assert (world.ticks[0], world.alive, world.told) == (0, 0, [])
     assert 0.9 < world.ticks[-1] < 1
@@ -315,16 +328,14 @@ def test_every_pass_times_each_point_once_in_an_order_of_its_own() -> None:
 def test_probes_take_a_turn_about_every_half_second_and_end_each_pass() -> None:
     world = World()
     many: list[Point] = [(Call("aten.relu.default", (Tensor((n,)),)), "hot") for n in range(100)]
-    found = world.record(points=many).calibrations[0]
+    found = world.record(points=many)
     turns = [n for n, each in enumerate(world.log) if each == "probe"]
     # A sample takes 0.04 s: 13 samples are more than half a second. 100 are 7 times 13, and 9.
     assert [b - a - 1 for a, b in pairwise(turns)] == [*[13] * 7, 9] * ROUNDS
     assert PROBE_SECONDS == 0.5
-    assert len(found.probes.copy) == len(turns) == 1 + 8 * ROUNDS
+    assert len(found.calibrations[0].probes.copy) == len(turns) == 1 + 8 * ROUNDS
     # Each sample says after which turn it was timed.
-    order = {point: n for n, point in enumerate(world.log[1:14])}
-    first = [each for each in found.points if each.after[0] == 0]
-    assert {each.key for each in first} == set(order)
+    assert {point for point, samples in timed(found).items() if samples.after[0] == 0} == set(world.log[1:14])
 
 
 def test_it_is_saved_after_every_pass_and_about_every_20_s(tmp_path: Path) -> None:
@@ -332,7 +343,7 @@ def test_it_is_saved_after_every_pass_and_about_every_20_s(tmp_path: Path) -> No
     many: list[Point] = [(Call("aten.relu.default", (Tensor((n,)),)), "hot") for n in range(50)]
     path = tmp_path / "mine.json"
     sizes: list[int] = []
-    found = world.record(path, points=many, latest=lambda profile: sizes.append(sum(samples(load(path)))))
+    found = world.record(path, points=many, latest=lambda profile: sizes.append(sum(rounds(load(path)))))
     # With its turn of the probes a sample takes 1.03 s: after 20 of them, 20.6 s.
     assert SAVE_SECONDS == 20
     assert sizes == [20, 40, 50, 70, 90, 100, 120, 140, 150]
@@ -344,15 +355,15 @@ def test_an_interrupt_keeps_what_lies_between_turns_of_the_probes(tmp_path: Path
     world = World(fail={12: KeyboardInterrupt()})  # probe, 5 points, probe, 4 points, and then this
     with pytest.raises(KeyboardInterrupt):
         world.record(path)
-    assert (samples(load(path)), world.alive) == ([1] * 5, 0)
+    assert (rounds(load(path)), world.alive) == ([1] * 5, 0)
 
     again = World()
     found = again.record(path, resume=True)
-    assert samples(found) == [ROUNDS] * 5
+    assert rounds(found) == [ROUNDS] * 5
     assert [Counter(again.points[n : n + 5]) for n in (0, 5)] == [Counter(POINTS)] * 2  # two more rounds
     assert again.repeats == [10] * 10
     assert found.calibrations[0].composites[0].calls == (CONV, RELU)
-    assert [each.after for each in found.calibrations[0].points] == [(0, 2, 3)] * 4  # turns 0 and 1 are of before
+    assert {each.after for each in timed(found).values()} == {(0, 2, 3)}  # turns 0 and 1 are of before
     assert again.ticks[0] == pytest.approx(5 / 15)
     idle = World()
     assert idle.record(path, resume=True).calibrations == found.calibrations
@@ -372,7 +383,7 @@ def test_resuming_times_points_that_are_new_and_keeps_those_that_are_gone(tmp_pa
     world = World()
     found = world.record(path, points=POINTS[2:], rounds=1, resume=True)
     assert Counter(world.points) == Counter(POINTS[3:])
-    assert samples(found) == [1] * 5
+    assert rounds(found) == [1] * 5
 
 
 def test_replacing_keeps_the_old_calibration_until_every_point_was_timed(tmp_path: Path) -> None:
@@ -385,13 +396,13 @@ def test_replacing_keeps_the_old_calibration_until_every_point_was_timed(tmp_pat
     assert load(path).calibrations == old.calibrations
     with pytest.raises(KeyboardInterrupt):
         World(sample=0.08, fail={9: KeyboardInterrupt()}).record(path, replace=True)  # after probe, 5 points, probe
-    assert {each.seconds for each in load(path).calibrations[0].timed} == {(0.008,)}
+    assert {each.seconds for each in timed(load(path)).values()} == {(0.008,)}
 
 
 def test_what_torch_refuses_is_told_and_left_out() -> None:
     world = World(refuse=((CONV, "cold"),))
     found = world.record()
-    assert samples(found) == [ROUNDS] * 4
+    assert rounds(found) == [ROUNDS] * 4
     assert world.told == ["left out: aten.convolution.default: RuntimeError: not implemented for 'Half'"]
     assert Counter(world.points)[CONV, "cold"] == 1
     world = World(refuse=tuple(POINTS))
@@ -405,7 +416,7 @@ def test_a_process_that_dies_loses_half_a_second(tmp_path: Path) -> None:
     world = World(fail={10: MeasuringFailed("calibration: the process was killed by signal 9")})
     with pytest.raises(MeasuringFailed, match="killed by signal 9"):
         world.record(path)
-    assert (samples(load(path)), world.alive) == ([1] * 5, 0)
+    assert (rounds(load(path)), world.alive) == ([1] * 5, 0)
 
 
 def test_the_points_of_costmodel_are_each_hot_and_cold_and_composites() -> None:
@@ -427,9 +438,9 @@ def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("call", "repeats"),
-    [(0.001, 30), (0.01, 3), (0.1, 1), (1e-7, 10_000)],  # of 0.03 s together
+    [(SAMPLE_SECONDS / 30, 30), (SAMPLE_SECONDS / 3, 3), (0.1, 1), (1e-8, 10_000)],
 )
-def test_a_sample_has_the_calls_that_take_30_ms(call: float, repeats: int) -> None:
+def test_a_sample_has_the_calls_that_take_its_time(call: float, repeats: int) -> None:
     called = 0
 
     def step() -> None:
@@ -509,15 +520,14 @@ def test_a_real_process_times_calls_and_composites(tmp_path: Path) -> None:
     name = composites(HOW)[0].name
     points: list[Point] = [(relu, "hot"), (relu, "cold"), (RELU, "hot"), (unknown, "hot"), name]
     told: list[str] = []
-    found = record(HOW, tmp_path / "mine.json", points=points, rounds=2, tell=told.append).calibrations[0]
-    assert samples(load(tmp_path / "mine.json")) == [2] * 4
-    hot, cold, small = found.points
-    assert 0 < min(small.seconds) < min(hot.seconds) < 0.1
-    assert (hot.state, cold.state) == ("hot", "cold")
-    assert len(found.probes.copy) >= 3  # before, and after each pass
+    found = record(HOW, tmp_path / "mine.json", points=points, rounds=2, tell=told.append)
+    assert rounds(load(tmp_path / "mine.json")) == [2] * 4
+    assert list(timed(found)) == [(relu, "hot"), (relu, "cold"), (RELU, "hot"), name]
+    assert 0 < min(timed(found)[RELU, "hot"].seconds) < min(timed(found)[relu, "hot"].seconds) < 0.1
+    assert len(found.calibrations[0].probes.copy) >= 3  # before, and after each pass
+    assert len(found.calibrations[0].composites[0].calls) >= 2
     assert len(told) == 1
     assert "aten.frobnicate" in told[0]
-    assert found.composites[0].name == name
 
 
 def test_the_largest_cache_of_the_system(tmp_path: Path) -> None:
@@ -574,7 +584,7 @@ def test_the_command_goes_on_and_ends_as_profile_does(world: World, capsys: pyte
     assert "profiles/mine.json already has a calibration of cpu, float32, contiguous, 1 thread: --resume" in err
     world.fail = {}
     assert run(capsys, *ONE, "--resume", "--format", "json")[0] == 0
-    assert samples(load(Path("profiles/mine.json"))) == [ROUNDS] * 5
+    assert rounds(load(Path("profiles/mine.json"))) == [ROUNDS] * 5
     world.fail = {len(world.log) + 2: MeasuringFailed("calibration: it died")}
     code, out, err = run(capsys, *ONE, "--replace")
     assert (code, out, err) == (1, "", "costmodel: calibration: it died\n")
@@ -613,9 +623,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, .
 
     def fit(name: str, conditions: str, samples: list[Sample], chains: list[Chain]) -> CalibratedMachine:
         found.append((name, conditions, samples, chains))
-        machine = CalibratedMachine()
-        machine.name = name
-        return machine
+        return object.__new__(CalibratedMachine)
 
     monkeypatch.setattr(CalibratedMachine, "fit", fit)
     last = HOW.model_copy(update={"memory_format": "channels_last"})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from costmodel.errors import InvalidInput, MeasuringFailed
 from costmodel.measure.host import host, require_gpu
@@ -23,7 +23,7 @@ from costmodel.measure.runner import uninterrupted
 from costmodel.measure.worker import Child
 from costmodel.price.moment import PROBES
 from costmodel.profiles.files import destination, locked
-from costmodel.profiles.records import Calibration, Probes, Profile, Settings, TimedCall, TimedComposite
+from costmodel.profiles.records import Calibration, Probes, Profile, Samples, Settings, TimedCall, TimedComposite
 from costmodel.work.call import Call
 
 ROUNDS = 3  # samples of each point
@@ -83,19 +83,22 @@ class PointChild(Child):
 
 
 @dataclass(frozen=True)
-class _Samples:
-    """The samples of a point so far, as in `TimedCall`."""
+class _Known:
+    """What is known of a point so far: its samples, and of a composite the calls that it makes."""
 
-    repeats: int | None = None
-    calls: tuple[Call, ...] = ()  # of a composite
-    seconds: tuple[float, ...] = ()
-    after: tuple[int, ...] = ()
+    samples: Samples | None = None
+    calls: tuple[Call, ...] = ()
 
-    def record(self, point: Point) -> TimedCall | TimedComposite:
-        about: dict[str, Any] = {"repeats": self.repeats, "seconds": self.seconds, "after": self.after}
-        if isinstance(point, str):
-            return TimedComposite(name=point, calls=self.calls, **about)
-        return TimedCall(call=point[0], state=point[1], **about)  # type: ignore[arg-type]  # hot or cold
+    @property
+    def rounds(self) -> int:
+        return len(self.samples.seconds) if self.samples else 0
+
+    def and_one(self, repeats: int, seconds: float, after: int, calls: tuple[Call, ...]) -> "_Known":
+        """The same with one more sample."""
+        before = self.samples
+        more = (*(before.seconds if before else ()), float(f"{seconds:.5g}"))
+        turns = (*(before.after if before else ()), after)
+        return _Known(Samples(repeats=repeats, seconds=more, after=turns), self.calls or calls)
 
 
 @dataclass
@@ -104,13 +107,13 @@ class _Session:
 
     how: Settings
     worker: PointWorker
-    samples: dict[Point, _Samples]
+    known: dict[Point, _Known]
     turns: list[Times]  # of the probes
     keep: Callable[[Calibration], object]
     tick: Callable[[float, str], object]
     tell: Callable[[str], object]
     now: Callable[[], float]
-    waiting: list[tuple[Point, _Samples]] = field(default_factory=list)  # for a turn of the probes
+    waiting: list[tuple[Point, _Known]] = field(default_factory=list)  # for a turn of the probes
     refused: set[Point] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
     probed: float = 0.0  # the time of the last turn of the probes
@@ -119,14 +122,14 @@ class _Session:
 
     def run(self, rounds: int) -> None:
         """Time every point ``rounds`` times; earlier samples count."""
-        total = rounds * len(self.samples)
+        total = rounds * len(self.known)
         draw = random.Random(len(self.turns))
         self.probe()
         self.saved = self.probed
         for number in range(1, rounds + 1):
-            lacking = [point for point, known in self.samples.items() if len(known.seconds) < number]
+            lacking = [point for point, known in self.known.items() if known.rounds < number]
             for point in draw.sample(lacking, len(lacking)):
-                done = sum(min(len(known.seconds), rounds) for known in self.samples.values()) + len(self.waiting)
+                done = sum(min(known.rounds, rounds) for known in self.known.values()) + len(self.waiting)
                 self.tick(done / total, point if isinstance(point, str) else point[0].name)
                 self.time(point)
                 if self.now() - self.probed >= PROBE_SECONDS:
@@ -141,9 +144,9 @@ class _Session:
         """One more sample of a point."""
         if point in self.refused:
             return
-        known = self.samples[point]
+        known = self.known[point]
         try:
-            repeats, seconds, calls = self.worker.time(point, known.repeats)
+            repeats, seconds, calls = self.worker.time(point, known.samples.repeats if known.samples else None)
         except PointRefused as refusal:
             self.refused.add(point)
             message = f"left out: {point if isinstance(point, str) else point[0].name}: {refusal}"
@@ -151,25 +154,14 @@ class _Session:
                 self.told.add(message)
                 self.tell(message)
             return
-        after = len(self.turns) - 1
-        self.waiting.append(
-            (
-                point,
-                _Samples(
-                    repeats,
-                    known.calls or calls,
-                    (*known.seconds, round(seconds, 10)),
-                    (*known.after, after),
-                ),
-            )
-        )
+        self.waiting.append((point, known.and_one(repeats, seconds, len(self.turns) - 1, calls)))
 
     def probe(self) -> None:
         """Time the probes, and keep the samples that waited for them."""
         self.turns.append(self.worker.probe())
         self.probed = self.now()
         self.is_saved = self.is_saved and not self.waiting
-        self.samples |= dict(self.waiting)
+        self.known |= dict(self.waiting)
         self.waiting.clear()
 
     def save(self) -> None:
@@ -177,14 +169,23 @@ class _Session:
         if self.is_saved:
             return
         self.is_saved, self.saved = True, self.now()
-        found = [known.record(point) for point, known in self.samples.items() if known.seconds]
+        states: dict[Call, dict[str, Samples]] = {}
+        composites = []
+        for point, known in self.known.items():
+            if known.samples is None:
+                continue
+            if isinstance(point, str):
+                composites.append(TimedComposite(name=point, calls=known.calls, samples=known.samples))
+            else:
+                call, state = point
+                states.setdefault(call, {})[state] = known.samples
         times = zip(*([float(f"{s:.5g}") for s in turn] for turn in self.turns), strict=True)
         self.keep(
             Calibration(
                 how=self.how,
                 probes=Probes(**dict(zip(PROBES, map(tuple, times), strict=True))),
-                points=tuple(each for each in found if isinstance(each, TimedCall)),
-                composites=tuple(each for each in found if isinstance(each, TimedComposite)),
+                points=tuple(TimedCall(call=call, **timed) for call, timed in states.items()),
+                composites=tuple(composites),
             )
         )
 
@@ -230,15 +231,15 @@ def record(
                 f"{path} already has a calibration of {old.title}: resume=True adds what it lacks, replace=True "
                 "measures it again"
             )
-        samples = _known(old) if old and resume else {}
+        known = _known(old) if old and resume else {}
         every = wanted(how) if points is None else list(points)
-        samples |= {point: _Samples() for point in every if point not in samples}
-        if all(len(known.seconds) >= rounds for known in samples.values()):
+        known |= {point: _Known() for point in every if point not in known}
+        if all(each.rounds >= rounds for each in known.values()):
             return result
 
         def keep(found: Calibration) -> None:
             nonlocal result
-            if old and replace and len(found.timed) < len(every) - len(session.refused):
+            if old and replace and sum(len(each.states) for each in found.timed) < len(every) - len(session.refused):
                 return
             with uninterrupted():
                 result = result.with_calibration(found)
@@ -251,7 +252,7 @@ def record(
             worker.started(None)
             worker.ready(None)
             turns = list(zip(*(getattr(old.probes, name) for name in PROBES), strict=True)) if old and resume else []
-            session = _Session(how, worker, samples, turns, keep, tick, tell, now)
+            session = _Session(how, worker, known, turns, keep, tick, tell, now)
             try:
                 session.run(rounds)
             finally:
@@ -263,14 +264,12 @@ def record(
     return result
 
 
-def _known(old: Calibration) -> dict[Point, _Samples]:
-    """The samples of a calibration by point."""
-    return {
-        each.key: _Samples(
-            each.repeats, each.calls if isinstance(each, TimedComposite) else (), each.seconds, each.after
-        )
-        for each in old.timed
-    }
+def _known(old: Calibration) -> dict[Point, _Known]:
+    """What a calibration knows, by point."""
+    known: dict[Point, _Known] = {each.name: _Known(each.samples, each.calls) for each in old.composites}
+    for timed in old.points:
+        known |= {(timed.call, state): _Known(samples) for state, samples in timed.states.items()}
+    return known
 
 
 def calibrate(

@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
-from costmodel.counting.observe import observe
+from costmodel.counting.count import count
 from costmodel.counting.reasons import reason
+from costmodel.errors import InvalidInput
 from costmodel.measure import replay
 from costmodel.measure.child import main
 from costmodel.measure.clock import Clock, CudaClock, Step, WallClock
 from costmodel.measure.host import cache_bytes
+from costmodel.measure.operations import operations
 from costmodel.measure.points import Composite, composites
 from costmodel.measure.probes import Prober
 from costmodel.measure.timed import Timed, multiply_float32
@@ -41,10 +43,14 @@ class TimedComposite(Timed):
     def call(self) -> None:
         self.output = self.run(*self.inputs)
 
-    @property
-    def calls(self) -> tuple[Call, ...]:
-        """The calls of operators, in order."""
-        return tuple(each.call for each in observe(self.run, *self.inputs).operations if each.call)
+
+def calls_of(composite: Composite, how: Settings) -> tuple[Call, ...]:
+    """The calls of operators that a composite makes, in order."""
+    counted = count(composite.module().eval(), torch.empty(composite.shape, device="meta"))
+    made = operations(counted, how.dtype or "float32", how.memory_format or "contiguous")
+    if lost := [each.op for each in made if each.call is None]:
+        raise InvalidInput(f"{composite.name}: the arguments of {lost[0]} are no data")
+    return tuple(each.call for each in made if each.call)
 
 
 def sample(clock: Clock, step: Step, repeats: int | None) -> tuple[int, float]:
@@ -70,9 +76,9 @@ class Points:
     def time(self, point: "tuple[Call, str] | str", repeats: int | None) -> tuple[int, float, tuple[Call, ...]]:
         """A sample of a call in a state, or of the composite of a name; of a new composite also its calls."""
         if isinstance(point, str):
-            composite = TimedComposite(self.composites[point], self.how)
-            calls = composite.calls if repeats is None else ()
-            return *sample(self.clock, composite.step, repeats), calls
+            composite = self.composites[point]
+            calls = calls_of(composite, self.how) if repeats is None else ()
+            return *sample(self.clock, TimedComposite(composite, self.how).step, repeats), calls
         call, state = point
         with torch.inference_mode():
             step = self._step(call, state)

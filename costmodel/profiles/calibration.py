@@ -10,7 +10,7 @@ from costmodel.errors import InvalidInput, meant
 from costmodel.price.latency import CalibratedMachine, Chain, Sample
 from costmodel.price.machine import Machine
 from costmodel.profiles.files import available, load, locate
-from costmodel.profiles.records import Calibration, DataSheet, Profile, Settings, TimedCall, TimedComposite
+from costmodel.profiles.records import Calibration, DataSheet, Profile, Samples, Settings
 
 # The settings that a prediction is for, with the values that are preferred (None: the largest).
 CONDITIONS: Mapping[str, Any] = MappingProxyType(
@@ -63,15 +63,16 @@ def machines() -> list[str]:
 def machine(profile: Profile, name: str, calibration: Calibration) -> CalibratedMachine:
     """The machine that a calibration of a profile measured; its rates are fitted here."""
     torch = f", torch {profile.host.torch}" if profile.host.torch else ""
-    return CalibratedMachine.fit(
-        name,
-        f"{calibration.title}{torch}",
-        [
-            Sample(each.call, each.state == "cold", each.seconds, _probes(calibration, each))
-            for each in calibration.points
-        ],
-        [Chain(each.name, each.calls, each.seconds, _probes(calibration, each)) for each in calibration.composites],
-    )
+    samples = [
+        Sample(each.call, state == "cold", found.seconds, _probes(calibration, found))
+        for each in calibration.points
+        for state, found in each.states.items()
+    ]
+    chains = [
+        Chain(each.name, each.calls, each.samples.seconds, _probes(calibration, each.samples))
+        for each in calibration.composites
+    ]
+    return CalibratedMachine.fit(name, f"{calibration.title}{torch}", samples, chains)
 
 
 def chosen(profile: Profile, name: str, given: Mapping[str, Any], torch: str) -> Calibration:
@@ -116,8 +117,8 @@ def _preference(how: Settings) -> tuple[Any, ...]:
     return *fields, -(how.threads or 0)
 
 
-def _probes(calibration: Calibration, timed: TimedCall | TimedComposite) -> tuple[tuple[float, float, float], ...]:
-    return tuple(calibration.around(turn) for turn in timed.after)
+def _probes(calibration: Calibration, samples: Samples) -> tuple[tuple[float, float, float], ...]:
+    return tuple(calibration.around(turn) for turn in samples.after)
 
 
 def _of_data_sheet(sheet: DataSheet, name: str, given: Mapping[str, Any]) -> tuple[Machine, Settings]:

@@ -440,44 +440,48 @@ class LayerRun(_Data):
         return self
 
 
-State = Literal["hot", "cold"]
 _CallSchema = Annotated[Any, PlainValidator(calls.from_json), PlainSerializer(calls.to_json)]
 OneCall = Annotated[Call, GetPydanticSchema(lambda _, handler: handler(_CallSchema))]  # not the fields of `Call`
 
 
-class TimedCall(_Data):
-    """A call of an operator, timed alone. ``hot``: with the same arguments again and again; ``cold``: with arguments
-    that no cache holds. Samples are mean seconds per call of ``repeats`` calls back to back, one sample a round;
+class Samples(_Data):
+    """Times of a point of a calibration, one a round: mean seconds per call of ``repeats`` calls back to back.
     ``after``: the number of the turn of the probes that each sample followed. The next turn followed the sample."""
 
-    call: OneCall
-    state: State
     repeats: Count = 1
     seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     after: tuple[NonNegativeInt, ...]
 
+
+class TimedCall(_Data):
+    """A call of an operator, timed alone. ``hot``: with the same arguments again and again; ``cold``: with arguments
+    that no cache holds. None: not timed."""
+
+    call: OneCall
+    hot: Samples | None = None
+    cold: Samples | None = None
+
     @property
-    def key(self) -> Any:
-        return self.call, self.state
+    def states(self) -> dict[str, Samples]:
+        """The samples by state."""
+        return {name: each for name, each in (("hot", self.hot), ("cold", self.cold)) if each}
 
     @property
     def title(self) -> str:
-        return f"{self.call.name} of {', '.join(str(list(each.shape)) for each in self.call.tensors)}, {self.state}"
+        return f"{self.call.name} of {', '.join(str(list(each.shape)) for each in self.call.tensors)}"
 
 
 class TimedComposite(_Data):
-    """A small module of costmodel's own, by its name there, with the ``calls`` of operators that it makes, in order;
-    samples as of `TimedCall`."""
+    """A small module of costmodel's own, by its name there, timed with the same input again and again; ``calls``: of
+    operators, in order."""
 
     name: Text
     calls: tuple[OneCall, ...]
-    repeats: Count = 1
-    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    after: tuple[NonNegativeInt, ...]
+    samples: Samples
 
     @property
-    def key(self) -> Any:
-        return self.name
+    def states(self) -> dict[str, Samples]:
+        return {"hot": self.samples}
 
     @property
     def title(self) -> str:
@@ -506,11 +510,15 @@ class Calibration(_Data):
             raise ValueError("the probes need as many times of each")
         keys: set[Any] = set()
         for each in self.timed:
-            if each.key in keys:
+            key = each.call if isinstance(each, TimedCall) else each.name
+            if key in keys:
                 raise ValueError(f"{each.title} appears twice")
-            keys.add(each.key)
-            if len(each.after) != len(each.seconds) or max(each.after) + 1 >= turns:
-                raise ValueError(f"{each.title}: each sample needs a turn of the probes before and after it")
+            keys.add(key)
+            if not each.states:
+                raise ValueError(f"{each.title} has no samples")
+            for samples in each.states.values():
+                if len(samples.after) != len(samples.seconds) or max(samples.after) + 1 >= turns:
+                    raise ValueError(f"{each.title}: each sample needs a turn of the probes before and after it")
         return self
 
     @property
@@ -528,13 +536,13 @@ class Calibration(_Data):
         return math.sqrt(math.prod(copy)), math.sqrt(math.prod(cached)), math.sqrt(math.prod(product))
 
     def __repr__(self) -> str:
-        samples = sum(len(each.seconds) for each in self.timed)
-        return f"<Calibration: {self.title}: {samples} samples of {len(self.timed)} points>"
+        samples = [each for point in self.timed for each in point.states.values()]
+        return f"<Calibration: {self.title}: {sum(len(s.seconds) for s in samples)} samples of {len(samples)} points>"
 
     __str__ = __repr__
 
     def text(self) -> str:
-        """The text of the calibration in a file, a point a line."""
+        """The text of the calibration in a file, a call a line."""
         lists = "".join(
             f',\n"{name}": {_lines(each)}'
             for name, each in (("points", self.points), ("composites", self.composites))
@@ -746,7 +754,7 @@ class Profile(_Data):
         return frame
 
     def text(self) -> str:
-        """The text of the file, one run per line, one point of a calibration per line."""
+        """The text of the file, one run per line, one call of a calibration per line."""
         host = self.host.model_dump_json(exclude_defaults=True)
         more = f',\n"layers": {_lines(self.layers)}' if self.layers else ""
         if self.calibrations:

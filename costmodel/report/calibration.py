@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from costmodel.errors import InvalidInput
-from costmodel.profiles.records import Calibration, Profile, TimedCall, TimedComposite
+from costmodel.profiles.records import Calibration, Profile, Samples
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 
@@ -52,14 +52,16 @@ def _record(found: Calibration) -> dict[str, Any]:
 
 
 def _rows(found: Calibration) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, str | None], list[TimedCall | TimedComposite]] = {}
-    for call in found.points:
-        groups.setdefault((call.call.name, call.state), []).append(call)
-    rows = [_row(*key, points) for key, points in sorted(groups.items())]
-    return [*rows, *([_row("composites", None, found.composites)] if found.composites else [])]
+    groups: dict[tuple[str, str | None], list[Samples]] = {}
+    for point in found.points:
+        for state, samples in point.states.items():
+            groups.setdefault((point.call.name, state), []).append(samples)
+    rows = [_row(*key, each) for key, each in sorted(groups.items())]
+    composites = [each.samples for each in found.composites]
+    return [*rows, *([_row("composites", None, composites)] if composites else [])]
 
 
-def _row(operator: str, state: str | None, points: Sequence[TimedCall | TimedComposite]) -> dict[str, Any]:
+def _row(operator: str, state: str | None, points: Sequence[Samples]) -> dict[str, Any]:
     spreads = [statistics.stdev(map(math.log, each.seconds)) for each in points if len(each.seconds) > 1]
     return {
         "operator": operator,
