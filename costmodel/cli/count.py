@@ -15,9 +15,10 @@ import typer
 from costmodel.cli import parsers
 from costmodel.cli.app import app, examples, grouped
 from costmodel.cli.layers import Trace, time_layers
+from costmodel.cli.machines import Given, predictor
 from costmodel.cli.options import ConventionName, Format, choice, number
 from costmodel.cli.options import optimizer as one_optimizer
-from costmodel.cli.timing import DEVICES, Effort
+from costmodel.cli.timing import DEVICES, Choices, Effort
 from costmodel.errors import InvalidInput
 from costmodel.price.machine import Machine
 from costmodel.report.count import SORTS
@@ -140,6 +141,7 @@ def input_sets(
         'count torch.nn:Conv2d --make \'{"in_channels": 3, "out_channels": 8, "kernel_size": 3}\' --input 1x3x64x64',
         "count mymodel:build --input 1x3x224x224 --depth 2 --sort flops --top 10",
         "count mymodel:build --input 1x3x512x1024 --machine 120,20",
+        "count mymodel:build --input 1x3x512x1024 --machine mine --depth 1",
         "count mymodel:build --input 8x3x224x224 --train --backward --optimizer adam",
         "count mymodel:build --input Nx3xHxW --format json",
         "count mymodel:build --input 1x3x224x224 --save cost.json",
@@ -186,7 +188,7 @@ def count(
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
     ] = False,
-    machine: Limits = None,
+    machine: Given = None,
     attention: Annotated[
         str, choice(("full", "masked"), "Every pair of a query and a key, or those that a mask keeps.")
     ] = "full",
@@ -243,6 +245,8 @@ def count(
             raise InvalidInput(f"--measure times a call in evaluation mode, and prints its table: without {others[0]}")
         from costmodel.report.layers import check_order, document
 
+        if isinstance(machine, str):
+            raise InvalidInput(f"--machine {machine}: beside --measure GFLOP/S,GB/S; predict has the predicted times")
         check_order(sort, top)
         if len(sets) > 1:
             raise InvalidInput(f"--measure times one call, not {len(sets)} alternatives of --input")
@@ -255,10 +259,20 @@ def count(
         if code:
             raise typer.Exit(code)
         return
+    if isinstance(machine, str):
+        if train or backward:
+            raise InvalidInput(f"--machine {machine} predicts inference: without --{'train' if train else 'backward'}")
+        machine = predictor(machine, Choices(dtype=[dtype] if dtype else None))
     how: dict[str, Any] = {"real": real, "backward": backward, "frames": frames, "optimizer": optimizer}
     with user_code(traceback):
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
         counts = [counting(net, *args, **how, **options) for args, options in sets]
+    if machine is not None and not isinstance(machine, Machine):
+        from costmodel.measure.modules import kinds
+        from costmodel.profiles.predict import refuse_kinds
+
+        for each in sets:
+            refuse_kinds(module, kinds(net, each), machine.dtype)
     if save is not None:
         keep(kept(counts[0], convention, attention), save)
     if baseline is not None and before:

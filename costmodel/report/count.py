@@ -1,11 +1,15 @@
 """The cost of a module, as a table of its parts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput, among
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.latency import Predicted, Prediction
 from costmodel.price.machine import Machine
+from costmodel.profiles.predict import Predictor, called
+from costmodel.report import predict
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import in_bytes, scale
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
     from costmodel.work.cost import Operation
 
 SORTS = ("order", "flops", "params", "bytes", "launches", "ms")
-Part = tuple[str, str, int, "Sequence[Operation]"]  # path, class, parameters of its own, operations
+# Path, class, parameters of its own, operations; those that a calibrated machine predicts, which are kernels.
+Part = tuple[str, str, int, "Sequence[Operation]", "Sequence[Predicted]"]
 
 
 def document(
@@ -25,14 +30,15 @@ def document(
     convention: str = "torch",
     depth: int | None = None,
     sort: str | None = None,
-    machine: Machine | None = None,
+    machine: Machine | Predictor | None = None,
     attention: str = "full",
     top: int | None = None,
 ) -> Document:
     """The modules of a count, ``depth`` names deep (by default all); ``sort``: in the order of execution, or the
     largest first; ``top``: that many modules, by default the slowest with a machine, else those of most FLOPs, and the
-    sum of the others as one more; ``machine`` adds the roofline time of each module, in ms, and its bound;
-    ``attention``: "full", or "masked" for the pairs alone that masks keep."""
+    sum of the others as one more; ``machine`` adds the time of each module, in ms, and its bound: the roofline time of
+    two numbers, or the time that a calibrated machine is predicted to take; ``attention``: "full", or "masked" for the
+    pairs alone that masks keep."""
     count = count.seen(attention)
     if sort not in (None, *SORTS):
         raise InvalidInput(f"unknown order {sort!r}: {among(sort, SORTS)}")
@@ -46,16 +52,49 @@ def document(
     if sort == "ms" and machine is None:
         raise InvalidInput(f"sort 'ms': needs a machine; without one {', '.join(SORTS[:-1])}")
     key = sort or ("order" if top is None else "flops" if machine is None else "ms")
-    rows = _rows(_parts(count, depth), price, machine, key, top)
+    times = MachineTimes(machine, machine.predict(called(count)) if isinstance(machine, Predictor) else None)
+    whole = times.of(count.operations, times.prediction.rows if times.prediction else ())
+    rows = _rows(_parts(count, depth, times), price, times, key, top)
     return Document(
-        json=lambda: _record(count, price, attention) | _bound(count.operations, machine) | {"modules": rows},
+        json=lambda: _record(count, price, attention) | whole | {"modules": rows},
         csv=lambda: [row | {"convention": price.name, "unit": price.unit} for row in rows],
-        sheets=lambda: [_sheet(count, price, rows, machine, attention)],
+        sheets=lambda: [_sheet(count, price, rows, whole, times, attention)],
     )
 
 
-def _parts(count: "Count", depth: int | None) -> list[Part]:
+@dataclass(frozen=True)
+class MachineTimes:
+    """The time of parts on a machine: of two numbers, or calibrated, with the prediction of the whole."""
+
+    machine: Machine | Predictor | None
+    prediction: Prediction | None
+
+    def of(self, operations: "Sequence[Operation]", rows: "Sequence[Predicted]") -> dict[str, Any]:
+        """The columns of a part, times in ms; empty without a machine."""
+        if self.machine is None:
+            return {}
+        if isinstance(self.machine, Machine):
+            seconds, bound = self.machine.bound(each.cost for each in operations)
+            return {"roofline_ms": 1000 * seconds, "bound": bound}
+        assert self.prediction is not None
+        whole = len(rows) == len(self.prediction.rows)
+        return predict.columns(self.machine, self.prediction if whole else predict.part(self.prediction, rows))
+
+    @property
+    def headings(self) -> list[str]:
+        if self.machine is None:
+            return []
+        return predict.headings(self.machine) if isinstance(self.machine, Predictor) else ["ms", "bound"]
+
+    def notes(self) -> list[str]:
+        if isinstance(self.machine, Machine):
+            return [_roof(self.machine)]
+        return predict.explained(self.machine, [self.prediction]) if self.machine and self.prediction else []
+
+
+def _parts(count: "Count", depth: int | None, times: MachineTimes) -> list[Part]:
     parts = count.cut(depth)
+    predicted = predict.cut(times.prediction.rows, depth) if times.prediction else {}
     params: dict[str, int] = {}
     for path, number in count.own_parameters.items():
         short = path if depth is None else ".".join(path.split(".")[:depth]) if path else ""
@@ -63,33 +102,37 @@ def _parts(count: "Count", depth: int | None) -> list[Part]:
     # A module without operations of its own has a row only where the module has parameters of its own.
     idle = {path: () for path, number in params.items() if number and path not in parts}
     return [
-        (path, count.modules.get(path, count.name if not path else ""), params.get(path, 0), operations)
-        for path, operations in {**parts, **idle}.items()
+        (
+            path,
+            count.modules.get(path, count.name if not path else ""),
+            params.get(path, 0),
+            operations,
+            predicted.get(path, ()),
+        )
+        for path, operations in {**dict.fromkeys(predicted, ()), **parts, **idle}.items()
     ]
 
 
-def _rows(
-    parts: list[Part], price: Convention, machine: Machine | None, key: str, top: int | None
-) -> list[dict[str, Any]]:
+def _rows(parts: list[Part], price: Convention, times: MachineTimes, key: str, top: int | None) -> list[dict[str, Any]]:
     """A row for each part, the largest by ``key`` first; parts after the first ``top`` are summed in one row."""
-    column = "roofline_ms" if key == "ms" else key
-    pairs = [(part, _row(part, price, machine)) for part in parts]
+    pairs = [(part, _row(part, price, times)) for part in parts]
     if key != "order":
-        pairs.sort(key=lambda pair: -pair[1][column])
+        pairs.sort(key=lambda pair: -((predict.milliseconds_of(pair[1]) if key == "ms" else pair[1][key]) or 0))
     rest = [part for part, _ in pairs[top:]] if top else []
     rows = [row for _, row in pairs[: len(pairs) - len(rest)]]
     if rest:
         name = f"{len(rest)} other{'s' if rest[1:] else ''}"
         operations = [each for part in rest for each in part[3]]
-        rows.append(_row((name, "", sum(part[2] for part in rest), operations), price, machine))
+        predicted = [each for part in rest for each in part[4]]
+        rows.append(_row((name, "", sum(part[2] for part in rest), operations, predicted), price, times))
     return rows
 
 
-def _row(part: Part, price: Convention, machine: Machine | None) -> dict[str, Any]:
-    path, name, params, operations = part
+def _row(part: Part, price: Convention, times: MachineTimes) -> dict[str, Any]:
+    path, name, params, operations, predicted = part
     cost = sum((each.cost for each in operations), NOTHING)
     row = {"module": path, "class": name} | _numbers(cost, price, params) | _passes(operations, price)
-    return row | _bound(operations, machine) | {"uncounted": _uncounted(operations)}
+    return row | times.of(operations, predicted) | {"uncounted": _uncounted(operations)}
 
 
 def _passes(operations: "Sequence[Operation]", price: Convention) -> dict[str, Any]:
@@ -97,14 +140,6 @@ def _passes(operations: "Sequence[Operation]", price: Convention) -> dict[str, A
     back = price.flops(sum((each.cost for each in operations if each.backward), NOTHING).work)
     ahead = price.flops(sum((each.cost for each in operations if not each.backward), NOTHING).work)
     return {"forward_flops": ahead, "backward_flops": back}
-
-
-def _bound(operations: "Sequence[Operation]", machine: Machine | None) -> dict[str, Any]:
-    """The roofline time on a machine, in ms, and its bound; empty without a machine."""
-    if machine is None:
-        return {}
-    seconds, bound = machine.bound(each.cost for each in operations)
-    return {"roofline_ms": 1000 * seconds, "bound": bound}
 
 
 def _numbers(cost: Cost, price: Convention, params: int) -> dict[str, Any]:
@@ -148,10 +183,15 @@ def _record(count: "Count", price: Convention, attention: str) -> dict[str, Any]
 
 
 def _sheet(
-    count: "Count", price: Convention, rows: list[dict[str, Any]], machine: Machine | None, attention: str
+    count: "Count",
+    price: Convention,
+    rows: list[dict[str, Any]],
+    timed: dict[str, Any],
+    times: MachineTimes,
+    attention: str,
 ) -> Sheet:
     whole = _numbers(count.cost, price, count.params) | {"module": "total", "class": count.name}
-    whole |= _passes(count.operations, price) | _bound(count.operations, machine)
+    whole |= _passes(count.operations, price) | timed
     (letter, by), (prefix, size) = scale(whole["flops"]), scale(whole["bytes"])
     unit = f"{letter}{price.unit}s"
     both = any(each.backward for each in count.operations)
@@ -170,7 +210,7 @@ def _sheet(
                 f"{row['bytes'] / size:,.{2 if prefix else 0}f}",
                 intensity,
                 str(row["launches"]),
-                *([f"{row['roofline_ms']:.3g}", row["bound"] or ""] if machine else []),
+                *_times(row),
             ]
         )
     notes = [
@@ -178,7 +218,7 @@ def _sheet(
         f"{whole['macs']:,} multiply-accumulates.",
         f"{prefix}B: bytes that each operation reads and writes, as if nothing stayed in a cache. "
         f"{price.unit}/byte: the arithmetic intensity.",
-        *([_roof(machine)] if machine else []),
+        *times.notes(),
         *_pairs(count, price, attention),
         *counted(count.work, price),
         *(_memory(count) if count.held >= 0 else []),
@@ -189,7 +229,7 @@ def _sheet(
     ]
     title = _title(count)
     columns = ["module", "class", "params", *passes.values(), "%", f"{prefix}B", f"{price.unit}/byte", "launches"]
-    columns += ["ms", "bound"] if machine else []
+    columns += times.headings
     spare = [
         "launches",
         f"{price.unit}/byte",
@@ -198,9 +238,16 @@ def _sheet(
         f"{prefix}B",
         "params",
         *reversed(passes.values()),
+        "floor ms",
         "bound",
     ]
-    return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes, spare=spare)
+    return Sheet(title, columns, "ll" + "r" * (len(columns) - 2), body, notes, spare=spare).without(["remark"])
+
+
+def _times(row: dict[str, Any]) -> list[str]:
+    if isinstance(row.get("roofline_ms"), float):
+        return [f"{row['roofline_ms']:.3g}", row["bound"] or ""]
+    return predict.cells(row) if "predicted_ms" in row else []
 
 
 def _pairs(count: "Count", price: Convention, attention: str) -> list[str]:

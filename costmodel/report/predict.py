@@ -85,7 +85,7 @@ def document(
     pairs = [(each, line(path, each, known.get(path, ""))) for path, each in parts.items()]
     key = sort or ("order" if top is None else "ms")
     if key != "order":
-        pairs.sort(key=lambda pair: -((_ms(pair[1]) if key == "ms" else pair[1][key]) or 0))
+        pairs.sort(key=lambda pair: -((milliseconds_of(pair[1]) if key == "ms" else pair[1][key]) or 0))
     rest = pairs[top:] if top else []
     lines = [shown for _, shown in pairs[: len(pairs) - len(rest)]]
     if rest:
@@ -120,7 +120,7 @@ def _numbers(predictor: Predictor, of: Prediction, whole: Prediction, price: Con
     for row in of.rows:
         spent[row.kind] = spent.get(row.kind, 0.0) + (row.seconds or 0.0)
     timed = columns(predictor, of)
-    share = 100 * of.seconds / whole.seconds if whole.seconds and _ms(timed) is not None else None
+    share = 100 * of.seconds / whole.seconds if whole.seconds and milliseconds_of(timed) is not None else None
     return {
         "kind": max(spent, key=lambda kind: spent[kind], default=""),
         **timed,
@@ -133,7 +133,7 @@ def _numbers(predictor: Predictor, of: Prediction, whole: Prediction, price: Con
     }
 
 
-def _ms(line: Mapping[str, Any]) -> float | None:
+def milliseconds_of(line: Mapping[str, Any]) -> float | None:
     """The milliseconds of a line, predicted or of a roofline; None where nothing of it is calibrated."""
     ms: float | None = line["roofline_ms"] if "roofline_ms" in line else line["predicted_ms"]
     return ms
@@ -151,12 +151,12 @@ def _sheet(
     (letter, by), (prefix, size) = scale(whole["flops"]), scale(whole["bytes"])
     total = round(1e9 * prediction.seconds)
     place = max(0, len(str(total)) - DIGITS)  # the power of ten of the last digit, in nanoseconds
-    ns = [round(1e6 * (_ms(line) or 0)) for line in lines]
+    ns = [round(1e6 * (milliseconds_of(line) or 0)) for line in lines]
     spent = apportioned(ns, 10**place)
     shares = apportioned([10_000 * each for each in ns], sum(ns) or 1)
     body = []
     for line, each, share in zip([*lines, whole], [*spent, sum(spent)], [*shares, sum(shares)], strict=True):
-        known = _ms(line) is not None
+        known = milliseconds_of(line) is not None
         body.append(
             [
                 line["module"] or "(itself)",
@@ -227,14 +227,13 @@ def explained(predictor: Predictor, predictions: Sequence[Prediction]) -> list[s
 
 def headings(predictor: Predictor) -> list[str]:
     """The columns of `cells`."""
-    return ["ms", "%", "bound"] if predictor.is_roofline else ["ms", "+-%", "%", "floor ms", "bound", "remark"]
+    return ["ms", "bound"] if predictor.is_roofline else ["ms", "+-%", "floor ms", "bound", "remark"]
 
 
-def cells(line: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """A time of a machine in a table of alternatives, with its percentage of that of ``base``: see `headings`."""
-    ms, whole = _ms(line), _ms(base)
+def cells(line: Mapping[str, Any]) -> list[str]:
+    """The columns of a machine in words: see `headings`."""
+    ms = milliseconds_of(line)
     told = "" if ms is None else milliseconds(ms / 1e3)
-    share = "" if ms is None or not whole else f"{100 * ms / whole:.2f}"
     if "roofline_ms" in line:
-        return [told, share, line["bound"] or ""]
-    return [told, spread(line), share, significant(line["floor_ms"], 3), line["bound"] or "", remark(line)]
+        return [told, line["bound"] or ""]
+    return [told, spread(line), significant(line["floor_ms"], 3), line["bound"] or "", remark(line)]
