@@ -449,6 +449,18 @@ def test_the_command_prints_and_draws(capsys: pytest.CaptureFixture[str], tmp_pa
 
 
 @pytest.mark.usefixtures("fake")
+def test_modules_of_the_user(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Convolutions of 3 to 8 and of 3 to 2 channels: a quarter of the FLOPs."""
+    nets = tmp_path / "nets.py"
+    nets.write_text("from torch import nn\nwide = lambda: nn.Conv2d(3, 8, 3)\nnarrow = lambda: nn.Conv2d(3, 2, 3)\n")
+    words = f"why {nets}:wide {nets}:narrow --input 1x3x64x64 --machine fake --format json"
+    code, out, err = run(capsys, *words.split())
+    assert code == 0
+    assert json.loads(out)["promised"] == 0.25
+    assert "there is no profile fake with times; to record them: costmodel profile --model" in err
+
+
+@pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -200,8 +200,8 @@ def _plural(kind: str) -> str:
     first, _, rest = kind.partition(" ")
     if first in FAMILIES or kind in NAMES:
         return FAMILIES.get(first) or NAMES[kind]
-    if first == "convolution":  # "1x1", "of a few channels"
-        return f"{rest} convolutions" if rest[:1].isdigit() else f"convolutions {rest}".strip()
+    if first == "convolution":
+        return f"convolutions {rest}" if rest.startswith("of ") else f"{rest} convolutions".strip()
     return re.sub(r"(convolution|product)\b", r"\1s", kind)
 
 
