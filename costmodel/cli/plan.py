@@ -122,7 +122,7 @@ def plan(
     if (name is None) == (model is None):
         raise InvalidInput("give one network, such as v6, or one module of your own with --input and --make")
     planned: Any = name or model
-    of_networks = {"cell": cell, "kernel": kernel, "site": site, "size": size, "classes": classes}
+    of_networks: dict[str, Any] = {"cell": cell, "kernel": kernel, "site": site, "size": size, "classes": classes}
     of_networks |= {"recurrence": recurrence}
     wrong = of_networks if is_module(planned) else {"input": inputs, "kwargs": kwargs, "make": make}
     if given := [option for option, value in wrong.items() if value is not None]:

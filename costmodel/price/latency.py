@@ -83,7 +83,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Rates:
     """What bounds every kernel at a moment of a machine: seconds of the shortest call of an operator, FLOP/s of a
     matrix product, and bytes per second from caches (``hot``) and from memory (``cold``)."""
 
@@ -92,9 +92,9 @@ class Limits:
     hot: float
     cold: float
 
-    def at(self, moment: Moment, reference: Moment) -> "Limits":
-        """These limits, which are those of the moment ``reference``, at another moment."""
-        return Limits(
+    def at(self, moment: Moment, reference: Moment) -> "Rates":
+        """These rates, which are those of the moment ``reference``, at another moment."""
+        return Rates(
             self.launch,
             self.rate * reference.product / moment.product,
             self.hot * reference.cached / moment.cached,
@@ -118,7 +118,7 @@ VAGUE = 25.0  # variance of the mean of a curve, relative to the curve's
 
 
 class Curve:
-    """The logarithm of a kind's time relative to the scale of `Limits`, over its sizes and the share that is cold: a
+    """The logarithm of a kind's time relative to the scale of `Rates`, over its sizes and the share that is cold: a
     Gaussian process with the covariance Matern 3/2 and an unknown mean.
 
     C. E. Rasmussen, C. K. I. Williams: Gaussian Processes for Machine Learning, 2006, eq. (2.25), (2.26), (4.17) and,
@@ -161,7 +161,7 @@ class CalibratedMachine:
     """A machine with measured rates. Made by `costmodel.profiles.calibration.machine(NAME, ...)`.
 
     ``name``: of the profile. ``conditions``: in words, such as ``cpu, float32, contiguous, 2 threads, torch 2.13``.
-    ``moment``: the median moment of the calibration. ``limits``: at that moment. ``factor`` and ``overhead``: the time
+    ``moment``: the median moment of the calibration. ``rates``: at that moment. ``factor`` and ``overhead``: the time
     of a module is the sum over its kernels times the factor, and the overhead in seconds for each of them; ``doubt``:
     the standard deviation of the logarithm of what chains of layers took relative to that.
     """
@@ -171,10 +171,10 @@ class CalibratedMachine:
         name: str,
         conditions: str,
         moment: Moment,
-        limits: Limits,
+        rates: Rates,
         samples: Mapping[str, list[tuple[Kernel, bool, float]]],
     ) -> None:
-        self.name, self.conditions, self.moment, self.limits = name, conditions, moment, limits
+        self.name, self.conditions, self.moment, self.rates = name, conditions, moment, rates
         self.samples = samples
         self.curves: dict[str, Curve] = {}
         self.factor, self.overhead, self.doubt = 1.0, 0.0, 0.0
@@ -187,18 +187,18 @@ class CalibratedMachine:
         probes = np.array([turn for sample in samples for turn in sample.probes])
         moment = Moment(*np.median(probes, axis=0).tolist())
         launch = min(float(np.median(sample.seconds)) for sample in samples)
-        limits = Limits(launch, moment.rate, moment.cached_bandwidth, moment.bandwidth)
+        rates = Rates(launch, moment.rate, moment.cached_bandwidth, moment.bandwidth)
         found: dict[str, list[tuple[Kernel, bool, float]]] = {}
         for sample in samples:
             known = kernel(sample.call)
             if known is None:
                 continue
             logs = [
-                math.log(seconds / limits.at(Moment(*turn), moment).seconds(known, sample.cold))
+                math.log(seconds / rates.at(Moment(*turn), moment).seconds(known, sample.cold))
                 for seconds, turn in zip(sample.seconds, sample.probes, strict=True)
             ]
             found.setdefault(known.kind, []).append((known, sample.cold, float(np.median(logs))))
-        machine = cls(name, conditions, moment, limits, found)
+        machine = cls(name, conditions, moment, rates, found)
         if chains:
             machine._learn(chains)
         return machine
@@ -234,7 +234,7 @@ class CalibratedMachine:
     ) -> Prediction:
         """The time of operations that run one after another; ``at``: a moment, by default the calibration's.
         ``replayed``: seconds by `Call`, for operations that were timed alone."""
-        limits = self.limits if at is None else self.limits.at(at, self.moment)
+        rates = self.rates if at is None else self.rates.at(at, self.moment)
         found = kernels(operations)
         shares = _cold_shares(found)
         variances = np.zeros(len(found))
@@ -253,7 +253,7 @@ class CalibratedMachine:
             for number, place in zip(numbers, index, strict=True):
                 known = found[number]
                 assert known is not None
-                scale = limits.seconds(known, shares[number])
+                scale = rates.seconds(known, shares[number])
                 own = self.factor * scale * math.exp(means[place]) + self.overhead
                 seconds[number], variances[number] = own, covariance[place, place]
                 weights[place] += own
@@ -266,9 +266,9 @@ class CalibratedMachine:
             time: float | None = seconds[number] if timed is None else timed
             if time is None:
                 missing[known.kind] += 1
-            parts = limits.parts(known, shares[number])
+            parts = rates.parts(known, shares[number])
             limit: Limit = ("launch", "compute", "memory")[parts.index(max(parts))]
-            floor = max(known.flops / limits.rate / BEST, known.bytes / limits.hot / BEST)
+            floor = max(known.flops / rates.rate / BEST, known.bytes / rates.hot / BEST)
             rows.append(
                 Predicted(
                     operation,

@@ -13,6 +13,7 @@ from costmodel.errors import InvalidInput, in_words
 from costmodel.price.latency import CalibratedMachine, Predicted, Prediction
 from costmodel.price.machine import Machine
 from costmodel.price.moment import Moment
+from costmodel.work.call import Call
 from costmodel.work.cost import Operation
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Roofline(CalibratedMachine):
         self.limits = limits
 
     def predict(
-        self, operations: Sequence[Operation], at: Moment | None = None, replayed: Mapping[object, float] | None = None
+        self, operations: Sequence[Operation], at: Moment | None = None, replayed: Mapping[Call, float] | None = None
     ) -> Prediction:
         """The roofline time of operations that run one after another."""
         times = [(each, *self.limits.bound([each.cost])) for each in operations]
@@ -72,7 +73,7 @@ class Predictor:
             return operations(of, self.dtype, self.how.memory_format or "contiguous")
         return tuple(of.operations(self.dtype, self.how.memory_format or "contiguous"))
 
-    def predict(self, of: Any, replayed: dict[object, float] | None = None) -> Prediction:
+    def predict(self, of: Any, replayed: Mapping[Call, float] | None = None) -> Prediction:
         """The time of a described program, or of a counted call of a module; ``replayed``: seconds by call."""
         return self.machine.predict(self.operations(of), self.at, replayed)
 
