@@ -123,15 +123,16 @@ class _Session:
     def run(self, rounds: int) -> None:
         """Time every point ``rounds`` times; earlier samples count."""
         total = rounds * len(self.known)
+        done = sum(min(known.rounds, rounds) for known in self.known.values())
         draw = random.Random(len(self.turns))
         self.probe()
         self.saved = self.probed
         for number in range(1, rounds + 1):
             lacking = [point for point, known in self.known.items() if known.rounds < number]
             for point in draw.sample(lacking, len(lacking)):
-                done = sum(min(known.rounds, rounds) for known in self.known.values()) + len(self.waiting)
                 self.tick(done / total, point if isinstance(point, str) else point[0].name)
                 self.time(point)
+                done += 1
                 if self.now() - self.probed >= PROBE_SECONDS:
                     self.probe()
                 if self.now() - self.saved >= SAVE_SECONDS:

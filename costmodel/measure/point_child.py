@@ -58,9 +58,10 @@ def sample(clock: Clock, step: Step, repeats: int | None) -> tuple[int, float]:
     sample are those that take `SAMPLE_SECONDS`. The first call is not timed: it fills caches, and may prepare."""
     step()
     if repeats is None:
-        once = min(clock(step, 1) for _ in range(2))
-        several = math.ceil(SAMPLE_SECONDS / 10 / once)
-        once = min(once, clock(step, several))  # the clock takes a part of one short call
+        once = clock(step, 1)
+        if once >= SAMPLE_SECONDS:
+            return 1, once
+        once = min(once, clock(step, math.ceil(SAMPLE_SECONDS / 10 / once)))  # the clock takes a part of a short call
         repeats = min(MOST_CALLS, max(1, round(SAMPLE_SECONDS / once)))
     return repeats, clock(step, repeats)
 
