@@ -135,7 +135,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
         ("equation sep --ratio --latex --channels 5", "--kernel and --channels are for --ratio"),
         ("table --rounds 3", "--rounds needs --measure"),
         ("sweep --save mine", "--save needs --measure"),
-        ("table --threads 1", "--threads needs --measure or --profile"),
+        ("table --threads 1", "--threads needs --measure, --profile or --machine"),
         ("table --measure cpu --budget 5m --rounds 3", "--budget decides on --processes and --rounds"),
         ("table --measure cpu --budget soon", "--budget 'soon': expected a time, such as 90s, 5m or 1h"),
         ("table --profile nowhere", "no profile 'nowhere': there are"),

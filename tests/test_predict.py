@@ -242,7 +242,9 @@ def test_closed_forms_have_no_time() -> None:
 
 def test_a_module_of_another_type_is_refused() -> None:
     made = costmodel.module("torch.nn:Linear", "2x8", arguments={"in_features": 8, "out_features": 4}, dtype="float64")
-    with pytest.raises(InvalidInput, match="parameters or inputs of float64, and would be predicted as float32"):
+    with pytest.raises(
+        InvalidInput, match="Linear has parameters or buffers of float64, and would be predicted as float32"
+    ):
         costmodel.predict(made, "fake")
 
 

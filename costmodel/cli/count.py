@@ -267,12 +267,6 @@ def count(
     with user_code(traceback):
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)
         counts = [counting(net, *args, **how, **options) for args, options in sets]
-    if machine is not None and not isinstance(machine, Machine):
-        from costmodel.measure.modules import kinds
-        from costmodel.profiles.predict import refuse_kinds
-
-        for each in sets:
-            refuse_kinds(module, kinds(net, each), machine.dtype)
     if save is not None:
         keep(kept(counts[0], convention, attention), save)
     if baseline is not None and before:

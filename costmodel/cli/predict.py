@@ -120,7 +120,7 @@ def predict(
     predictor = calibrated.predictor
     every = [*(names or ()), *(name for several in model or () for name in several)]
     how = {"kernel": kernel, "channels": channels, "classes": classes, "recurrence": recurrence}
-    targets = [*_described(every, cell, dict(site or ()), size, **how), *_modules(every, called, predictor)]
+    targets = [*_described(every, cell, dict(site or ()), size, **how), *_modules(every, called)]
     if not targets:
         raise InvalidInput("nothing to predict: give a network, a cell, or a module of your own with --input")
     documents = []
@@ -161,12 +161,9 @@ def _described(
             yield Target(Subject.of_network(entry, how["kernel"]).title, "frame", entry.program)
 
 
-def _modules(names: list[str], called: CalledAlone, predictor: "Predictor") -> "Iterator[Target]":
-    from costmodel.profiles.predict import refuse_kinds
-
+def _modules(names: list[str], called: CalledAlone) -> "Iterator[Target]":
     for module in called.models([name for name in names if is_module(name)]) or ():
         if not isinstance(module, str):
-            refuse_kinds(module.name, module.workload.kinds, predictor.dtype)
             yield Target(module.subject.title, "call", module.count.call, module.count.modules)
 
 

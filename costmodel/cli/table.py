@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.machines import Given, predictor
 from costmodel.cli.modules import Called, refuse_options
 from costmodel.cli.options import (
     KERNEL,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         "table --convention fvcore --no-heads --format json",
         "table --model erfnet",
         "table --model erfnet --decoder-blocks 2 --convention torch",
+        "table --model v6 --machine mine --sort ms",
         "table --profile amd-epyc-2-cores --plot time.svg",
         "table --model nets.py:standard,nets.py:separable --input 1x3x256x512 --measure cpu",
     )
@@ -67,6 +69,7 @@ def table(
     order: Annotated[str | None, sort("flops", "params")] = None,
     top: Top = None,
     plot: Plot = None,
+    machine: Given = None,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
@@ -79,7 +82,8 @@ def table(
     --plot draws times against FLOPs where there are times, else parameters and FLOPs relative to ICNet.
     """
     picture = plotted(plot)
-    times = Times(profile, choices, measuring, effort)
+    times = Times(profile, choices, measuring, effort, predicted=machine is not None)
+    on = None if machine is None else predictor(machine, choices)
     models = called.models(model, dtype=choices.dtype)
     of_cells = {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"}
     refuse_options(model, of_cells, {"--size": size, "--classes": classes})
@@ -100,6 +104,8 @@ def table(
         decoder_blocks=decoder_blocks,
         base=called.base,
     )
+    if on is not None:
+        result = result.on(on)
     if times.wanted:
         from costmodel.measure.profile import choose
 

@@ -172,15 +172,17 @@ class Times:
     choices: Choices
     measuring: Measuring = field(default_factory=Measuring)
     effort: Effort = field(default_factory=Effort)
+    predicted: bool | None = None  # the choices are also those of a machine; None: the command takes none
 
     def __post_init__(self) -> None:
         if self.measuring.measure is None:
             for group, option in ((self.measuring, "save"), *((self.effort, name) for name in vars(self.effort))):
                 if getattr(group, option) is not None:
                     raise InvalidInput(f"--{option} needs --measure")
-            if not self.profile and self.choices.given:
+            if not self.profile and not self.predicted and self.choices.given:
                 option = next(iter(self.choices.given)).replace("_", "-")
-                raise InvalidInput(f"--{option} needs --measure or --profile")
+                others = "--measure or --profile" if self.predicted is None else "--measure, --profile or --machine"
+                raise InvalidInput(f"--{option} needs {others}")
         self.found: dict[str, Profile] = {}
         self.given: dict[str, str] = {}  # as they were typed
         self.code = 0

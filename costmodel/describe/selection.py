@@ -1,7 +1,7 @@
 """The rows of tables: every chosen network of the catalogue with every chosen cell, under the paper's names."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -65,6 +65,7 @@ class ModuleEntry:
     """A module that is not described here: counted by `costmodel.measure.modules`, for one call with ``inputs``.
 
     ``layers``: costs by the path of the module whose code ran. ``subject``: that of its times (`profiles.records`).
+    ``count``: the whole count.
     """
 
     approach: str
@@ -74,6 +75,7 @@ class ModuleEntry:
     peak_memory: int  # bytes
     subject: Any
     cell: None = None
+    count: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, count: Any, name: str, subject: Any = None) -> "ModuleEntry":
@@ -82,7 +84,7 @@ class ModuleEntry:
             raise InvalidInput(f"{name} is counted in letters, {', '.join(count.letters)}: give sizes, with .at()")
         parts = count.cut().items()
         layers = {path or "(itself)": sum((each.cost for each in operations), NOTHING) for path, operations in parts}
-        return cls(name, count.cost, layers, count.inputs, int(count.peak_memory), subject)
+        return cls(name, count.cost, layers, count.inputs, int(count.peak_memory), subject, count=count)
 
     @property
     def base(self) -> str:

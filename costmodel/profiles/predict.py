@@ -71,18 +71,17 @@ class Predictor:
         """The operations of a described program, or of a counted call of a module."""
         if isinstance(of, Program):
             return operations(of, self.dtype, self.how.memory_format or "contiguous")
+        floats = (each.dtype for each in of.state.values() if each.dtype.is_floating_point)
+        if others := {str(dtype).removeprefix("torch.") for dtype in floats} - {"float32", self.dtype}:
+            raise InvalidInput(
+                f"{type(of.net).__name__} has parameters or buffers of {' and '.join(sorted(others))}, and would be "
+                f"predicted as {self.dtype}: choose dtype {min(others)}"
+            )
         return tuple(of.operations(self.dtype, self.how.memory_format or "contiguous"))
 
     def predict(self, of: Any, replayed: Mapping[Call, float] | None = None) -> Prediction:
         """The time of a described program, or of a counted call of a module; ``replayed``: seconds by call."""
         return self.machine.predict(self.operations(of), self.at, replayed)
-
-    def predict_subject(self, subject: "Subject | None", call: Any = None) -> Prediction:
-        """The time of a described subject, or of a module's, whose counted ``call`` is given."""
-        if call is not None:
-            return self.predict(call)
-        assert subject is not None
-        return self.predict(described(subject))
 
 
 def described(subject: "Subject") -> Program:
@@ -144,15 +143,6 @@ def settings(**given: Any) -> "Settings":
     return Settings.model_validate(usual | given)
 
 
-def refuse_kinds(name: str, kinds: frozenset[str], dtype: str) -> None:
-    """Raise `InvalidInput` for a module with floating-point types that a prediction for ``dtype`` would change."""
-    if others := kinds - {"float32", dtype}:
-        raise InvalidInput(
-            f"{name} has parameters or inputs of {' and '.join(sorted(others))}, and would be predicted as {dtype}: "
-            f"choose dtype {min(others)}"
-        )
-
-
 def predict(
     x: Any,
     machine: str | CalibratedMachine,
@@ -189,8 +179,6 @@ def predict(
         chosen: dict[str, Any] = {"kernel": kernel, "size": size, "classes": classes, "recurrence": recurrence}
         x = describe_network(x, cell=cell, heads=False, **chosen)
     elif not isinstance(x, Program):
-        if hasattr(x, "workload"):
-            refuse_kinds(x.name, x.workload.kinds, on.dtype)
         x = getattr(x, "count", x)
         if getattr(x, "call", None) is None:
             raise InvalidInput(f"{in_words(x)} is no network, cell, module or count: costmodel.module() makes a module")
@@ -201,7 +189,7 @@ def predict(
 def called(count: Any) -> Any:
     """The call of a count, which gives its operations; `InvalidInput` for one in letters."""
     if count.letters:
-        raise InvalidInput(f"{count.name} is counted in letters, {', '.join(count.letters)}: give sizes, with .at()")
+        raise InvalidInput(f"{count.name} is counted in letters, {', '.join(count.letters)}: a time needs numbers")
     if tuple(count.call.words) != tuple(count.inputs):  # closed forms at numbers: a call at other sizes was counted
         raise InvalidInput(f"{count.name} is made of closed forms: count it with {', '.join(count.inputs)}")
     return count.call

@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import exp, log
 from typing import Any
 
 from costmodel.errors import InvalidInput, among
 from costmodel.price.conventions import Convention, find_convention
-from costmodel.price.latency import Predicted, Prediction
-from costmodel.profiles.predict import Predictor
+from costmodel.price.latency import CalibratedMachine, Predicted, Prediction
+from costmodel.profiles.predict import Predictor, described, predictor
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import apportioned, milliseconds, scale, significant
 from costmodel.work.cost import NOTHING
 
+MOST_ROWS = 10_000  # of alternatives: a millisecond or more each
 SORTS = ("order", "flops", "bytes", "launches", "ms")
 QUANTILE = 1.645  # standard deviations from the middle of a 90 % interval to its ends
 DIGITS = 5  # of the total, so of the last place of every row
@@ -195,9 +197,9 @@ def spread(line: Mapping[str, Any]) -> str:
 
 def remark(line: Mapping[str, Any]) -> str:
     """The operations of a line that are not predicted, in words."""
-    lacking, replayed, every = (line.get(name, 0) for name in ("not_calibrated", "replayed", "operations"))
-    words = [] if not lacking else ["not calibrated" if lacking == every else f"without {lacking}"]
-    words += [] if not replayed else ["replayed" if replayed == every else f"{replayed} replayed"]
+    lacking, replayed = line.get("not_calibrated"), line.get("replayed")
+    words = [] if not lacking else ["not calibrated" if line["predicted_ms"] is None else f"without {lacking}"]
+    words += [] if not replayed else ["replayed" if replayed == line["operations"] else f"{replayed} replayed"]
     return ", ".join(words)
 
 
@@ -237,3 +239,72 @@ def cells(line: Mapping[str, Any]) -> list[str]:
     if "roofline_ms" in line:
         return [told, line["bound"] or ""]
     return [told, spread(line), significant(line["floor_ms"], 3), line["bound"] or "", remark(line)]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The time of a row of alternatives on a machine, and that of the row or subject which percentages refer to."""
+
+    predictor: Predictor
+    prediction: Prediction
+    base: Prediction
+
+    @property
+    def pct(self) -> float | None:
+        """The time in per cent of the base; None where either lacks operations, and the other may not."""
+        incomplete = (self.prediction.missing or self.base.missing) and self.prediction is not self.base
+        return None if incomplete or not self.base.seconds else 100 * self.prediction.seconds / self.base.seconds
+
+    def record(self) -> dict[str, Any]:
+        """The columns of a row in JSON and CSV: those of `columns`, and the percentage."""
+        share = "roofline_pct" if self.predictor.is_roofline else "predicted_pct"
+        return columns(self.predictor, self.prediction) | {share: self.pct}
+
+
+class Alternatives:
+    """The times of alternatives on a machine: of subjects, which are described, and of counted calls of modules."""
+
+    def __init__(self, machine: str | CalibratedMachine | Predictor) -> None:
+        self.predictor = machine if isinstance(machine, Predictor) else predictor(machine)
+        self._known: dict[Any, Prediction] = {}
+
+    def predict(self, of: Any) -> Prediction:
+        """The time of an alternative, which is predicted once."""
+        from costmodel.profiles.records import Subject
+
+        key, of = (of, described(of)) if isinstance(of, Subject) else (id(of), of)
+        if key not in self._known:
+            self._known[key] = self.predictor.predict(of)
+        return self._known[key]
+
+    def beside(self, of: Any, base: Any) -> Beside:
+        """The time of an alternative, and that of the subject or the call that percentages refer to."""
+        return Beside(self.predictor, self.predict(of), self.predict(base))
+
+
+def sheet(
+    unit: str, names: Mapping[str, str], rows: Sequence[tuple[Sequence[str], Beside]], base: str, keys: int = 1
+) -> Sheet:
+    """A table of the times of alternatives on a machine; ``names``: the columns before the times, with their alignment;
+    ``unit``: what takes the time; ``base``: of percentages, in words."""
+    on = rows[0][1].predictor
+    first, *others = headings(on)
+    body = []
+    for name, each in rows:
+        ms, *rest = cells(columns(on, each.prediction))
+        body.append([*name, ms, "" if each.pct is None else f"{each.pct:.2f}", *rest])
+    lines = [*explained(on, [each.prediction for _, each in rows]), f"%: of {base}."]
+    verb = "Least" if on.is_roofline else "Predicted"
+    head, align = [*names, first, "%", *others], "".join(names.values()) + "rr" + "r" * len(others)
+    labels = [*names, first, "time %", *others]
+    spare = ["floor ms", "bound", "+-%"]
+    found = Sheet(
+        f"{verb} time per {unit} on {on.title}", head, align, body, lines, keys=keys, labels=labels, spare=spare
+    )
+    return found.without(["remark"])
+
+
+def by_time(rows: Iterable[Any]) -> dict[str, list[float]]:
+    """The key of `costmodel.report.times.ranked` that predicted times are; empty where rows have none."""
+    times = [0.0 if row.predicted is None else row.predicted.prediction.seconds for row in rows]
+    return {"ms": times} if any(times) else {}

@@ -9,7 +9,9 @@ from costmodel.describe.cells import Cell
 from costmodel.describe.ops import Pair
 from costmodel.describe.selection import ModuleEntry, calls_in_words
 from costmodel.price.conventions import Convention
+from costmodel.price.latency import CalibratedMachine
 from costmodel.price.table import PRINTED, Counted, CountedRow, Given, count_networks
+from costmodel.profiles.predict import Predictor, called
 from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.published import erfnet
 from costmodel.published import lstm_icnet as published
@@ -17,6 +19,7 @@ from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import milliseconds
+from costmodel.report.predict import Alternatives, Beside, by_time, sheet
 from costmodel.report.times import left_out, not_timed, notes, ranked, time_cells
 from costmodel.work.size import Size
 
@@ -31,6 +34,7 @@ class TableRow(CountedRow):
     """One network with its counts and times."""
 
     timings: tuple[Timing, ...] = ()
+    predicted: Beside | None = None
 
     def record(self) -> dict[str, Any]:
         of = ("params_k" if isinstance(self.paper, published.Row) else "params", "gflops")
@@ -45,7 +49,7 @@ class TableRow(CountedRow):
             "flops_pct": self.flops_pct,
             "paper": paper,
             "timings": [timing.record() for timing in self.timings],
-        }
+        } | (self.predicted.record() if self.predicted else {})
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,17 +142,51 @@ class Table(Counted):
         rows = tuple(replace(row, timings=merged(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
+    def on(self, machine: str | CalibratedMachine | Predictor) -> "Table":
+        """The table with the time that each row is predicted to take on a calibrated machine, given by the name of its
+        profile: of networks as they are timed, without training heads. `InvalidInput` for unknown machines."""
+        machines = Alternatives(machine)
+        timed = {row.approach: self._timed(row) for row in self.rows}
+
+        def beside(row: TableRow) -> Beside:
+            own = timed[row.approach]
+            return machines.beside(own, timed.get(row.base) or self.subject(row).standard)
+
+        return replace(self, rows=tuple(replace(row, predicted=beside(row)) for row in self.rows))
+
+    def _timed(self, row: TableRow) -> Any:
+        """The subject or the call that is predicted for a row."""
+        return called(row.entry.count) if isinstance(row.entry, ModuleEntry) else self.subject(row)
+
     def arranged(self, sort: str | None = None, top: int | None = None) -> "Table":
         """The table with the largest rows first, by ``flops``, ``params`` or ``ms`` (which needs times of a single
         kind of run), and at most ``top`` rows."""
-        keys = {name: [getattr(row, name) for row in self.rows] for name in ("flops", "params")}
+        keys = {name: [getattr(row, name) for row in self.rows] for name in ("flops", "params")} | by_time(self.rows)
         places = ranked([row.timings for row in self.rows], keys, sort, top)
         rows = tuple(self.rows[n] for n in places)
         return replace(self, rows=rows, left_out=len(self.rows) - len(rows))
 
     def text(self, form: str = "text") -> str:
         """The table as ``text``, ``markdown``, ``latex``, ``html``, ``csv`` or ``json``."""
-        return Document(self.record, self._flat, lambda: [self.costs(), *self.times().values()]).text(form)
+        return Document(self.record, self._flat, self.sheets).text(form)
+
+    def sheets(self) -> list[Sheet]:
+        """A table of costs, one of predicted times on a machine, and one of times for each profile and its settings."""
+        return [self.costs(), *self.predictions(), *self.times().values()]
+
+    def predictions(self) -> list[Sheet]:
+        """A table of the times that were asked for with `on`."""
+        rows = [
+            ([row.approach, f"{row.flops_pct:.2f}"], row.predicted) for row in self.rows if row.predicted is not None
+        ]
+        if not rows:
+            return []
+        share = f"{self.convention.unit}s %"
+        found = sheet(self.unit_of_work, {"approach": "l", share: "r"}, rows, self.base)
+        lines = [f"{share}: convention {self.convention.name}, with the same base."]
+        lines += [f"Predicted as described, not as counted ({self.otherwise})."] if self.otherwise else []
+        lines += ["Predicted without the training heads."] if self.heads_in_words else []
+        return [replace(found, notes=[*found.notes, *lines])]
 
     def costs(self) -> Sheet:
         """Parameters and FLOPs, beside the printed ones."""

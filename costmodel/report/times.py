@@ -153,13 +153,13 @@ def ranked(
     timings: "Sequence[Sequence[Timing]]", keys: "Mapping[str, Sequence[float]]", sort: str | None, top: int | None
 ) -> list[int]:
     """The places of the ``top`` largest rows (None: of all), by a column of ``keys`` or by the times of the rows,
-    ``ms``; rows without a time are last. `InvalidInput` for another ``sort``, without times, or with times of several
-    settings."""
-    allowed = ", ".join(["order", *keys])
+    ``ms``, without times by the predicted ones in ``keys``; rows without a time are last. `InvalidInput` for another
+    ``sort``, without times, or with times of several settings."""
+    allowed = ", ".join(["order", *(key for key in keys if key != "ms")])
     settings = dict.fromkeys((t.profile, t.how) for row in timings for t in row if t.how)
     if top is not None and top < 1:
         raise InvalidInput(f"top {top}: expected a whole number from 1")
-    if sort == "ms" and not settings:
+    if sort == "ms" and not settings and "ms" not in keys:
         raise InvalidInput(f"sort 'ms': there are no times; without times: {allowed}")
     if sort == "ms" and len(settings) > 1:
         found = "; ".join(f"{profile}: {how.title}" for profile, how in settings if how)
@@ -167,7 +167,7 @@ def ranked(
     if sort not in (None, "order", "ms", *keys):
         raise InvalidInput(f"sort {sort!r}: one of {allowed}, ms")
     places = list(range(len(timings)))
-    if sort == "ms":
+    if sort == "ms" and settings:
         seconds = [next((t.median_s for t in row if (t.profile, t.how) in settings), -1.0) for row in timings]
         places.sort(key=lambda n: -seconds[n])
     elif sort and sort in keys:
