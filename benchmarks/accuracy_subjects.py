@@ -127,7 +127,7 @@ def cells(how: Settings) -> list[Job]:
 
 def modules(how: Settings) -> list[Job]:
     """Networks of torchvision and timm, as far as Python finds the packages, and a U-Net."""
-    chosen = [("unet", "1x3x256x256", {})]
+    chosen: list[tuple[str, str, dict[str, Any]]] = [("unet", "1x3x256x256", {})]
     for package, names in PACKAGES.items():
         if importlib.util.find_spec(package) is None:
             print(f"no {package} here: make .zoo/ready installs it; its networks are left out", file=sys.stderr)

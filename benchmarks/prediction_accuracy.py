@@ -143,22 +143,23 @@ def row_of(
     data_sheet: Machine,
     peer: Sequence[float],
 ) -> Row:
+    """The row of a run; in plain numbers, for a moment has those of numpy."""
     costs = [each.cost for each in operations]
     parts: Counter[str] = Counter()
     for each in predicted.rows:
-        parts[each.kind] += each.seconds or 0.0  # type: ignore[assignment]  # a Counter of floats
+        parts[each.kind] += float(each.seconds or 0.0)  # type: ignore[assignment]  # a Counter of floats
     without, replay = peer or (None, None)
     return Row(
         subjects.short(run.subject),
         subjects.family(run.subject),
         seconds,
-        predicted.seconds,
-        predicted.low,
-        predicted.high,
-        predicted.floor,
+        float(predicted.seconds),
+        float(predicted.low),
+        float(predicted.high),
+        float(predicted.floor),
         float(sum(TORCH.flops(cost.work) for cost in costs)),
         data_sheet.bound(costs)[0],
-        predicted.moment.bandwidth if predicted.moment else None,
+        float(predicted.moment.bandwidth) if predicted.moment else None,
         predicted.bound,
         parts,
         predicted.missing,
@@ -192,8 +193,8 @@ def by_peer(folder: Path, file: Path, runs: Sequence[Run]) -> dict[str, list[flo
     else:
         path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path), str(folder)])
         script = Path(__file__).with_name("neural_cost_peer.py")
-        command = [sys.executable, script, file, out, *(run.subject.digest for run in runs)]
-        subprocess.run(command, env=os.environ | ENVIRONMENT | {"PYTHONPATH": path})
+        given = [sys.executable, script, file, out, *(run.subject.digest for run in runs)]
+        subprocess.run(given, env=os.environ | ENVIRONMENT | {"PYTHONPATH": path})
     return dict(json.loads(out.read_text())) if out.exists() else {}
 
 

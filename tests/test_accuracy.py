@@ -1,5 +1,6 @@
 """The arithmetic of `benchmarks/prediction_accuracy.py` and `benchmarks/published_times.py`, on rows made by hand."""
 
+import json
 import math
 import sys
 from collections import Counter
@@ -118,6 +119,7 @@ def test_predictions_are_stated_at_the_moment_of_the_measurement(capsys: pytest.
     # Each byte takes 1 ns, far longer than its arithmetic.
     assert found.data_sheet == pytest.approx((cost.reads + cost.writes) * 1e-9)
     assert sum(found.parts.values()) == pytest.approx(found.predicted)
+    assert json.loads(json.dumps(found.record()))["inside"] is found.inside
 
 
 @pytest.mark.parametrize(
