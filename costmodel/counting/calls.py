@@ -8,7 +8,7 @@ import torch
 from torch._ops import OpOverload
 
 from costmodel.counting.memory import channels_last
-from costmodel.work.call import Argument, Call, Tensor
+from costmodel.work.call import ITEM_BYTES, Argument, Call, Tensor
 
 
 class NotData(Exception):
@@ -46,15 +46,17 @@ class Calls:
         raise NotData(type(value).__name__)
 
     def tensor(self, tensor: torch.Tensor) -> Tensor:
-        """A tensor as data; `NotData` for one of symbols, and one that is not plain memory."""
+        """A tensor as data; `NotData` for symbols, rare types, and what is not plain memory."""
         if tensor.layout is not torch.strided or tensor.is_quantized:
             raise NotData(str(tensor.layout))
+        if not all(type(side) is int for side in (*tensor.shape, *tensor.stride())):
+            raise NotData(str(tensor.shape))
         parameter = tensor.untyped_storage()._cdata in self._places
         key = tensor.shape, tensor.stride(), tensor.dtype, parameter
         found = self._known.get(key)
         if found is None:
-            if not all(type(side) is int for side in (*tensor.shape, *tensor.stride())):
-                raise NotData("symbol")
+            if _name(tensor.dtype) not in ITEM_BYTES:
+                raise NotData(str(tensor.dtype))
             found = self._known[key] = _data(tensor, parameter)
         return found
 

@@ -1,6 +1,6 @@
 """Calls of operators on tensors made for them: each alone, with its arguments in a cache (hot) or in none (cold).
 
-Arguments are parts of a large memory with random numbers, which is written once: making a call takes microseconds.
+Arguments are parts of a large memory with random numbers, which is written once: many calls are made in little time.
 """
 
 import statistics
@@ -16,7 +16,7 @@ from costmodel.measure.clock import Clock, Step, WallClock, settle
 from costmodel.work.call import ITEM_BYTES, Argument, Call, Tensor
 
 State: TypeAlias = Literal["hot", "cold"]  # the arguments lie in a cache, or in none
-FOOTPRINT = 96 << 20  # bytes of arguments that rotate: more than the last cache of most machines
+FOOTPRINT = 96 << 20  # bytes of arguments that rotate, to be more than the last cache holds
 MOST_COPIES = 200
 MOST_BYTES = 2 << 30  # of the arguments of one call
 LINE = 64  # bytes at which a tensor starts, as torch's do
@@ -75,7 +75,7 @@ def hot(call: Call, device: str = "cpu") -> Step:
 
 def cold(call: Call, footprint_bytes: int = FOOTPRINT, device: str = "cpu") -> Step:
     """A function that makes the call on other arguments from time to time, so that no cache holds them: they rotate
-    through 2 to 200 copies, ``footprint_bytes`` together. Fewer bytes than 1/200 of that may stay in a cache."""
+    through 2 to 200 copies of ``footprint_bytes`` together; 200 copies of few bytes stay in a cache all the same."""
     replay, memory = _Replay(call, device), _shared(device)
     size = max(1, sum(each.bytes for each in call.tensors))
     copies = min(MOST_COPIES, max(2, -(-footprint_bytes // size)))
