@@ -6,7 +6,6 @@ dtype, and what is unusual, with the shape as the value, such as ``{"float32 cha
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from costmodel.work.call import Argument, Call, Tensor
@@ -25,13 +24,13 @@ def from_json(value: Any) -> Call:
     """The call that `to_json` made a value of; `ValueError` for others."""
     if isinstance(value, Call):
         return value
-    match value:
-        case [str(name), [*arguments], [*outputs], *rest] if len(rest) < 2:
-            keywords = rest[0] if rest else {}
-            results = _several(outputs)
-            if isinstance(keywords, Mapping) and all(isinstance(each, Tensor) for each in results):
-                named = tuple((key, _read(each)) for key, each in keywords.items())
-                return Call(name, _several(arguments), named, results)  # type: ignore[arg-type]  # tensors
+    parts = [*value, {}] if type(value) is list and len(value) == 3 else value
+    if type(parts) is list and [type(each) for each in parts] == [str, list, list, dict]:
+        name, arguments, outputs, keywords = parts
+        results = _several(outputs)
+        if all(isinstance(each, Tensor) for each in results):
+            named = tuple((key, _read(each)) for key, each in keywords.items())
+            return Call(name, _several(arguments), named, results)  # type: ignore[arg-type]  # tensors
     raise ValueError("a call is [name, arguments, outputs] or [name, arguments, outputs, keywords]")
 
 
@@ -51,17 +50,17 @@ def _written(value: Argument) -> Any:
 
 
 def _read(value: Any) -> Argument:
-    if isinstance(value, list):
+    if type(value) is list:
         return _several(value)
-    if not isinstance(value, Mapping):
+    if type(value) is not dict:
         return value  # type: ignore[no-any-return]  # a number, a text or None
-    match [*value.items()]:
-        case [("float", str(number))]:
-            return float(number)
-        case [(str(words), [[*shape], [*strides]])]:
-            return _tensor(words, shape, strides)
-        case [(str(words), [*shape])]:
-            return _tensor(words, shape, [])
+    if len(value) == 1:
+        ((words, shape),) = value.items()
+        if words == "float" and type(shape) is str:
+            return float(shape)
+        if type(shape) is list:
+            strided = len(shape) == 2 and type(shape[0]) is type(shape[1]) is list
+            return _tensor(words, *(shape if strided else (shape, [])))
     raise ValueError('a tensor is {"float32": [1, 3, 224, 224]}')
 
 
