@@ -289,8 +289,9 @@ KINDS_OF_STEPS = ("promised", "item", "predicted", "remainder", "measured")
 
 
 def test_small_items_are_summed_in_tables_alone() -> None:
-    """20 items of 0.001 to 0.020 times A: a table of 3 has the three largest, and 17 others."""
+    """20 items of 0.001 to 0.020 times A: a table of 3 has the three largest, and 17 others. One of 1e-9 is in none."""
     rows = [kernel(f"aten.k{n}", n / 1000, bound=None) for n in range(1, 21)]
+    rows.append(kernel("aten.tiny", 1e-9))
     bridge = why(
         prediction(kernel("dense convolution", 1, 100)), prediction(kernel("dense convolution", 1, 100), *rows), TORCH
     )
@@ -299,7 +300,7 @@ def test_small_items_are_summed_in_tables_alone() -> None:
         "aten.k20",
         "aten.k19",
         "aten.k18",
-        "17 smaller items",
+        "18 smaller items",
         "predicted",
     ]
     assert len(steps(bridge, 6)) == 22
@@ -375,6 +376,14 @@ def test_kinds_without_a_rate_are_named_in_every_format() -> None:
     assert "fake is not calibrated for 16 x 1xK convolution of spatial cell" in " ".join(result.text().split())
     assert json.loads(result.text("json"))["missing"] == {"a": {}, "b": {"1xK convolution": 16}}
     assert not json.loads(result.text("json"))["complete"]
+
+
+def test_a_data_sheet_gives_a_roofline_without_a_range() -> None:
+    """Convolutions are bound by arithmetic, and the rest does not change: no item of the former."""
+    result = costmodel.why("standard", "spatial", machine="nvidia-h100-sxm")
+    assert "the least time of each operation by the data sheet" in " ".join(result.text().split())
+    assert list(result.sheets()[0].columns) == ["step", "%"]
+    assert [step.name for step in steps(result.bridge, 6) if "convolution" in step.name] == []
 
 
 def test_frames_and_notebooks() -> None:

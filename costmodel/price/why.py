@@ -202,7 +202,7 @@ def _plural(kind: str) -> str:
         return FAMILIES.get(first) or NAMES[kind]
     if first == "convolution":
         return f"convolutions {rest}" if rest.startswith("of ") else f"{rest} convolutions".strip()
-    return re.sub(r"(convolution|product)\b", r"\1s", kind)
+    return kind if "." in kind else re.sub(r"(convolution|product)\b", r"\1s", kind)
 
 
 def _pace(rows: Iterable[Predicted], convention: Convention) -> Fraction | None:

@@ -50,14 +50,14 @@ class Step(NamedTuple):
 
 def steps(bridge: Bridge, digits: int, most: int | None = None) -> list[Step]:
     """The steps in units of 10^-digits, rounded so that they add up; of the items the ``most`` largest, and the sum of
-    the others."""
+    the others. Items that are rounded to 0 are left out, but for those that are not predicted."""
     items = [(item.name, item.value, item.part) for item in bridge.items]
     if most is not None:
         large = sum(abs(value) * 10**digits >= 5 for _, value, _ in items[:most])
         if small := items[large:]:
             rest = sum((value for _, value, _ in small), Fraction(0))
-            name = f"{len(small)} smaller items" if small[1:] else small[0][0]
-            items = [*items[:large], (name, rest, None)]
+            name, part = (f"{len(small)} smaller items", None) if small[1:] else small[0][::2]
+            items = [*items[:large], (name, rest, part)]
     last = [] if bridge.remainder is None else [bridge.remainder]
     unit = 10**digits
     values = apportioned([unit * each for each in (bridge.promised, *(value for _, value, _ in items), *last)], 1)
@@ -65,7 +65,8 @@ def steps(bridge: Bridge, digits: int, most: int | None = None) -> list[Step]:
     found = [Step("promised", "promised", level, level)]
     for (name, _, part), value in zip(items, values[1:], strict=False):
         level += value
-        found.append(Step("item", name, value, level, part))
+        if value or (part and not part.group.known):
+            found.append(Step("item", name, value, level, part))
     found.append(Step("predicted", "predicted", level, level))
     if last:
         level += values[-1]
@@ -186,7 +187,8 @@ class Why:
         bridge, unit = self.bridge, self.bridge.convention.unit
         ratio = self.timing.ratio if self.timing else None
         low, high = bridge.interval
-        range_of = {"predicted": f"{100 * low:.1f}-{100 * high:.1f}", "measured": percentage(ratio)[1] if ratio else ""}
+        predicted = f"{100 * low:.1f}-{100 * high:.1f}" if low < high else ""  # a roofline has no interval
+        range_of = {"predicted": predicted, "measured": percentage(ratio)[1] if ratio else ""}
         verdict = f", {ratio.verdict}" if ratio and ratio.verdict != "stable" else ""
         rows = [
             [step.name + (verdict if step.kind == "measured" else ""), percent(step), range_of.get(step.kind, "")]
@@ -211,8 +213,9 @@ class Why:
             f"rate: {unit}s that take longer or shorter than in kernels of this name in {self.a}, or, where it has "
             f"none, in all its products. share: {unit}s in kernels that are slower or faster than these. Others: time "
             f"beyond the promised part of that in {self.a}.",
-            "range: of predicted 90 %, as if the errors of both were independent"
-            + ("; of measured 95 %." if ratio else "."),
+            "range: of predicted 90 %, as if the errors of both were independent; of measured 95 %."
+            if predicted
+            else "predicted: the roofline, the least time of each operation by the data sheet.",
         ]
         if self.timing:
             notes.append(
@@ -221,7 +224,9 @@ class Why:
             notes += [*verdicts([ratio] if ratio else []), *days([self.timing])]
         if not bridge.complete:
             notes.insert(1, self.incomplete)
-        return Sheet(self.title, ["step", "%", "range"], "lrr", rows, notes, labels=["step", "%", "range %"])
+        return Sheet(self.title, ["step", "%", "range"], "lrr", rows, notes, labels=["step", "%", "range %"]).without(
+            ["range"]
+        )
 
     @property
     def _how(self) -> str:
