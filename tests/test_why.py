@@ -29,7 +29,7 @@ from costmodel.price.latency import Predicted, Prediction
 from costmodel.price.moment import LARGE, Moment
 from costmodel.price.why import NOT_RUN, Bridge, why
 from costmodel.profiles import calibration
-from costmodel.profiles.records import Host, Process, Profile, Run, Settings, Subject
+from costmodel.profiles.records import Host, Probes, Process, Profile, Run, Settings, Subject
 from costmodel.report import figures
 from costmodel.report.figures import style as drawing
 from costmodel.report.why import Why, steps
@@ -226,20 +226,21 @@ def cell(name: str) -> Subject:
     return Subject(cell=name, kernel=(3, 3), channels=(128, 128), size=(32, 64))
 
 
-def timed(seconds: dict[str, float], **how: Any) -> Profile:
-    """A profile of three interleaved processes of each cell."""
+def timed(seconds: dict[str, float], cpu: str = "AMD EPYC", probes: Probes | None = None, **how: Any) -> Profile:
+    """A profile of three interleaved processes of each cell, three rounds each."""
     runs = [
         Run(
             subject=cell(name),
             how=HOW.model_copy(update=how),
             clock="wall",
             processes=tuple(
-                Process(started=f"2026-11-20T1{hour}:00:00+00:00", seconds=(each, each, each)) for hour in range(3)
+                Process(started=f"2026-11-20T1{hour}:00:00+00:00", seconds=(each, each, each), probes=probes)
+                for hour in range(3)
             ),
         )
         for name, each in seconds.items()
     ]
-    return Profile(host=Host(cpu="AMD EPYC"), runs=tuple(runs))
+    return Profile(host=Host(cpu=cpu), runs=tuple(runs))
 
 
 BOTH = timed({"standard": 0.020, "spatial": 0.016})
@@ -369,6 +370,17 @@ def test_times_are_stated_at_another_bandwidth() -> None:
     assert slow.b.moment
     assert slow.b.moment.bandwidth == pytest.approx(2e9)
     assert slow.predicted > usual.predicted
+
+
+@pytest.mark.parametrize(("cpu", "bandwidth"), [("AMD EPYC", 10e9), ("another", 20e9)])
+def test_both_are_stated_at_the_moment_of_the_measured_ratio(cpu: str, bandwidth: float) -> None:
+    """The probes of the profile copied 10 GB/s; the machine was calibrated at 20."""
+    probes = Probes(copy=(2 * LARGE / 10e9,) * 3, cached=(1e-4,) * 3, product=(1e-2,) * 3)
+    profile = timed({"standard": 0.020, "spatial": 0.016}, cpu, probes)
+    recorded = FakeMachine("amd-epyc-2-cores")
+    result = costmodel.why("standard", "spatial", size=(32, 64), machine=recorded, profile=profile)
+    assert result.bridge.a.moment
+    assert result.bridge.a.moment.bandwidth == pytest.approx(bandwidth)
 
 
 def test_kinds_without_a_rate_are_named_in_every_format() -> None:

@@ -328,8 +328,9 @@ def why(
     ``models``: A and B, or one network of which ``cells`` make two; names and sizes as for `compare`, or a dictionary
     that gives names to modules. ``machine`` and the settings of its calibration as for `predict`. ``profile``: has the
     times of A and B with these settings; by default the profile of the machine, if it has both. ``bandwidth``: of
-    memory, in bytes per second, at which times are stated, by default that of the measured ratio. `InvalidInput` for
-    others than two, and where nothing is promised, predicted, or in a named profile measured.
+    memory, in bytes per second, at which times are stated, by default that of the measured ratio, if it is of the same
+    machine. `InvalidInput` for others than two, and where nothing is promised, predicted, or in a named profile
+    measured.
     """
     from costmodel.profiles.predict import Predictor, called, predictor, refuse_kinds
 
@@ -352,7 +353,7 @@ def why(
     a, b = comparison.rows
     timing, lacking = _measured(a, b, profile, on)
     ratio = timing.ratio if timing else None
-    if on.at is None and ratio and ratio.moment:
+    if on.at is None and timing and ratio and ratio.moment and _is_of(on.machine.name, timing):
         on = replace(on, at=ratio.moment)
     modules = [each for each in (given.values() if isinstance(given, Mapping) else given) if not isinstance(each, str)]
     for each in modules:
@@ -408,6 +409,11 @@ def _there(machine: str) -> bool:
     from costmodel.profiles.files import available
 
     return machine in available() or Path(machine).is_file()
+
+
+def _is_of(machine: str, timing: Timing) -> bool:
+    """True for times of a machine itself: those of another one have moments of their own."""
+    return not _there(machine) or _profile(machine)[1].host.name(timing.device) == timing.machine
 
 
 def _profile(given: "str | os.PathLike[str] | Profile") -> "tuple[str, Profile]":
