@@ -123,8 +123,8 @@ def plan(
         raise InvalidInput("give one network, such as v6, or one module of your own with --input and --make")
     planned: Any = name or model
     of_networks: dict[str, Any] = {"cell": cell, "kernel": kernel, "site": site, "size": size, "classes": classes}
-    of_networks |= {"recurrence": recurrence}
-    wrong = of_networks if is_module(planned) else {"input": inputs, "kwargs": kwargs, "make": make}
+    of_modules: dict[str, Any] = {"input": inputs, "kwargs": kwargs, "make": make}
+    wrong = {**of_networks, "recurrence": recurrence} if is_module(planned) else of_modules
     if given := [option for option, value in wrong.items() if value is not None]:
         what = "described networks, such as v6" if is_module(planned) else "a module of your own"
         raise InvalidInput(f"--{given[0]} is for {what}, not for {planned}")

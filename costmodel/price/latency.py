@@ -166,6 +166,8 @@ class CalibratedMachine:
     the standard deviation of the logarithm of what chains of layers took relative to that.
     """
 
+    moment: Moment | None
+
     def __init__(
         self,
         name: str,

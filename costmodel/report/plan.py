@@ -113,7 +113,12 @@ class Plan:
 
     def _flat(self) -> list[dict[str, Any]]:
         about = {"machine": self.predictor.machine.name, "convention": self.convention.name}
-        return [{**row.names, **self._numbers(row), **about} for row in self.rows]
+        flat = []
+        for row in self.rows:
+            columns = {**self._numbers(row), **about}
+            names = {f"make_{name}" if name in columns else name: value for name, value in row.names.items()}
+            flat.append({**names, **columns})
+        return flat
 
     def sheet(self) -> Sheet:
         """The table of the rows."""
