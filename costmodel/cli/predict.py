@@ -35,6 +35,7 @@ from costmodel.report.count import SORTS
 if TYPE_CHECKING:
     from costmodel.price.latency import Prediction
     from costmodel.profiles.predict import Predictor
+    from costmodel.work.call import Call
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _modules(names: list[str], called: CalledAlone) -> "Iterator[Target]":
             yield Target(module.subject.title, "call", module.count.call, module.count.modules)
 
 
-def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> dict[object, float]:
+def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> "dict[Call, float]":
     """Seconds of the calls that are not predicted, each timed alone with its arguments in no cache. Calls that cannot
     be made alone are left out, and named on stderr. `InvalidInput` on another machine."""
     import torch
@@ -182,7 +183,7 @@ def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) ->
         raise InvalidInput(f"--replay times on this machine, and {machine} is another: {'; '.join(differences)}")
     clock = CudaClock(torch.cuda, None) if how.device == "cuda" else WallClock()
     calls = {row.operation.call: row.kind for row in prediction.rows if row.seconds is None and row.operation.call}
-    found: dict[object, float] = {}
+    found: dict[Call, float] = {}
     torch.set_num_threads(how.threads or before)
     try:
         with progress(len(calls), "replaying", delay=2) as bar:

@@ -236,7 +236,7 @@ class CalibratedMachine:
     ) -> Prediction:
         """The time of operations that run one after another; ``at``: a moment, by default the calibration's.
         ``replayed``: seconds by `Call`, for operations that were timed alone."""
-        rates = self.rates if at is None else self.rates.at(at, self.moment)
+        rates = self.rates if at is None or self.moment is None else self.rates.at(at, self.moment)
         found = kernels(operations)
         shares = _cold_shares(found)
         variances = np.zeros(len(found))

@@ -11,7 +11,7 @@ from costmodel.price.conventions import Convention, find_convention
 from costmodel.price.latency import CalibratedMachine
 from costmodel.price.plan import METRIC, Found, Limits, Row
 from costmodel.profiles.points import Points, point_name, value_name
-from costmodel.profiles.predict import Predictor, predictor, refuse_kinds
+from costmodel.profiles.predict import Predictor, predictor
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import milliseconds, scale, significant
@@ -259,7 +259,6 @@ def _of_points(
         name = point_name(each.letters, each.arguments)
         if uncounted := dict(each.uncounted):
             raise InvalidInput(f"{name}: no rule counts {', '.join(uncounted)}: a plan needs every cost")
-        refuse_kinds(name, each.workload.kinds, on.dtype)
         rows.append(
             Row(
                 {argument: value_name(value) for argument, value in values.items()},

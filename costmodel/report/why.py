@@ -332,7 +332,7 @@ def why(
     machine. `InvalidInput` for others than two, and where nothing is promised, predicted, or in a named profile
     measured.
     """
-    from costmodel.profiles.predict import Predictor, called, predictor, refuse_kinds
+    from costmodel.profiles.predict import Predictor, called, described, predictor
 
     how: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": memory_format, "threads": threads}
     on = machine if isinstance(machine, Predictor) else predictor(machine, bandwidth=bandwidth, **how)
@@ -356,14 +356,10 @@ def why(
     if on.at is None and timing and ratio and ratio.moment and _is_of(on.machine.name, timing):
         on = replace(on, at=ratio.moment)
     modules = [each for each in (given.values() if isinstance(given, Mapping) else given) if not isinstance(each, str)]
-    for each in modules:
-        if hasattr(each, "workload"):
-            refuse_kinds(each.name, each.workload.kinds, on.dtype)
     calls = (called(getattr(each, "count", each)) for each in modules)
-    described = [row.subject is not None and row.subject.module is None for row in (a, b)]
     first, second = (
-        on.predict_subject(row.subject, None if known else next(calls))
-        for row, known in zip((a, b), described, strict=True)
+        on.predict(described(row.subject) if row.subject and row.subject.module is None else next(calls))
+        for row in (a, b)
     )
     measured = ratio.value if ratio else None
     bridge = bridges.why(first, second, comparison.convention, flops=(a.flops, b.flops), measured=measured)
