@@ -282,3 +282,134 @@ def test_replay_is_of_the_machine_itself(capsys: pytest.CaptureFixture[str], tmp
     code, _, error = run(capsys, "predict", *(str(other) if each == "fake" else each for each in ENCODER), "--replay")
     assert code == 2
     assert f"--replay times on this machine, and {other} is another: cpu 'Another CPU', here" in error
+
+
+def test_count_shows_the_predicted_time_of_each_module(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as `predict` says, in the rows of `count`."""
+    found = record(capsys, "predict", *ENCODER)
+    counted = record(capsys, "count", *ENCODER)
+    known = ("predicted_ms", "predicted_low_ms", "predicted_high_ms", "floor_ms", "bound", "not_calibrated")
+    assert [counted[name] for name in known] == [found[name] for name in known]
+    rows = {row["module"]: row for row in counted["modules"]}
+    for row in found["rows"]:
+        assert [rows[row["module"]][name] for name in known] == [row[name] for name in known]
+    top = record(capsys, "count", *ENCODER, "--top", "1")["modules"]
+    assert top[0]["module"] == "(itself)" or top[0]["predicted_ms"] == max(
+        row["predicted_ms"] or 0 for row in rows.values()
+    )
+    assert sum(row["predicted_ms"] for row in top) == pytest.approx(counted["predicted_ms"])
+    _, out, _ = run(capsys, "count", *ENCODER)
+    assert next(line for line in out.splitlines() if line.startswith("total")).endswith("without 3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--backward", "--machine fake predicts inference: without --backward"),
+        ("--train", "--machine fake predicts inference: without --train"),
+        ("--measure cpu", "--machine fake: beside --measure GFLOP/S,GB/S"),
+        ("--dtype bfloat16", "fake is calibrated for other settings than bfloat16"),
+    ],
+)
+def test_count_refuses(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    code, _, error = run(capsys, "count", "torch.nn:ReLU", "--input", "2x8", "--machine", "fake", *arguments.split())
+    assert (code, message in error) == (2, True)
+
+
+def milliseconds(*arguments: Any, **settings: Any) -> float:
+    return 1e3 * costmodel.predict(*arguments, "fake", **settings).seconds
+
+
+def test_tables_show_predicted_times_beside_the_standard_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    found = record(
+        capsys, *("table", "--model", "v2", "--cell", "standard,spatial", "--size", "256x512"), "--machine", "fake"
+    )
+    rows = {row["approach"]: row for row in found["rows"]}
+    standard, spatial = (milliseconds("v2", cell=cell, size=(256, 512)) for cell in ("standard", "spatial"))
+    assert rows["LSTM-ICNet v2"]["predicted_ms"] == pytest.approx(standard)
+    assert rows["spatial-LSTM-ICNet v2"]["predicted_pct"] == pytest.approx(100 * spatial / standard)
+    assert rows["ICNet"]["predicted_pct"] == 100
+    # The standard cell need not be shown.
+    alone = record(capsys, *("table", "--model", "v2", "--cell", "spatial", "--size", "256x512"), "--machine", "fake")
+    assert alone["rows"][1]["predicted_pct"] == rows["spatial-LSTM-ICNet v2"]["predicted_pct"]
+
+
+def test_tables_are_sorted_by_predicted_times(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--kernel", "3,5", "--cell", "standard,depth", *CELL, "--machine", "fake", "--sort", "ms")
+    rows = record(capsys, "sweep", *arguments)["rows"]
+    assert [(row["cell"], row["kernel"][0]) for row in rows] == [
+        *(("standard", 5), ("standard", 3), ("depth", 5), ("depth", 3))
+    ]
+    assert rows[2]["predicted_ms"] == pytest.approx(milliseconds("depth", kernel=5, channels=64, size=(32, 64)))
+    whole = milliseconds("standard", kernel=5, channels=64, size=(32, 64))
+    assert rows[2]["predicted_pct"] == pytest.approx(100 * rows[2]["predicted_ms"] / whole)
+
+
+LINEAR = ("torch.nn:Linear", "--make", "in_features=512", "--make")
+
+
+def test_modules_at_points_are_predicted(capsys: pytest.CaptureFixture[str]) -> None:
+    grid = ("--input", "Nx512", "--grid", "N=64,128", "--machine", "fake")
+    rows = record(capsys, "sweep", *LINEAR, "out_features=512", *grid)["rows"]
+    moved = {n: 4 * (n * 512 * 2 + 512 * 512 + 512) for n in (64, 128)}  # bytes
+    times = {n: 1e3 * (LAUNCH + max(2 * n * 512 * 512 / 160e9, moved[n] / BANDWIDTH)) for n in (64, 128)}
+    assert [row["predicted_ms"] for row in rows] == pytest.approx(list(times.values()))
+    assert rows[1]["predicted_pct"] == pytest.approx(100 * times[128] / times[64])
+
+
+def test_compare_promises_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("compare", "standard", "spatial", *CELL, "--machine", "fake")
+    standard, spatial = record(capsys, *arguments)["rows"]
+    assert spatial["promised"] == pytest.approx(1.5)
+    assert spatial["predicted_pct"] == pytest.approx(100 * spatial["predicted_ms"] / standard["predicted_ms"])
+    _, out, _ = run(capsys, *arguments)
+    line = next(line for line in reversed(out.splitlines()) if line.startswith("spatial cell"))
+    assert line.split()[2:4] == ["1.50x", f"{standard['predicted_ms'] / spatial['predicted_ms']:.2f}x"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table --model v2 --cell sep --size 256x512",
+        "compare standard sep --channels 64 --size 32x64",
+        "sweep --kernel 3 --cell standard,sep --channels 64 --size 32x64",
+    ],
+)
+def test_two_numbers_give_the_least_time(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    found = record(capsys, *command.split(), "--machine", "200,50")
+    sheet = record(capsys, *command.split(), "--machine", "sheet")  # the same numbers
+    assert [row["roofline_ms"] for row in found["rows"]] == [row["roofline_ms"] for row in sheet["rows"]]
+    assert {row["bound"] for row in found["rows"]} <= {"compute", "memory"}
+    assert "predicted_ms" not in found["rows"][0]
+    plain = record(capsys, *command.split())
+    new = {"roofline_ms", "roofline_pct", "bound"}
+    assert [{key: row[key] for key in row.keys() - new} for row in found["rows"]] == plain["rows"]
+    _, out, _ = run(capsys, *command.split(), "--machine", "200,50")
+    assert "not a prediction" in " ".join(out.split())
+    _, out, _ = run(capsys, *command.split(), "--machine", "200,50", "--format", "csv")
+    assert "roofline_ms" in out.splitlines()[0]
+
+
+def test_a_percentage_of_what_lacks_operations_is_none() -> None:
+    gelu, relu = (costmodel.module(f"torch.nn:{name}", "2x8") for name in ("GELU", "ReLU"))
+    first, second = costmodel.compare([gelu, relu]).on("fake").record()["rows"]
+    assert (first["predicted_ms"], first["not_calibrated"], first["predicted_pct"]) == (None, 1, None)
+    assert second["predicted_ms"] == pytest.approx(1e3 * (LAUNCH + 2 * 4 * 2 * 8 / BANDWIDTH))
+    assert second["predicted_pct"] is None  # of what is not known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("table --machine mine", "no machine 'mine'"),
+        ("table --machine 1,x", "--machine 'x': expected a number"),
+        ("compare sep --machine fake --implementation compiled", "--machine predicts eager code alone"),
+        ("sweep --machine fake --dtype float32,bfloat16", "--dtype: one value with --machine, not float32, bfloat16"),
+        ("sweep --machine fake --pages huge", "machines are calibrated with default pages"),
+        ("sweep --kernel 3 --sort ms", "sort 'ms': there are no times"),
+    ],
+)
+def test_machines_of_tables_are_checked(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    code, out, error = run(capsys, *arguments.split())
+    assert (code, out) == (2, "")
+    assert message in error

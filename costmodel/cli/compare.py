@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
+from costmodel.cli.machines import Given, predictor
 from costmodel.cli.modules import Called
 from costmodel.cli.options import (
     CHANNELS,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         "compare torchvision.models:resnet18 torchvision.models:mobilenet_v3_large --input 1x3x224x224",
         "compare v6 nets:mine --cell standard,sep --input 1x3x512x1024 --base v6 --convention paper",
         "compare standard sep depth --kernel 3 --channels 64 --size 64x128 --profile mine",
+        "compare standard spatial depth --kernel 5 --machine mine",
     )
 )
 @grouped
@@ -67,13 +69,15 @@ def compare(
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
     plot: Plot = None,
+    machine: Given = None,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
     choices: Choices,
 ) -> None:
     """Compare modules, networks and cells: parameters, FLOPs, bytes, peak memory, and the speed-up that FLOPs promise;
-    with --measure or --profile the measured speed-up, and how much of the promise it keeps.
+    with --measure or --profile the measured speed-up, and how much of the promise it keeps; with --machine the time
+    that each is predicted to take.
 
     All are compared with --base, by default the first. Networks are counted and timed without their training heads.
     --plot draws the promised and the measured speed-up where there are times, else the costs relative to the base.
@@ -82,7 +86,8 @@ def compare(
     own = any(map(is_module, model))
     if cell and all(is_module(name) or is_cell(name) for name in model):
         raise InvalidInput("--cell is for described networks, such as v6")
-    times = Times(profile, choices, measuring, effort)
+    times = Times(profile, choices, measuring, effort, predicted=machine is not None)
+    on = None if machine is None else predictor(machine, choices)
     shape = called.map()
     named = called.models(model, dtype=choices.dtype) if own or not shape else list(model)
     size = size or (Sides(shape[1:]) if shape else None)
@@ -100,6 +105,8 @@ def compare(
         recurrence=recurrence,
         base=called.base,
     )
+    if on is not None:
+        result = result.on(on)
     if times.wanted:
         from costmodel.measure.profile import choose
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from costmodel.measure.grid import Grid
     from costmodel.measure.jobs import Job
     from costmodel.profiles.points import Points
+    from costmodel.profiles.predict import Predictor
     from costmodel.profiles.records import Settings
     from costmodel.report.grid import PricedGrid
 
@@ -123,6 +124,7 @@ def sweep_module(
     module: str,
     gridded: Gridded,
     times: Times,
+    machine: "Predictor | None",
     convention: str,
     form: str,
     order: str | None,
@@ -132,13 +134,15 @@ def sweep_module(
     """Count the points, time them where that is wanted, print and draw them."""
     if order == "cost":
         raise InvalidInput("--sort cost is for cells: of a module order, flops, params, bytes, memory or ms")
-    if order == "ms" and not times.wanted:
-        raise InvalidInput("--sort ms needs times: --measure cpu, or --profile")
+    if order == "ms" and not times.wanted and machine is None:
+        raise InvalidInput("--sort ms needs times: --measure cpu, --profile or --machine")
     from costmodel.report.grid import grid as priced
 
     with user_code(gridded.traceback):
         points, code = counted(gridded.of(module, times.choices.dtype[0] if times.choices.dtype else None))
     result = priced(points, convention=convention, base=gridded.base)
+    if machine is not None:
+        result = result.on(machine)
     if times.wanted and not code:
         from costmodel.measure.jobs import Job
 

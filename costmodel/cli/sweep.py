@@ -9,6 +9,7 @@ import typer
 
 from costmodel.cli.app import app, examples, grouped
 from costmodel.cli.grid import Gridded, sweep_module
+from costmodel.cli.machines import Given, predictor
 from costmodel.cli.options import (
     CHANNELS,
     MAP,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         "sweep --kernel 3,5,7",
         "sweep --kernel 3,3x5 --channels 64,96x128 --cell standard,sep",
         "sweep --kernel 3 --size 32x64 --measure cpu --format csv",
+        "sweep --kernel 3,5 --cell standard,depth --machine mine --sort ms",
         "sweep mymodel:build --input Nx3xHxW --grid N=1,8 H=256,512 W=512",
         "sweep mymodel.py:build --input 1x3xHxH --grid H=64,128,256 --make width=16,32 --measure cpu --plot time.svg",
     )
@@ -79,6 +81,7 @@ def sweep(
     order: Annotated[str | None, sort("flops", "params", "cost", "bytes", "memory")] = None,
     top: Top = None,
     plot: Plot = None,
+    machine: Given = None,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
@@ -92,7 +95,8 @@ def sweep(
     """
     module = gridded.module(words)
     picture = plotted(plot)
-    times = Times(profile, choices, measuring, effort)
+    times = Times(profile, choices, measuring, effort, predicted=machine is not None)
+    on = None if machine is None else predictor(machine, choices)
     if module is not None:
         of_cells = {
             "--kernel": kernel,
@@ -103,7 +107,7 @@ def sweep(
         }
         if given := [option for option, value in of_cells.items() if value is not None]:
             raise InvalidInput(f"{given[0]} is for cells: {module} has --input with --grid, and --make")
-        sweep_module(module, gridded, times, convention or "torch", form, order, top, picture)
+        sweep_module(module, gridded, times, on, convention or "torch", form, order, top, picture)
         return
     size, recurrence = size or MAP, recurrence or "convlstm"
     from costmodel.price.sweep import sweep as grid
@@ -136,7 +140,7 @@ def sweep(
 
         times.gather(jobs)
         times.miss([report.subject(result, row) for row in result.rows()])
-    print(report.document(result, times.found, times.keep, order, top).text(form))
+    print(report.document(result, times.found, times.keep, order, top, on).text(form))
     if picture:
         from costmodel.report import figures
         from costmodel.report.figures import style as drawing

@@ -11,11 +11,14 @@ from costmodel.describe.ops import Pair
 from costmodel.describe.selection import ModuleEntry, approach, calls_in_words, entries, find_base
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.latency import CalibratedMachine
 from costmodel.price.table import Given, apart
+from costmodel.profiles.predict import Predictor, called
 from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import scale
+from costmodel.report.predict import Alternatives, Beside, sheet
 from costmodel.report.times import not_timed, notes, speedup_cells, time_cells
 from costmodel.work.cost import Cost
 from costmodel.work.size import Size, int_pair
@@ -41,6 +44,8 @@ class ComparedRow:
     peak_memory: int
     subject: "Subject | None" = None  # of its times; None: a count alone, which has none
     timings: tuple[Timing, ...] = ()
+    count: Any = field(default=None, repr=False, compare=False)  # of a module
+    predicted: Beside | None = None
 
     @property
     def bytes(self) -> int:
@@ -95,6 +100,14 @@ class Comparison:
         rows = tuple(replace(row, timings=known(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
+    def on(self, machine: str | CalibratedMachine | Predictor) -> "Comparison":
+        """The comparison with the time that each row is predicted to take on a calibrated machine, given by the name of
+        its profile. `InvalidInput` for unknown machines."""
+        machines = Alternatives(machine)
+        timed = {row.model: row.subject if row.count is None else called(row.count) for row in self.rows}
+        rows = (replace(row, predicted=machines.beside(timed[row.model], timed[self.base])) for row in self.rows)
+        return replace(self, rows=tuple(rows))
+
     def speedups(self, way: "tuple[str, Settings] | None" = None) -> list[tuple[ComparedRow, Timing]]:
         """The rows that were timed together with the base, without the base, and their times; ``way``: the profile and
         settings, by default all."""
@@ -133,7 +146,7 @@ class Comparison:
         numbers: dict[str, Any] = {"model": row.model}
         for quantity in QUANTITIES:
             numbers |= {quantity: getattr(row, quantity), f"{quantity}_pct": self.pct(row, quantity)}
-        return numbers | {"promised": self.promised(row)}
+        return numbers | {"promised": self.promised(row)} | (row.predicted.record() if row.predicted else {})
 
     def _timing(self, row: ComparedRow, timing: Timing) -> dict[str, Any]:
         return timing.record() | self._measured(row, timing)
@@ -166,8 +179,26 @@ class Comparison:
         return Document(self.record, self._flat, self.sheets).text(form)
 
     def sheets(self) -> list[Sheet]:
-        """A table of costs, and one of speed-ups for each profile and its settings."""
-        return [self.costs(), *self.speeds().values()]
+        """A table of costs, one of predicted times on a machine, and one of speed-ups for each profile and its
+        settings."""
+        return [self.costs(), *self.predictions(), *self.speeds().values()]
+
+    def predictions(self) -> list[Sheet]:
+        """A table of the times that were asked for with `on`."""
+        rows = []
+        for row in self.rows:
+            if row.predicted is not None:
+                promised, pct = self.promised(row), row.predicted.pct
+                speedup = "" if not pct else f"{100 / pct:.2f}x"
+                rows.append(([row.model, "" if promised is None else f"{promised:.2f}x", speedup], row.predicted))
+        if not rows:
+            return []
+        found = sheet("call", {"model": "l", "promised": "r", "predicted": "r"}, rows, self.base)
+        lines = [
+            f"promised: {self.convention.unit}s of {self.base} / of this one; predicted: time of {self.base} / of this "
+            "one."
+        ]
+        return [replace(found, notes=[*found.notes, *lines])]
 
     def speeds(self) -> "dict[tuple[str, Settings], Sheet]":
         """A table of speed-ups for each profile and its settings."""
@@ -271,19 +302,20 @@ def compare(
     names, modules = apart(models)
     rows: list[ComparedRow] = []
 
-    def add(model: str, inputs: tuple[str, ...], cost: Cost, memory: int, subject: "Subject | None") -> None:
+    def add(
+        model: str, inputs: tuple[str, ...], cost: Cost, memory: int, subject: "Subject | None", count: Any = None
+    ) -> None:
         if any(row.model == model and row.inputs == inputs for row in rows):
             raise InvalidInput(f"{model} is given twice")
-        rows.append(
-            ComparedRow(model, inputs, cost, int(price.params(cost)), int(price.flops(cost.work)), memory, subject)
-        )
+        params, flops = int(price.params(cost)), int(price.flops(cost.work))
+        rows.append(ComparedRow(model, inputs, cost, params, flops, memory, subject, count=count))
 
     from costmodel.profiles.records import Subject, by_short_name
 
     sides = int_pair("kernel", kernel)
     for each in _in_order(models, names or [], modules):
         if isinstance(each, ModuleEntry):
-            add(each.approach, each.inputs, each.cost, each.peak_memory, each.subject)
+            add(each.approach, each.inputs, each.cost, each.peak_memory, each.subject, each.count)
         elif is_cell(each):
             area: dict[str, Any] = {"kernel": sides, "channels": int_pair("channels", channels)}
             area["size"] = int_pair("size", (128, 256) if size is None else size)

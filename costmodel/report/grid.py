@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import InvalidInput
 from costmodel.price.conventions import Convention, find_convention
+from costmodel.price.latency import CalibratedMachine
 from costmodel.profiles.points import Point, Points, is_number, value_name
+from costmodel.profiles.predict import Predictor
 from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.report.compare import QUANTITIES
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import scale, significant
+from costmodel.report.predict import EVERY_COLUMN, Alternatives, Beside, by_time, sheet
 from costmodel.report.times import left_out, not_timed, notes, ranked, rate_cell, time_cells
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_REASONS = 3
 # Columns of every row: an argument of such a name is in a column make_NAME.
-TAKEN = (*QUANTITIES, "timings", "uncounted", "reason", "convention", "unit", "module")
+TAKEN = (*QUANTITIES, *EVERY_COLUMN, "timings", "uncounted", "reason", "convention", "unit", "module")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class GridRow:
     peak_memory: int
     point: Point = field(repr=False)
     timings: tuple[Timing, ...] = ()
+    predicted: Beside | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,11 +84,19 @@ class PricedGrid:
         rows = tuple(replace(row, timings=known(row)) for row in self.rows)
         return replace(self, rows=rows, profiles={**self.profiles, name: profile})
 
+    def on(self, machine: str | CalibratedMachine | Predictor) -> "PricedGrid":
+        """The grid with the time that each call is predicted to take on a calibrated machine, given by the name of its
+        profile. `InvalidInput` for unknown machines."""
+        machines, base = Alternatives(machine), self.base.point.call
+        rows = (replace(row, predicted=machines.beside(row.point.call, base)) for row in self.rows)
+        return replace(self, rows=tuple(rows))
+
     def arranged(self, sort: str | None = None, top: int | None = None) -> "PricedGrid":
         """The grid with the largest rows first, by ``flops``, ``params``, ``bytes``, ``memory`` or ``ms`` (which needs
         times of a single kind of run), and at most ``top`` rows. `InvalidInput` for other words."""
         names = {"flops": "flops", "params": "params", "bytes": "bytes", "memory": "peak_memory"}
         keys = {word: [float(getattr(row, name)) for row in self.rows] for word, name in names.items()}
+        keys |= by_time(row.predicted for row in self.rows)
         places = ranked([row.timings for row in self.rows], keys, sort, top)
         rows = tuple(self.rows[n] for n in places)
         return replace(self, rows=rows, lacking=self.lacking + len(self) - len(rows))
@@ -133,9 +145,9 @@ class PricedGrid:
         return Document(self.record, self._flat, self.sheets).text(form)
 
     def sheets(self) -> list[Sheet]:
-        """A table of costs, and one of times for each profile and its settings."""
+        """A table of costs, one of predicted times on a machine, and one of times for each profile and its settings."""
         found = ways(row.timings for row in self.rows)
-        return [self._costs(), *(self._times(*way, machine) for way, machine in found.items())]
+        return [self._costs(), *self._predictions(), *(self._times(*way, machine) for way, machine in found.items())]
 
     def _sheet(
         self,
@@ -157,6 +169,13 @@ class PricedGrid:
             labels=[*self.axes, *columns],
             **more,
         )
+
+    def _predictions(self) -> list[Sheet]:
+        rows = [
+            ([value_name(row.values[axis]) for axis in self.axes], row.predicted) for row in self.rows if row.predicted
+        ]
+        names = {axis: "r" if all(map(is_number, values)) else "l" for axis, values in self.axes.items()}
+        return [sheet("call", names, rows, self.name(self.base), keys=len(names))] if rows else []
 
     def _costs(self) -> Sheet:
         unit = self.convention.unit
@@ -232,7 +251,8 @@ class PricedGrid:
 
 
 def _numbers(row: GridRow) -> dict[str, Any]:
-    return dict(row.values) | {quantity: getattr(row, quantity) for quantity in QUANTITIES}
+    numbers = {quantity: getattr(row, quantity) for quantity in QUANTITIES}
+    return dict(row.values) | numbers | (row.predicted.record() if row.predicted else {})
 
 
 def _named(values: Mapping[str, Any], names: Iterable[str]) -> list[str]:

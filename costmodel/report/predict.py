@@ -15,11 +15,11 @@ from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import apportioned, milliseconds, scale, significant
 from costmodel.work.cost import NOTHING
 
-MOST_ROWS = 10_000  # of alternatives: a millisecond or more each
 SORTS = ("order", "flops", "bytes", "launches", "ms")
 QUANTILE = 1.645  # standard deviations from the middle of a 90 % interval to its ends
 DIGITS = 5  # of the total, so of the last place of every row
 COLUMNS = ("predicted_ms", "predicted_low_ms", "predicted_high_ms", "floor_ms", "bound", "not_calibrated")
+EVERY_COLUMN = (*COLUMNS, "roofline_ms", "predicted_pct", "roofline_pct")  # in tables of alternatives
 
 
 def part(whole: Prediction, rows: Sequence[Predicted]) -> Prediction:
@@ -304,7 +304,7 @@ def sheet(
     return found.without(["remark"])
 
 
-def by_time(rows: Iterable[Any]) -> dict[str, list[float]]:
-    """The key of `costmodel.report.times.ranked` that predicted times are; empty where rows have none."""
-    times = [0.0 if row.predicted is None else row.predicted.prediction.seconds for row in rows]
+def by_time(predicted: Iterable[Beside | None]) -> dict[str, list[float]]:
+    """The predicted times of rows as a key of `costmodel.report.times.ranked`; none where rows have none."""
+    times = [0.0 if each is None else each.prediction.seconds for each in predicted]
     return {"ms": times} if any(times) else {}

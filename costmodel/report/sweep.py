@@ -1,21 +1,26 @@
 """A sweep as a table: the cost of each cell, also relative to the standard cell, and the paper's approximation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.cells import CONV_LSTM
 from costmodel.errors import InvalidInput
+from costmodel.price.latency import CalibratedMachine
 from costmodel.price.sweep import Row, Sweep
+from costmodel.profiles.predict import Predictor
 from costmodel.profiles.timing import Timing, flat, of_way, timings, ways
 from costmodel.report import claims
 from costmodel.report.layout.document import Document
 from costmodel.report.layout.sheet import Sheet
+from costmodel.report.predict import Alternatives, Beside, by_time, sheet
 from costmodel.report.times import left_out, not_timed, notes, ranked, time_cells
 
 if TYPE_CHECKING:
     from costmodel.profiles.records import Profile, Settings, Subject
 
 MOST_ROWS = 1_000_000  # about a kilobyte of text and objects each
+MOST_PREDICTED = 10_000  # about a millisecond each
 
 
 def subject(sweep: Sweep, row: Row) -> "Subject":
@@ -32,34 +37,74 @@ def document(
     keep: "Callable[[Settings], bool]" = lambda how: True,
     sort: str | None = None,
     top: int | None = None,
+    machine: str | CalibratedMachine | Predictor | None = None,
 ) -> Document:
     """The sweep, with times of its points from profiles, for settings that ``keep`` accepts; ``sort``: the largest rows
-    first, by ``flops``, ``params``, ``cost`` (%) or ``ms`` (which needs times of a single kind of run); ``top``: at
-    most that many rows. `InvalidInput` above `MOST_ROWS` rows."""
+    first, by ``flops``, ``params``, ``cost`` (%) or ``ms`` (which needs times of a single kind of run, or of a
+    machine); ``top``: at most that many rows; ``machine``: a calibrated one, on which each row has a predicted time.
+    `InvalidInput` above `MOST_ROWS` rows."""
     if len(sweep) > MOST_ROWS:
         raise InvalidInput(
             f"the grid has {len(sweep):,} rows; at most {MOST_ROWS:,} can be printed (the Python API takes more)"
         )
     rows = list(sweep.rows())
     times = [_timings(sweep, row, profiles or {}, keep) for row in rows]
+    predicted = _predicted(sweep, rows, machine)
     columns = {"flops": "flops", "params": "params", "cost": "cost_ratio"}
-    keys = {name: [getattr(row, column) for row in rows] for name, column in columns.items()}
+    keys = {name: [getattr(row, column) for row in rows] for name, column in columns.items()} | by_time(predicted)
     places = ranked(times, keys, sort, top)
     lacking = len(rows) - len(places)
-    rows, times = [rows[n] for n in places], [times[n] for n in places]
+    rows, times, predicted = [rows[n] for n in places], [times[n] for n in places], [predicted[n] for n in places]
 
     def json() -> dict[str, Any]:
         size = {"size": list(sweep.sizes[0])} if len(sweep.sizes) == 1 else {}
-        records = [_record(sweep, row, timed) for row, timed in zip(rows, times, strict=True)]
+        records = [
+            _record(sweep, row, timed) | (each.record() if each else {})
+            for row, timed, each in zip(rows, times, predicted, strict=True)
+        ]
         named = {"recurrence": recurrences} if (recurrences := _recurrences(sweep)) else {}
         whole = {"convention": sweep.convention.name, **size, **named, "rows": records}
         return whole | claims.records(profiles or {}, [subject(sweep, row) for row in rows])
 
     return Document(
         json=json,
-        csv=lambda: [_flat(sweep, row) | columns for row, columns in zip(rows, flat(times), strict=True)],
-        sheets=lambda: [_sheet(sweep, rows, lacking), *_time_sheets(sweep, rows, times, profiles or {}).values()],
+        csv=lambda: [
+            _flat(sweep, row) | (each.record() if each else {}) | columns
+            for row, each, columns in zip(rows, predicted, flat(times), strict=True)
+        ],
+        sheets=lambda: [
+            _sheet(sweep, rows, lacking),
+            *_predictions(sweep, rows, predicted),
+            *_time_sheets(sweep, rows, times, profiles or {}).values(),
+        ],
     )
+
+
+def _predicted(
+    sweep: Sweep, rows: list[Row], machine: str | CalibratedMachine | Predictor | None
+) -> list[Beside | None]:
+    """The time of each row on a machine, beside that of the standard cell."""
+    if machine is None:
+        return [None] * len(rows)
+    if len(rows) > MOST_PREDICTED:
+        raise InvalidInput(f"the grid has {len(rows):,} rows; the times of at most {MOST_PREDICTED:,} are predicted")
+    machines = Alternatives(machine)
+    about = [subject(sweep, row) for row in rows]
+    return [machines.beside(each, each.standard) for each in about]
+
+
+def _predictions(sweep: Sweep, rows: list[Row], predicted: list[Beside | None]) -> list[Sheet]:
+    """A table of the predicted times."""
+    shown = [
+        ([*point(sweep, row).values(), f"{100 * row.cost_ratio:.2f}"], each)
+        for row, each in zip(rows, predicted, strict=True)
+        if each is not None
+    ]
+    if not shown:
+        return []
+    names = dict.fromkeys(point(sweep, rows[0]), "r") | {"cell": "l", "cost %": "r"}
+    found = sheet("step", names, shown, "the standard cell", keys=len(names) - 1)
+    return [replace(found, notes=[*found.notes, f"cost %: convention {sweep.convention.name}, of the standard cell."])]
 
 
 def costs(sweep: Sweep) -> Sheet:

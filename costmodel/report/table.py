@@ -161,7 +161,8 @@ class Table(Counted):
     def arranged(self, sort: str | None = None, top: int | None = None) -> "Table":
         """The table with the largest rows first, by ``flops``, ``params`` or ``ms`` (which needs times of a single
         kind of run), and at most ``top`` rows."""
-        keys = {name: [getattr(row, name) for row in self.rows] for name in ("flops", "params")} | by_time(self.rows)
+        keys = {name: [getattr(row, name) for row in self.rows] for name in ("flops", "params")}
+        keys |= by_time(row.predicted for row in self.rows)
         places = ranked([row.timings for row in self.rows], keys, sort, top)
         rows = tuple(self.rows[n] for n in places)
         return replace(self, rows=rows, left_out=len(self.rows) - len(rows))
