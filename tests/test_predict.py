@@ -360,6 +360,8 @@ def test_modules_at_points_are_predicted(capsys: pytest.CaptureFixture[str]) -> 
 def test_compare_promises_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("compare", "standard", "spatial", *CELL, "--machine", "fake")
     standard, spatial = record(capsys, *arguments)["rows"]
+    slow = record(capsys, *arguments, "--at", "1")["rows"][0]["predicted_ms"]
+    assert slow == pytest.approx(milliseconds("standard", channels=64, size=(32, 64), bandwidth=1e9))
     assert spatial["promised"] == pytest.approx(1.5)
     assert spatial["predicted_pct"] == pytest.approx(100 * spatial["predicted_ms"] / standard["predicted_ms"])
     _, out, _ = run(capsys, *arguments)
@@ -382,7 +384,7 @@ def test_two_numbers_give_the_least_time(capsys: pytest.CaptureFixture[str], com
     assert {row["bound"] for row in found["rows"]} <= {"compute", "memory"}
     assert "predicted_ms" not in found["rows"][0]
     plain = record(capsys, *command.split())
-    new = {"roofline_ms", "roofline_pct", "bound"}
+    new = {"machine", "roofline_ms", "roofline_pct", "bound"}
     assert [{key: row[key] for key in row.keys() - new} for row in found["rows"]] == plain["rows"]
     _, out, _ = run(capsys, *command.split(), "--machine", "200,50")
     assert "not a prediction" in " ".join(out.split())
@@ -405,6 +407,8 @@ def test_a_percentage_of_what_lacks_operations_is_none() -> None:
         ("table --machine 1,x", "--machine 'x': expected a number"),
         ("compare sep --machine fake --implementation compiled", "--machine predicts eager code alone"),
         ("sweep --machine fake --dtype float32,bfloat16", "--dtype: one value with --machine, not float32, bfloat16"),
+        ("table --at 30", "--at needs --machine NAME"),
+        ("table --at 30 --machine 120,20", "--at needs --machine NAME"),
         ("sweep --machine fake --pages huge", "machines are calibrated with default pages"),
         ("sweep --kernel 3 --sort ms", "sort 'ms': there are no times"),
     ],

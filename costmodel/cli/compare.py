@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
-from costmodel.cli.machines import Given, predictor
+from costmodel.cli.machines import OnMachine
 from costmodel.cli.modules import Called
 from costmodel.cli.options import (
     CHANNELS,
@@ -69,7 +69,7 @@ def compare(
     recurrence: Recurrence = "convlstm",
     form: Format = "text",
     plot: Plot = None,
-    machine: Given = None,
+    machine: OnMachine,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
@@ -86,8 +86,8 @@ def compare(
     own = any(map(is_module, model))
     if cell and all(is_module(name) or is_cell(name) for name in model):
         raise InvalidInput("--cell is for described networks, such as v6")
-    times = Times(profile, choices, measuring, effort, predicted=machine is not None)
-    on = None if machine is None else predictor(machine, choices)
+    times = Times(profile, choices, measuring, effort, predicted=machine.machine is not None)
+    on = machine.predictor(choices)
     shape = called.map()
     named = called.models(model, dtype=choices.dtype) if own or not shape else list(model)
     size = size or (Sides(shape[1:]) if shape else None)

@@ -15,7 +15,7 @@ import typer
 from costmodel.cli import parsers
 from costmodel.cli.app import app, examples, grouped
 from costmodel.cli.layers import Trace, time_layers
-from costmodel.cli.machines import Given, predictor
+from costmodel.cli.machines import OnMachine
 from costmodel.cli.options import ConventionName, Format, choice, number
 from costmodel.cli.options import optimizer as one_optimizer
 from costmodel.cli.timing import DEVICES, Choices, Effort
@@ -188,7 +188,7 @@ def count(
     real: Annotated[
         bool, typer.Option("--real", help="On real tensors, for modules whose path depends on values.")
     ] = False,
-    machine: Given = None,
+    on: OnMachine,
     attention: Annotated[
         str, choice(("full", "masked"), "Every pair of a query and a key, or those that a mask keeps.")
     ] = "full",
@@ -222,6 +222,7 @@ def count(
 
     Nothing is computed, no weights are needed; what has no rule is listed, never left out in silence.
     """
+    machine: Any = on.machine
     sets = input_sets(inputs, kwargs, dtype)
     before = _baseline(save, baseline, fail_over, len(sets))
     if before and any(each is not None for each in (depth, sort, top, machine)):
@@ -262,7 +263,7 @@ def count(
     if isinstance(machine, str):
         if train or backward:
             raise InvalidInput(f"--machine {machine} predicts inference: without --{'train' if train else 'backward'}")
-        machine = predictor(machine, Choices(dtype=[dtype] if dtype else None))
+        machine = on.predictor(Choices(dtype=[dtype] if dtype else None))
     how: dict[str, Any] = {"real": real, "backward": backward, "frames": frames, "optimizer": optimizer}
     with user_code(traceback):
         net = prepared(load(module, parsers.merged(make), meta=not real), train, dtype)

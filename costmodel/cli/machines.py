@@ -14,38 +14,55 @@ from costmodel.price.machine import Machine
 if TYPE_CHECKING:
     from costmodel.profiles.predict import Predictor
 
-Given = Annotated[
-    Any,  # Machine | str | None: typer knows no such type
-    typer.Option(
-        "--machine",
-        parser=parsers.at_door(parsers.machine),
-        metavar="NAME|GFLOP/S,GB/S",
-        help="A calibrated machine: the time that it is predicted to take; or peak and memory bandwidth: what it takes "
-        "at least. And what bounds that time.",
-        show_default=False,
-    ),
-]
 
+@dataclass
+class OnMachine:
+    """Options: a machine on which the rows of a table have times, and the moment at which they are stated."""
 
-def predictor(machine: Machine | str, choices: Choices, bandwidth: float | None = None) -> "Predictor":
-    """The machine of the option, for the settings that other options choose; ``bandwidth``: bytes per second at which
-    times are stated."""
-    for name, values in choices.given.items():
-        if values[1:]:
-            raise InvalidInput(
-                f"--{name.replace('_', '-')}: one value with --machine, not {', '.join(map(str, values))}"
-            )
-    chosen = {name: values[0] for name, values in choices.given.items()}
-    if chosen.pop("implementation", "eager") != "eager":
-        raise InvalidInput("--implementation compiled: --machine predicts eager code alone")
-    if chosen.pop("pages", "default") != "default":
-        raise InvalidInput("--pages huge: machines are calibrated with default pages")
-    from costmodel.profiles import predict
+    machine: Annotated[
+        Any,  # Machine | str | None: typer knows no such type
+        typer.Option(
+            "--machine",
+            parser=parsers.at_door(parsers.machine),
+            metavar="NAME|GFLOP/S,GB/S",
+            help="A calibrated machine, by its profile: the time that it is predicted to take; or peak and memory "
+            "bandwidth: what it takes at least. And what bounds that time.",
+            show_default=False,
+        ),
+    ] = None
+    at: Annotated[
+        float | None,
+        typer.Option(
+            parser=parsers.at_door(parsers.bandwidth),
+            metavar="GB/S",
+            help="State predicted times at another bandwidth of memory.  [default: the median of the calibration]",
+            show_default=False,
+        ),
+    ] = None
 
-    if isinstance(machine, Machine):
-        name = f"{machine.peak / 1e9:g} GFLOP/s, {machine.bandwidth / 1e9:g} GB/s"
-        return predict.Predictor(predict.Roofline(name, machine), predict.settings(**chosen))
-    return predict.predictor(machine, bandwidth=bandwidth, **chosen)
+    def __post_init__(self) -> None:
+        if self.at is not None and not isinstance(self.machine, str):
+            raise InvalidInput("--at needs --machine NAME, a calibrated machine")
+
+    def predictor(self, choices: Choices) -> "Predictor | None":
+        """The machine, for the settings that other options choose; None without one."""
+        if self.machine is None:
+            return None
+        for name, values in choices.given.items():
+            if values[1:]:
+                told = ", ".join(map(str, values))
+                raise InvalidInput(f"--{name.replace('_', '-')}: one value with --machine, not {told}")
+        chosen = {name: values[0] for name, values in choices.given.items()}
+        if chosen.pop("implementation", "eager") != "eager":
+            raise InvalidInput("--implementation compiled: --machine predicts eager code alone")
+        if chosen.pop("pages", "default") != "default":
+            raise InvalidInput("--pages huge: machines are calibrated with default pages")
+        from costmodel.profiles import predict
+
+        if isinstance(self.machine, Machine):
+            name = f"{self.machine.peak / 1e9:g} GFLOP/s, {self.machine.bandwidth / 1e9:g} GB/s"
+            return predict.Predictor(predict.Roofline(name, self.machine), predict.settings(**chosen))
+        return predict.predictor(self.machine, bandwidth=self.at, **chosen)
 
 
 @dataclass

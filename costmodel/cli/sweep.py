@@ -9,7 +9,7 @@ import typer
 
 from costmodel.cli.app import app, examples, grouped
 from costmodel.cli.grid import Gridded, sweep_module
-from costmodel.cli.machines import Given, predictor
+from costmodel.cli.machines import OnMachine
 from costmodel.cli.options import (
     CHANNELS,
     MAP,
@@ -81,7 +81,7 @@ def sweep(
     order: Annotated[str | None, sort("flops", "params", "cost", "bytes", "memory")] = None,
     top: Top = None,
     plot: Plot = None,
-    machine: Given = None,
+    machine: OnMachine,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
@@ -95,8 +95,8 @@ def sweep(
     """
     module = gridded.module(words)
     picture = plotted(plot)
-    times = Times(profile, choices, measuring, effort, predicted=machine is not None)
-    on = None if machine is None else predictor(machine, choices)
+    times = Times(profile, choices, measuring, effort, predicted=machine.machine is not None)
+    on = machine.predictor(choices)
     if module is not None:
         of_cells = {
             "--kernel": kernel,

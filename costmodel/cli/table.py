@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli.app import app, examples, grouped
-from costmodel.cli.machines import Given, predictor
+from costmodel.cli.machines import OnMachine
 from costmodel.cli.modules import Called, refuse_options
 from costmodel.cli.options import (
     KERNEL,
@@ -69,7 +69,7 @@ def table(
     order: Annotated[str | None, sort("flops", "params")] = None,
     top: Top = None,
     plot: Plot = None,
-    machine: Given = None,
+    machine: OnMachine,
     profile: Profiles = None,
     measuring: Measuring,
     effort: Effort,
@@ -82,8 +82,8 @@ def table(
     --plot draws times against FLOPs where there are times, else parameters and FLOPs relative to ICNet.
     """
     picture = plotted(plot)
-    times = Times(profile, choices, measuring, effort, predicted=machine is not None)
-    on = None if machine is None else predictor(machine, choices)
+    times = Times(profile, choices, measuring, effort, predicted=machine.machine is not None)
+    on = machine.predictor(choices)
     models = called.models(model, dtype=choices.dtype)
     of_cells = {"--cell": cell, "--kernel": kernel != KERNEL, "--recurrence": recurrence != "convlstm"}
     refuse_options(model, of_cells, {"--size": size, "--classes": classes})

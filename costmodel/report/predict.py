@@ -19,7 +19,7 @@ SORTS = ("order", "flops", "bytes", "launches", "ms")
 QUANTILE = 1.645  # standard deviations from the middle of a 90 % interval to its ends
 DIGITS = 5  # of the total, so of the last place of every row
 COLUMNS = ("predicted_ms", "predicted_low_ms", "predicted_high_ms", "floor_ms", "bound", "not_calibrated")
-EVERY_COLUMN = (*COLUMNS, "roofline_ms", "predicted_pct", "roofline_pct")  # in tables of alternatives
+EVERY_COLUMN = ("machine", *COLUMNS, "roofline_ms", "predicted_pct", "roofline_pct")  # in tables of alternatives
 
 
 def part(whole: Prediction, rows: Sequence[Predicted]) -> Prediction:
@@ -80,8 +80,8 @@ def document(
     price = find_convention(convention)
     known = classes or {}
 
-    def line(path: str, of: Prediction, kind: str = "") -> dict[str, Any]:
-        return {"module": path, "class": kind} | _numbers(predictor, of, prediction, price)
+    def line(path: str, of: Prediction, class_name: str = "") -> dict[str, Any]:
+        return {"module": path, "class": class_name} | _numbers(predictor, of, prediction, price)
 
     parts = {path: part(prediction, rows) for path, rows in cut(prediction.rows, depth).items()}
     pairs = [(each, line(path, each, known.get(path, ""))) for path, each in parts.items()]
@@ -220,7 +220,10 @@ def explained(predictor: Predictor, predictions: Sequence[Prediction]) -> list[s
         "time.",
     ]
     if missing:
-        lines.append(f"The times are {without(missing)}: not calibrated; predict --replay times these alone.")
+        all_of_them = "together " if predictions[1:] else ""
+        lines.append(
+            f"The times are {all_of_them}{without(missing)}: not calibrated; predict --replay times these alone."
+        )
     if replayed:
         kinds = ", ".join(f"{number} of kind {kind}" for kind, number in replayed.items())
         lines.append(f"replayed: timed alone on this machine, now, and not predicted: {kinds}.")
@@ -256,9 +259,9 @@ class Beside:
         return None if incomplete or not self.base.seconds else 100 * self.prediction.seconds / self.base.seconds
 
     def record(self) -> dict[str, Any]:
-        """The columns of a row in JSON and CSV: those of `columns`, and the percentage."""
+        """The columns of a row in JSON and CSV: the machine, those of `columns`, and the percentage."""
         share = "roofline_pct" if self.predictor.is_roofline else "predicted_pct"
-        return columns(self.predictor, self.prediction) | {share: self.pct}
+        return {"machine": self.predictor.machine.name} | columns(self.predictor, self.prediction) | {share: self.pct}
 
 
 class Alternatives:
