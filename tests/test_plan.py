@@ -28,7 +28,6 @@ from costmodel.price.latency import Prediction
 from costmodel.price.moment import Moment
 from costmodel.price.plan import COSTS, CRITERIA, METRIC, Limits, Option, Space, options_of, unbeaten
 from costmodel.profiles import predict
-from costmodel.profiles.predict import Predictor
 from costmodel.report.layout.render import FORMATS
 from costmodel.report.plan import plan
 from costmodel.work.cost import Operation
@@ -51,7 +50,7 @@ def describe(model: str, chosen: Mapping[str, Option]) -> object:
 
 
 def space(model: str, sites: Mapping[str, Sequence[Option]], machine: FakeMachine | None = None) -> Space:
-    return Space(lambda chosen: describe(model, chosen), sites, Predictor(machine or WholeMachine()))
+    return Space(lambda chosen: describe(model, chosen), sites, predict.predictor(machine or WholeMachine()))
 
 
 KINDS = ("standard", "spatial", "depth", "sep", "grouped-4", "low-rank-8", "shuffled-2")
@@ -108,7 +107,7 @@ def test_the_front_is_that_of_brute_force(data: st.DataObject) -> None:
 
 
 def made_seconds(program: object) -> float:
-    return Predictor(WholeMachine()).predict(program).seconds
+    return predict.predictor(WholeMachine()).predict(program).seconds
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=30))
@@ -299,6 +298,15 @@ def test_what_is_refused(arguments: dict[str, object], message: str) -> None:
     assert message in str(error.value)
 
 
+def test_other_recurrences_and_conditions() -> None:
+    found = plan("v2", FakeMachine(), recurrence="convgru", dtype="float64", memory_format="channels_last")
+    program = costmodel.network("v2", cell="depth", recurrence="convgru", heads=False, itemsize=8)
+    assert found.about == "LSTM-ICNet v2, one 1024x2048 frame, convGRU cells"
+    assert [row.names["final"] for row in found.rows] == ["depth 3x3", "none"]
+    assert found.rows[0].memory == program.memory
+    assert "quality" in found.text()  # of none, which is ICNet
+
+
 def test_a_machine_that_misses_what_is_not_chosen() -> None:
     found = plan("v6", FakeMachine(depthwise_convolution=None), cells=["none", "standard"])
     assert found.found.number == 2**4
@@ -310,7 +318,8 @@ def test_a_machine_that_misses_what_is_not_chosen() -> None:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> object:
     """The command line on the fake machine: exit code, stdout, stderr."""
-    monkeypatch.setattr(predict, "predictor", lambda machine, **how: Predictor(FakeMachine(machine)))
+    looked_up = "costmodel.profiles.calibration.look_up"
+    monkeypatch.setattr(looked_up, lambda name, given: (FakeMachine(name), predict.settings(**given)))
 
     def once(command: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["costmodel", *shlex.split(command)])

@@ -49,7 +49,7 @@ class Option:
     @property
     def name(self) -> str:
         """The option in words: ``sep 3x3``, ``none``."""
-        return f"{self.cell.title} {'x'.join(map(str, self.kernel))}" if self.cell else "none"
+        return f"{self.cell.name} {'x'.join(map(str, self.kernel))}" if self.cell else "none"
 
     def record(self) -> dict[str, Any] | None:
         """The JSON contract; null for no cell."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costmodel.describe.catalogue import find_network
+from costmodel.describe.cells import CONV_LSTM
 from costmodel.errors import InvalidInput
 from costmodel.price import plan as pricing
 from costmodel.price.conventions import Convention, find_convention
@@ -141,7 +142,7 @@ class Plan:
             for row in self.rows
         ]
         limits = " and ".join(self.limits.words)
-        title = f"{self.about} on {self.predictor.title}: {self.kind} that fit into {limits or 'any budget'}"
+        title = f"{self.about} on {self.predictor.title}: {self.kind}{f' that fit into {limits}' if limits else ''}"
         whole = Sheet(
             title,
             [*names, *columns],
@@ -239,13 +240,15 @@ def plan(
         price,
         size=sides,
         classes=number,
-        itemsize=ITEMSIZES.get(on.dtype or "", 4),
+        itemsize=ITEMSIZES.get(on.dtype, 4),
         by=chosen,
         sort=sort,
         top=top,
     )
     about = f"{network.approach}, one {'x'.join(map(str, sides))} frame"
-    settings = {"model": model, "size": list(sides), "classes": number}
+    others = {each.cell.recurrence for several in options.values() for each in several if each.cell} - {CONV_LSTM}
+    about += f", {' and '.join(each.title for each in others)} cells" if others else ""
+    settings = {"model": model, "recurrence": recurrence, "size": list(sides), "classes": number}
     notes = (f"Without training heads, which no frame runs; {number} classes.",)
     return Plan(about, settings, "assignments", on, price, limits, chosen, found, notes)
 
