@@ -49,7 +49,7 @@ def test_the_installed_script() -> None:
 
 
 COMMANDS = ["table", "sweep", "equation", "gradual", "check", "profile", "report", "plot", "count", "explain"]
-COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata", "compare", "calibrate"]
+COMMANDS += ["profiles", "diff", "schedule", "flicker", "promise", "errata", "compare", "calibrate", "predict"]
 
 
 NETS = """
