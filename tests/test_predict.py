@@ -281,7 +281,7 @@ def test_replay_is_of_the_machine_itself(capsys: pytest.CaptureFixture[str], tmp
     Profile(host=host("cpu").model_copy(update={"cpu": "Another CPU"})).save(other)
     code, _, error = run(capsys, "predict", *(str(other) if each == "fake" else each for each in ENCODER), "--replay")
     assert code == 2
-    assert f"--replay times on this machine, and {other} is another: cpu 'Another CPU', here" in error
+    assert "replay times on this machine, which is not that of the prediction: cpu 'Another CPU', here" in error
 
 
 def test_count_shows_the_predicted_time_of_each_module(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,6 @@ from costmodel.report.count import SORTS
 if TYPE_CHECKING:
     from costmodel.price.latency import Prediction
     from costmodel.profiles.predict import Predictor
-    from costmodel.work.call import Call
 
 
 @dataclass(frozen=True)
@@ -168,31 +167,16 @@ def _modules(names: list[str], called: CalledAlone) -> "Iterator[Target]":
             yield Target(module.subject.title, "call", module.count.call, module.count.modules)
 
 
-def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> "dict[Call, float]":
-    """Seconds of the calls that are not predicted, each timed alone with its arguments in no cache. Calls that cannot
-    be made alone are left out, and named on stderr. `InvalidInput` on another machine."""
-    import torch
-
-    from costmodel.measure.clock import CudaClock, WallClock
-    from costmodel.measure.host import host
-    from costmodel.measure.replay import seconds
+def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> dict[object, float]:
+    """Seconds of the calls that a prediction lacks, with progress."""
+    from costmodel.measure.predict import replayed
     from costmodel.profiles.files import read
 
-    how, before = predictor.how, torch.get_num_threads()
-    if differences := host(how.device).differences(read(machine).host):
-        raise InvalidInput(f"--replay times on this machine, and {machine} is another: {'; '.join(differences)}")
-    clock = CudaClock(torch.cuda, None) if how.device == "cuda" else WallClock()
-    calls = {row.operation.call: row.kind for row in prediction.rows if row.seconds is None and row.operation.call}
-    found: dict[Call, float] = {}
-    torch.set_num_threads(how.threads or before)
-    try:
-        with progress(len(calls), "replaying", delay=2) as bar:
-            for call, kind in calls.items():
-                try:
-                    found[call] = seconds(call, "cold", clock, device=how.device)
-                except InvalidInput as error:
-                    print(f"costmodel: not replayed: {kind}: {error}", file=sys.stderr)
-                bar.update()
-    finally:
-        torch.set_num_threads(before)
-    return found
+    with progress(1000, "replaying", delay=2) as bar:
+        return replayed(
+            prediction,
+            predictor.how,
+            read(machine).host,
+            tick=lambda done: bar.update(int(1000 * done) - bar.n),
+            tell=lambda message: print(f"costmodel: {message}", file=sys.stderr),
+        )
