@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from costmodel.errors import InvalidInput
 from costmodel.price.machine import Machine
 from costmodel.profiles import calibration
 from costmodel.profiles.records import Profile, Settings
+from costmodel.work.cost import Cost, Operation
+from costmodel.work.events import Work
 
 CELL = ("--channels", "64", "--size", "32x64")
 MAP = 4 * 64 * 32 * 64  # bytes of a map of 64 channels, 32x64
@@ -417,3 +421,34 @@ def test_machines_of_tables_are_checked(capsys: pytest.CaptureFixture[str], argu
     code, out, error = run(capsys, *arguments.split())
     assert (code, out) == (2, "")
     assert message in error
+
+
+def test_a_call_that_cannot_be_made_again_is_told() -> None:
+    from costmodel.measure.host import host
+    from costmodel.measure.predict import replayed
+    from costmodel.work.call import Call, Tensor
+
+    calls = [
+        Call(f"aten.{name}", (Tensor((8,)),), outputs=(Tensor((8,)),)) for name in ("frobnicate.default", "erf.default")
+    ]
+    operations = [Operation(each.name, Cost(Work(), launches=1), call=each) for each in calls]
+    told: list[str] = []
+    how = Settings(device="cpu", dtype="float32", memory_format="contiguous", implementation="eager", threads=1)
+    found = replayed(FakeMachine().predict(operations), how, host("cpu"), tell=told.append)
+    assert list(found) == calls[1:]
+    assert told == ["not replayed: aten.frobnicate.default: torch has no operator 'aten.frobnicate.default'"]
+    again = FakeMachine().predict(operations, replayed=found)
+    assert (again.seconds, again.missing) == (found[calls[1]], {"aten.frobnicate.default": 1})
+
+
+def test_a_described_network_is_predicted_without_torch() -> None:
+    """In a process of its own: this one has opened torch."""
+    script = (
+        "import sys\n"
+        "from fake_machine import FakeMachine\n"
+        "import costmodel\n"
+        "found = costmodel.predict('v6', FakeMachine())\n"
+        "print(found.seconds > 0, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert (done.stdout, done.stderr) == ("True False\n", "")
