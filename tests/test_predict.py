@@ -176,7 +176,7 @@ def test_a_data_sheet_gives_the_least_time(capsys: pytest.CaptureFixture[str]) -
     assert rows["add"]["roofline_ms"] == pytest.approx(1e3 * 3 * MAP / 50e9)
     assert "predicted_ms" not in rows["add"]
     _, out, _ = run(capsys, "predict", "standard", "--machine", "sheet", *CELL)
-    assert out.startswith("Least time per step")
+    assert out.startswith("Least time per step of standard cell 3x3 64 32x64 on sheet: data sheet, cpu,")
     assert "not a prediction" in " ".join(out.split())
 
 

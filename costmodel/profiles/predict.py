@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Roofline(CalibratedMachine):
-    """A machine of two numbers: the least time of each operation, which is no prediction."""
+    """A machine of two numbers, given or of a data sheet: the least time of each operation, which is no prediction."""
 
-    def __init__(self, name: str, limits: Machine) -> None:
-        self.name, self.conditions, self.moment = name, "roofline", None
+    def __init__(self, name: str, limits: Machine, conditions: str = "") -> None:
+        self.name, self.conditions, self.moment = name, conditions, None
         self.limits = limits
 
     def predict(
@@ -127,7 +127,9 @@ def predictor(
         from costmodel.profiles.calibration import look_up
 
         known, how = look_up(machine, given)
-        found = Predictor(Roofline(machine, known) if isinstance(known, Machine) else known, how)
+        if isinstance(known, Machine):
+            known = Roofline(machine, known, f"data sheet, {how.device}, {how.dtype}")
+        found = Predictor(known, how)
     if bandwidth is None:
         return found
     if found.machine.moment is None:

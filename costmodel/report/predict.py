@@ -178,10 +178,11 @@ def _sheet(
     counted = [f"{letter}{price.unit}s", f"{prefix}B", "launches"]
     head = ["module", "class", "kind", "ms", "+-%", "%", "floor ms", "bound", *counted, "remark"]
     spare = ["launches", f"{prefix}B", "class", f"{letter}{price.unit}s", "kind", "floor ms", "+-%"]
+    rows = "A row is the sum of its operations; its interval takes their errors to be the same."
     notes = [
         *explained(predictor, [prediction]),
-        "A row is the sum of its operations; its interval takes their errors to be the same. kind: of those that take "
-        "most of its time.",
+        *([] if predictor.is_roofline else [rows]),
+        "kind: of the operations that take most of the time of a row.",
         f"{price.unit}s: convention {price.name}, {price.source}; B: bytes that each operation reads and writes.",
     ]
     verb = "Least" if predictor.is_roofline else "Predicted"

@@ -185,8 +185,8 @@ class Table(Counted):
         share = f"{self.convention.unit}s %"
         found = sheet(self.unit_of_work, {"approach": "l", share: "r"}, rows, self.base)
         lines = [f"{share}: convention {self.convention.name}, with the same base."]
-        lines += [f"Predicted as described, not as counted ({self.otherwise})."] if self.otherwise else []
-        lines += ["Predicted without the training heads."] if self.heads_in_words else []
+        lines += [f"Of the networks as described, not as counted ({self.otherwise})."] if self.otherwise else []
+        lines += ["Without the training heads, as networks are timed."] if self.heads_in_words else []
         return [replace(found, notes=[*found.notes, *lines])]
 
     def costs(self) -> Sheet:
