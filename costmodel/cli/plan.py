@@ -30,9 +30,9 @@ def _cell(text: str) -> str:
 @app.command(
     epilog=examples(
         "plan v6 --budget 300ms --machine mine",
-        "plan v6 --budget 0.3s --memory 2GB --machine mine --kernel 3,5,7 --top 50",
-        "plan v6 --budget 300ms --machine mine --cell depth,sep --site final=standard,none",
-        "plan v6 --budget 300ms --machine mine --by time,memory,quality --format csv",
+        "plan v6 --budget 1.5s --memory 2GB --machine mine --kernel 3,5,7 --top 50",
+        "plan v6 --budget 1s --machine mine --cell depth,sep --site final=standard,none",
+        "plan v6 --budget 1s --machine mine --by time,memory,quality --format csv",
         "plan mymodel:build --input 1x3x64x64 --make width=32,48,64 --budget 20ms --machine mine",
     )
 )
