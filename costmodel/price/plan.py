@@ -23,7 +23,6 @@ from costmodel.price.conventions import Convention
 from costmodel.price.latency import CalibratedMachine, Prediction
 from costmodel.price.moment import Moment
 from costmodel.published import lstm_icnet as published
-from costmodel.work.call import Call
 from costmodel.work.cost import Operation
 from costmodel.work.size import bytes_of, int_pair
 
@@ -176,30 +175,21 @@ class Space:
         return math.prod(map(len, self.sites.values()))
 
     def _sums(self, base: Program, programs: Mapping[str, Sequence[Program]], predictor: Predictor) -> Floats:
-        """Seconds and parameters of the options of all sites, side by side; those of the first site have the base's,
-        too."""
-        operations = predictor.operations(base)
-        whole = predict(predictor, operations, base.name)
-        known = _calls(operations)
-        seconds = dict.fromkeys(known, 0.0)
-        for row in whole.rows:
-            seconds[row.operation.path] += row.seconds or 0.0
-        parameters = dict.fromkeys(known, 0)
-        for each in operations:
-            parameters[each.path] += each.cost.parameters
-        columns = []
-        for number, (site, options) in enumerate(self.sites.items()):
-            for option, program in zip(options, programs[site], strict=True):
-                operations = predictor.operations(program)
-                calls = _calls(operations)
-                added = [each for each in operations if calls[each.path] != known.get(each.path)]
-                lost = [path for path in known if calls.get(path) != known[path]]
-                time = predict(predictor, added, f"{option.name} at {site}").seconds if added else 0.0
-                time -= sum(seconds[path] for path in lost)
-                change = sum(each.cost.parameters for each in added) - sum(parameters[path] for path in lost)
-                first = (0.0, 0) if number else (whole.seconds, sum(parameters.values()))
-                columns.append([first[0] + time, first[1] + change])
-        return np.array(columns, np.float64).T
+        """Seconds and parameters that the options of all sites add to the base, side by side; those of the first site
+        have the base's, too. Whole programs are predicted: what a cache holds depends on all operations."""
+
+        def costs(program: Program, name: str) -> Floats:
+            operations = predictor.operations(program)
+            seconds = predict(predictor, operations, name).seconds
+            return np.array([seconds, sum(each.cost.parameters for each in operations)], np.float64)
+
+        whole = costs(base, base.name)
+        columns = [
+            (whole if program is base else costs(program, f"{option.name} at {site}")) - (whole if number else 0.0)
+            for number, (site, options) in enumerate(self.sites.items())
+            for option, program in zip(options, programs[site], strict=True)
+        ]
+        return np.array(columns).T
 
     def blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
         """The number of the first assignment, seconds and memory of every block; the last site varies fastest."""
@@ -264,14 +254,6 @@ class Space:
         """Columns in which less is better: the costs, and the design, of ``by``."""
         columns = [self.costs(places)[:, [n for n, name in enumerate(COSTS) if name in by]]]
         return np.concatenate(columns + [self.design(places)] * ("design" in by), axis=1)
-
-
-def _calls(operations: Sequence[Operation]) -> dict[str, list[Call | None]]:
-    """The calls of operations by path."""
-    calls: dict[str, list[Call | None]] = {}
-    for each in operations:
-        calls.setdefault(each.path, []).append(each.call)
-    return calls
 
 
 def _outer(first: Floats, second: Floats) -> Floats:
