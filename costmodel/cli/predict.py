@@ -35,6 +35,7 @@ from costmodel.report.count import SORTS
 if TYPE_CHECKING:
     from costmodel.price.latency import Prediction
     from costmodel.profiles.predict import Predictor
+    from costmodel.work.call import Call
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _modules(names: list[str], called: CalledAlone) -> "Iterator[Target]":
             yield Target(module.subject.title, "call", module.count.call, module.count.modules)
 
 
-def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> dict[object, float]:
+def _replayed(prediction: "Prediction", predictor: "Predictor", machine: str) -> "dict[Call, float]":
     """Seconds of the calls that a prediction lacks, with progress."""
     from costmodel.measure.predict import replayed
     from costmodel.profiles.files import read

@@ -11,6 +11,7 @@ from costmodel.measure.host import host
 from costmodel.measure.replay import seconds
 from costmodel.price.latency import Prediction
 from costmodel.profiles.records import Host, Settings
+from costmodel.work.call import Call
 
 
 def replayed(
@@ -19,7 +20,7 @@ def replayed(
     where: Host,
     tick: Callable[[float], object] = lambda done: None,
     tell: Callable[[str], object] = warnings.warn,
-) -> dict[object, float]:
+) -> dict[Call, float]:
     """Seconds of the calls that a prediction lacks, each timed alone with its arguments in no cache. ``tick`` hears the
     share that is done, ``tell`` the calls that cannot be made alone, which are left out. `InvalidInput` where this
     machine is not the one of the prediction, ``where``."""
@@ -28,7 +29,7 @@ def replayed(
     lacking = [row for row in prediction.rows if row.seconds is None]
     calls = {row.operation.call: row.kind for row in lacking if row.operation.call}
     clock = CudaClock(torch.cuda, None) if how.device == "cuda" else WallClock()
-    found: dict[object, float] = {}
+    found: dict[Call, float] = {}
     before = torch.get_num_threads()
     torch.set_num_threads(how.threads or before)
     try:
