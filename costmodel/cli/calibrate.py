@@ -35,7 +35,7 @@ def calibrate(
 ) -> None:
     """Calibrate this machine in about three minutes: operators and small modules, timed alone in a fresh process.
 
-    Each operator is timed with its arguments in the cache (hot) and beyond all caches (cold), in three rounds of random
+    Each operator is timed with its arguments in the cache (hot) and beyond all caches (cold), in four rounds of random
     order. Probes take a turn every half second: they tell the bandwidth of memory and the clock at that moment. A
     profile keeps the raw samples of as many calibrations as there are settings. Leave the machine alone meanwhile.
     """

@@ -26,7 +26,7 @@ from costmodel.profiles.files import destination, locked
 from costmodel.profiles.records import Calibration, Probes, Profile, Samples, Settings, TimedCall, TimedComposite
 from costmodel.work.call import Call
 
-ROUNDS = 3  # samples of each point
+ROUNDS = 4  # samples of each point
 PROBE_SECONDS = 0.5  # between turns of the probes, about
 SAVE_SECONDS = 20.0  # between savings, about
 

@@ -26,6 +26,7 @@ from costmodel.profiles.records import Settings
 from costmodel.work.call import Call
 
 SAMPLE_SECONDS = 0.01  # of the calls of a sample together, about
+LONGER = 10  # times that for a composite: there are few, and each is new, with memory that was not used before
 MOST_CALLS = 10_000  # of a sample
 CACHES = 3  # as many times the bytes of the largest cache lie between two uses of a cold argument
 
@@ -53,16 +54,16 @@ def calls_of(composite: Composite, how: Settings) -> tuple[Call, ...]:
     return tuple(each.call for each in made if each.call)
 
 
-def sample(clock: Clock, step: Step, repeats: int | None) -> tuple[int, float]:
+def sample(clock: Clock, step: Step, repeats: int | None, seconds: float = SAMPLE_SECONDS) -> tuple[int, float]:
     """One more sample: the number of calls back to back, and their mean seconds. Without ``repeats`` the calls of a
-    sample are those that take `SAMPLE_SECONDS`. The first call is not timed: it fills caches, and may prepare."""
+    sample are those that take ``seconds``. The first call is not timed: it fills caches, and may prepare."""
     step()
     if repeats is None:
         once = clock(step, 1)
-        if once >= SAMPLE_SECONDS:
+        if once >= seconds:
             return 1, once
-        once = min(once, clock(step, math.ceil(SAMPLE_SECONDS / 10 / once)))  # the clock takes a part of a short call
-        repeats = min(MOST_CALLS, max(1, round(SAMPLE_SECONDS / once)))
+        once = min(once, clock(step, math.ceil(seconds / 10 / once)))  # the clock takes a part of a short call
+        repeats = min(MOST_CALLS, max(1, round(seconds / once)))
     return repeats, clock(step, repeats)
 
 
@@ -79,11 +80,12 @@ class Points:
         if isinstance(point, str):
             composite = self.composites[point]
             calls = calls_of(composite, self.how) if repeats is None else ()
-            return *sample(self.clock, TimedComposite(composite, self.how).step, repeats), calls
+            step = TimedComposite(composite, self.how).step
+            self.clock(step, 2)
+            return *sample(self.clock, step, repeats, LONGER * SAMPLE_SECONDS), calls
         call, state = point
         with torch.inference_mode():
-            step = self._step(call, state)
-            return *sample(self.clock, step, repeats), ()
+            return *sample(self.clock, self._step(call, state), repeats), ()
 
     def _step(self, call: Call, state: str) -> Callable[[], object]:
         if state == "hot":
