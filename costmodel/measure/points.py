@@ -24,7 +24,8 @@ MOST_BYTES = 48e6  # of all tensors
 
 CHANNELS = (3, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192, 240, 256, 320, 384, 480, 512, 768, 1024, 2048)
 SIDES = (1, 4, 7, 8, 10, 14, 16, 20, 28, 32, 40, 56, 64, 80, 112, 128, 160, 224, 256, 384, 512)
-KERNELS = (2, 3, 4, 5, 7)
+# Channels and side of the maps of pointwise functions.
+PLANES = ((16, 4), (64, 7), (64, 14), (96, 28), (64, 56), (32, 112), (128, 64), (128, 112), (64, 256))
 
 Choice = TypeVar("Choice")
 
@@ -192,8 +193,8 @@ def convolutions(make: Maker) -> list[Call]:
         dense: 110,
         stem: 16,
         line: 50,
-        single: 100,
-        depthwise: 64,
+        single: 116,
+        depthwise: 84,
         grouped: 24,
         dilated: 24,
         transposed: 14,
@@ -273,18 +274,19 @@ def _rows(number: int) -> list[tuple[int, int]]:
 def pointwise(make: Maker) -> list[Call]:
     """Functions of each element, and of pairs of elements."""
     found: list[Call] = []
-    maps: list[Shape] = [(1, c, s, s) for c, s in ((16, 4), (64, 14), (96, 28), (32, 112), (128, 64), (64, 256))]
+    maps: list[Shape] = [(1, c, s, s) for c, s in PLANES]
+    few = maps[2::3]
     for name in dict.fromkeys(POINTWISE.values()):
         operator = f"{name}.{OVERLOADS.get(name, 'default')}"
-        sizes = maps if name in USUAL else maps[1::2]
+        sizes = maps if name in USUAL else few
         found += [make.call(operator, make.tensor(*x), *MORE.get(name, ()), out=x) for x in sizes]
     for operator in ("add.Tensor", "mul.Tensor", "div.Tensor", "maximum.default"):
-        for x in maps if operator.startswith(("add", "mul")) else maps[1::2]:
+        for x in maps if operator.startswith(("add", "mul")) else few:
             found.append(make.call(operator, make.tensor(*x), make.tensor(*x), out=x))
             found.append(make.call(operator, make.tensor(*x), make.tensor(1, x[1], 1, 1), out=x))
             if operator != "maximum.default":
                 found.append(make.call(operator, make.tensor(*x), 2.0, out=x))
-    for x in maps[1::2]:
+    for x in few:
         tensor, mask = make.tensor(*x), make.tensor(*x, dtype="bool")
         found += [
             make.call("lt.Scalar", tensor, 0.5, out=x, kind="bool"),

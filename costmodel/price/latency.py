@@ -195,33 +195,37 @@ class CalibratedMachine:
             known = kernel(sample.call)
             if known is None:
                 continue
+            # Other work on the machine only adds time, to samples of a hundredth of a second much.
             logs = [
                 math.log(seconds / rates.at(Moment(*turn), moment).seconds(known, sample.cold))
                 for seconds, turn in zip(sample.seconds, sample.probes, strict=True)
             ]
-            found.setdefault(known.kind, []).append((known, sample.cold, float(np.median(logs))))
+            found.setdefault(known.kind, []).append((known, sample.cold, float(np.quantile(logs, 0.25))))
         machine = cls(name, conditions, moment, rates, found)
         if chains:
             machine._learn(chains)
         return machine
 
     def _learn(self, chains: Sequence[Chain]) -> None:
-        """Factor, overhead and doubt, by chains of layers, whose kernels no sample timed together: least squares of
-        relative errors."""
-        sums, numbers, times = [], [], []
+        """Factor, overhead and doubt, by chains of layers, whose kernels no sample timed together: least absolute
+        relative errors. The doubt is of their median error what the curves do not account for."""
+        rows, variances = [], []
         for chain in chains:
             operations = [Operation(call.name, NOTHING, call=call) for call in chain.calls]
-            for seconds, turn in zip(chain.seconds, chain.probes, strict=True):
-                sums.append(self.predict(operations, Moment(*turn)).seconds)
-                numbers.append(len(operations))
-                times.append(seconds)
-        relative = np.column_stack([sums, numbers]) / np.array(times)[:, None]
-        (factor, overhead), *_ = np.linalg.lstsq(relative, np.ones(len(times)), rcond=None)
-        if overhead < 0:
-            factor, overhead = 1 / float(np.median(relative[:, 0])), 0.0
-        self.factor, self.overhead = float(factor), float(overhead)
-        errors = np.log(relative @ [self.factor, self.overhead])
-        self.doubt = float(np.median(np.abs(errors - np.median(errors)))) / MAD
+            found = [self.predict(operations, Moment(*turn)) for turn in chain.probes]
+            sums = [each.seconds / seconds for each, seconds in zip(found, chain.seconds, strict=True)]
+            rows.append((np.median(sums), len(operations) / np.median(chain.seconds)))
+            variances.append((math.log(found[0].high / found[0].low) / 2 / NINETY) ** 2)
+        relative, weights = np.array(rows), np.ones(len(rows))
+        for _ in range(PASSES):
+            root = np.sqrt(weights)
+            solution, *_ = np.linalg.lstsq(relative * root[:, None], root, rcond=None)
+            if solution[1] < 0:  # no overhead can be told
+                solution = np.array([1 / np.median(relative[:, 0]), 0.0])
+            weights = 1 / np.maximum(np.abs(relative @ solution - 1), 0.01)
+        self.factor, self.overhead = map(float, solution)
+        error = float(np.median(np.abs(np.log(relative @ solution)))) / MAD
+        self.doubt = math.sqrt(max(0.0, error**2 - float(np.median(variances))))
 
     def curve(self, kind: str) -> Curve:
         """The curve of a kind; KeyError for one that was not calibrated."""
@@ -290,6 +294,7 @@ class CalibratedMachine:
         )
 
 
+PASSES = 20  # of reweighting, for least absolute errors
 MAD = 0.6745  # median absolute deviation of a normal distribution, in standard deviations
 NINETY = 1.645  # standard deviations on each side that hold 90 % of a normal distribution
 BEST = 1.5  # times the rates of the probes that no kernel exceeds
