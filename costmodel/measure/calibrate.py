@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from costmodel.errors import InvalidInput, MeasuringFailed
-from costmodel.measure.host import host, require_gpu
+from costmodel.measure.host import cache_bytes, host, require_gpu
 from costmodel.measure.jobs import check_threads
 from costmodel.measure.probes import Times
 from costmodel.measure.profile import opened, settings_grid
@@ -185,6 +185,7 @@ class _Session:
             Calibration(
                 how=self.how,
                 probes=Probes(**dict(zip(PROBES, map(tuple, times), strict=True))),
+                cache=cache_bytes(self.how.device),
                 points=tuple(TimedCall(call=call, **timed) for call, timed in states.items()),
                 composites=tuple(composites),
             )

@@ -371,6 +371,7 @@ def copies(make: Maker) -> list[Call]:
             make.call("clone.default", x, out=shape),
             make.call("clone.default", turned, memory_format="contiguous_format", out=last),
             make.call("roll.default", make.tensor(*last), (3, 3), (1, 2), out=last),
+            make.call("channel_shuffle.default", x, 4, out=shape),
         ]
     for rows, width, length in ((1000, 64, 49), (3000, 16, 2400), (30000, 256, 128), (30000, 768, 64)):
         where = make.tensor(length, dtype="int64")

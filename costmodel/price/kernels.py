@@ -26,9 +26,9 @@ class Kernel:
     """A kernel by its ``kind``, such as ``depthwise convolution``, and its ``sizes``: the same number for all kernels
     of a kind, each at least 1.
 
-    ``flops``: two per multiply-accumulate, 0 for kernels that have none. ``reads`` and ``writes``: bytes, each argument
-    and each result once; ``weights``: those of ``reads`` that are parameters, which no earlier operation has just
-    written.
+    ``flops``: two per multiply-accumulate, 0 for kernels that have none; ``blocks``: as many times that are computed
+    where channels are filled up to whole `BLOCK`s. ``reads`` and ``writes``: bytes, each argument and each result once;
+    ``weights``: those of ``reads`` that are parameters, which no earlier operation has just written.
     """
 
     kind: str
@@ -37,11 +37,15 @@ class Kernel:
     reads: float
     writes: float
     weights: float = 0.0
+    blocks: float = 1.0
 
     @property
     def bytes(self) -> float:
         return self.reads + self.writes
 
+
+# Channels side by side in the layouts that convolutions of a CPU compute in (oneDNN: nChw16c).
+BLOCK = 16
 
 # Views, questions about tensors and bare allocations: no kernel runs.
 FREE = frozenset(
@@ -110,10 +114,28 @@ def _kernel(call: Call) -> Kernel | None:
     writes = sum(map(_bytes, call.outputs))
     if base == "embedding":  # the rows that it fetches
         reads, weights = writes, writes
-    return Kernel(kind, tuple(max(1.0, float(size)) for size in sizes), flops, reads, writes, weights)
+    return Kernel(
+        kind, tuple(max(1.0, float(size)) for size in sizes), flops, reads, writes, weights, _blocks(kind, sizes)
+    )
 
 
-Sizes = tuple[str, Sequence[float], float]
+def _blocks(kind: str, sizes: Sequence[float]) -> float:
+    """The whole blocks of the channels of a convolution, relative to its channels: of those that it reads and of those
+    that it writes, which come first among its sizes."""
+    if "convolution" not in kind or kind.startswith("grouped"):
+        return 1.0
+    if kind == "convolution of a few channels":  # they are not in blocks
+        return _filled(sizes[1])
+    if kind.startswith("depthwise"):
+        return _filled(sizes[0])
+    return _filled(sizes[0]) * _filled(sizes[1])
+
+
+def _filled(channels: float) -> float:
+    return -(-channels // BLOCK) * BLOCK / channels
+
+
+Sizes = tuple[str, Sequence[float], float]  # the kind, its sizes, FLOPs
 
 
 def _convolution(call: Call) -> Sizes:
@@ -281,6 +303,8 @@ _KINDS: dict[str, Callable[[Call], Sizes]] = {
     "copy": _copy,
     "contiguous": _copy,
     "constant_pad_nd": _moved("copy padded"),
+    "channel_shuffle": _moved("copy shuffled"),
+    "native_channel_shuffle": _moved("copy shuffled"),
     "roll": _moved("copy rolled"),
     "index": _moved("copy indexed"),
     **dict.fromkeys(ATTENTION, _attention),

@@ -104,7 +104,7 @@ class Rates:
     def parts(self, kernel: Kernel, cold: float) -> tuple[float, float, float]:
         """Seconds of launching, arithmetic and moving; ``cold``: the share of the bytes that comes from memory."""
         moving = kernel.bytes * (cold / self.cold + (1 - cold) / self.hot)
-        return self.launch, kernel.flops / self.rate, moving
+        return self.launch, kernel.flops * kernel.blocks / self.rate, moving
 
     def seconds(self, kernel: Kernel, cold: float) -> float:
         """The sum of the parts: the scale of a kernel's time, which its curve corrects."""
@@ -175,17 +175,18 @@ class CalibratedMachine:
         moment: Moment,
         rates: Rates,
         samples: Mapping[str, list[tuple[Kernel, bool, float]]],
+        cache: int,
     ) -> None:
         self.name, self.conditions, self.moment, self.rates = name, conditions, moment, rates
-        self.samples = samples
+        self.samples, self.cache = samples, cache
         self.curves: dict[str, Curve] = {}
         self.factor, self.overhead, self.doubt = 1.0, 0.0, 0.0
 
     @classmethod
     def fit(
-        cls, name: str, conditions: str, samples: Sequence[Sample], chains: Sequence[Chain] = ()
+        cls, name: str, conditions: str, samples: Sequence[Sample], chains: Sequence[Chain] = (), cache: int = 32 << 20
     ) -> "CalibratedMachine":
-        """The machine whose rates explain the samples."""
+        """The machine whose rates explain the samples; ``cache``: bytes of its largest cache."""
         probes = np.array([turn for sample in samples for turn in sample.probes])
         moment = Moment(*np.median(probes, axis=0).tolist())
         launch = min(float(np.median(sample.seconds)) for sample in samples)
@@ -201,21 +202,21 @@ class CalibratedMachine:
                 for seconds, turn in zip(sample.seconds, sample.probes, strict=True)
             ]
             found.setdefault(known.kind, []).append((known, sample.cold, float(np.quantile(logs, 0.25))))
-        machine = cls(name, conditions, moment, rates, found)
+        machine = cls(name, conditions, moment, rates, found, cache)
         if chains:
             machine._learn(chains)
         return machine
 
     def _learn(self, chains: Sequence[Chain]) -> None:
         """Factor, overhead and doubt, by chains of layers, whose kernels no sample timed together: least absolute
-        relative errors. The doubt is of their median error what the curves do not account for."""
+        relative errors. The doubt is of one measurement, what the doubts of the curves do not account for."""
         rows, variances = [], []
         for chain in chains:
             operations = [Operation(call.name, NOTHING, call=call) for call in chain.calls]
-            found = [self.predict(operations, Moment(*turn)) for turn in chain.probes]
-            sums = [each.seconds / seconds for each, seconds in zip(found, chain.seconds, strict=True)]
-            rows.append((np.median(sums), len(operations) / np.median(chain.seconds)))
-            variances.append((math.log(found[0].high / found[0].low) / 2 / NINETY) ** 2)
+            for seconds, turn in zip(chain.seconds, chain.probes, strict=True):
+                found = self.predict(operations, Moment(*turn))
+                rows.append((found.seconds / seconds, len(operations) / seconds))
+                variances.append((math.log(found.high / found.low) / 2 / NINETY) ** 2)
         relative, weights = np.array(rows), np.ones(len(rows))
         for _ in range(PASSES):
             root = np.sqrt(weights)
@@ -242,7 +243,7 @@ class CalibratedMachine:
         ``replayed``: seconds by `Call`, for operations that were timed alone."""
         rates = self.rates if at is None or self.moment is None else self.rates.at(at, self.moment)
         found = kernels(operations)
-        shares = _cold_shares(found)
+        shares = _cold_shares(found, self.cache)
         variances = np.zeros(len(found))
         seconds: list[float | None] = [None] * len(found)
         by_kind: dict[str, list[int]] = {}
@@ -300,20 +301,20 @@ NINETY = 1.645  # standard deviations on each side that hold 90 % of a normal di
 BEST = 1.5  # times the rates of the probes that no kernel exceeds
 
 
-def _cold_shares(found: Sequence[Kernel | None]) -> list[float]:
-    """The share of each kernel's bytes that no cache holds: its weights, where a pass over all operations touches more
-    than a cache holds, and what is more than a cache holds of its inputs and outputs."""
-    total = sum(each.bytes for each in found if each is not None)
+def _cold_shares(found: Sequence[Kernel | None], cache: int) -> list[float]:
+    """The share of each kernel's bytes that no cache holds: its weights, where those of all operations are more than a
+    cache keeps from one pass to the next, and what is more than a cache holds of its inputs and outputs."""
+    many = sum(each.weights for each in found if each is not None) > KEPT * cache
     shares = []
     for each in found:
         if each is None or not each.bytes:
             shares.append(0.0)
             continue
         rest = each.bytes - each.weights
-        cold = each.weights if total > CACHE else 0.0
-        cold += rest * min(1.0, rest / CACHE)
+        cold = (each.weights if many else 0.0) + rest * min(1.0, rest / (PASSED * cache))
         shares.append(cold / each.bytes)
     return shares
 
 
-CACHE = 16e6  # bytes
+KEPT = 1 / 4  # of a cache: weights that stay in it while others, and the maps, pass
+PASSED = 4  # as many caches of maps, read and written, leave nothing in one

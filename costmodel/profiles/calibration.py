@@ -72,7 +72,7 @@ def machine(profile: Profile, name: str, calibration: Calibration) -> Calibrated
         Chain(each.name, each.calls, each.samples.seconds, _probes(calibration, each.samples))
         for each in calibration.composites
     ]
-    return CalibratedMachine.fit(name, f"{calibration.title}{torch}", samples, chains)
+    return CalibratedMachine.fit(name, f"{calibration.title}{torch}", samples, chains, calibration.cache)
 
 
 def chosen(profile: Profile, name: str, given: Mapping[str, Any], torch: str) -> Calibration:

@@ -490,10 +490,11 @@ class TimedComposite(_Data):
 
 class Calibration(_Data):
     """Times of operators and small modules on one machine with the same settings, from which rates of the machine are
-    fitted. ``probes``: all turns, in order of time, with the settings ``how``."""
+    fitted. ``probes``: all turns, in order of time, with the settings ``how``. ``cache``: bytes of the largest one."""
 
     how: Settings
     probes: Probes
+    cache: Count = 32 << 20
     points: tuple[TimedCall, ...] = ()
     composites: tuple[TimedComposite, ...] = ()
 
