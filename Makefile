@@ -33,6 +33,8 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/compare_start.py
 	$(BIN)/python benchmarks/peak_memory.py
 	$(BIN)/python benchmarks/flicker_speed.py
+	$(BIN)/python benchmarks/prediction_speed.py
+	$(BIN)/python benchmarks/published_times.py
 
 # Half an hour, on a machine that does nothing else.
 bench-profile: $(VENV)/ready
