@@ -346,7 +346,7 @@ def test_it_is_saved_after_every_pass_and_about_every_20_s(tmp_path: Path) -> No
     found = world.record(path, points=many, latest=lambda profile: sizes.append(sum(rounds(load(path)))))
     # With its turn of the probes a sample takes 1.03 s: after 20 of them, 20.6 s.
     assert SAVE_SECONDS == 20
-    assert sizes == [20, 40, 50, 70, 90, 100, 120, 140, 150]
+    assert sizes == [20, 40, 50, 70, 90, 100, 120, 140, 150, 170, 190, 200]  # a pass has 50
     assert load(path) == found
 
 
@@ -360,11 +360,11 @@ def test_an_interrupt_keeps_what_lies_between_turns_of_the_probes(tmp_path: Path
     again = World()
     found = again.record(path, resume=True)
     assert rounds(found) == [ROUNDS] * 5
-    assert [Counter(again.points[n : n + 5]) for n in (0, 5)] == [Counter(POINTS)] * 2  # two more rounds
-    assert again.repeats == [10] * 10
+    assert [Counter(again.points[n : n + 5]) for n in (0, 5, 10)] == [Counter(POINTS)] * 3  # three more rounds
+    assert again.repeats == [10] * 15
     assert found.calibrations[0].composites[0].calls == (CONV, RELU)
-    assert {each.after for each in timed(found).values()} == {(0, 2, 3)}  # turns 0 and 1 are of before
-    assert again.ticks[0] == pytest.approx(5 / 15)
+    assert {each.after for each in timed(found).values()} == {(0, 2, 3, 4)}  # turns 0 and 1 are of before
+    assert again.ticks[0] == pytest.approx(5 / 20)
     idle = World()
     assert idle.record(path, resume=True).calibrations == found.calibrations
     assert idle.log == []  # nothing lacks
@@ -559,8 +559,8 @@ def test_the_command_records_and_shows(world: World, capsys: pytest.CaptureFixtu
     assert (code, err) == (0, "")
     assert out.startswith("Calibration of ")
     assert "(profile mine): cpu, float32, contiguous, 1" in out
-    assert "aten.convolution.default  cold        1        3       0.0" in out
-    assert "Probes: 4 turns" in out
+    assert "aten.convolution.default  cold        1        4       0.0" in out
+    assert "Probes: 5 turns" in out
     assert run(capsys, "profiles", "mine")[1] == out
     assert run(capsys, "profiles", "mine", "--calibrations")[1] == out
     shown = json.loads(run(capsys, "profiles", "mine", "--format", "json")[1])
@@ -621,7 +621,8 @@ def fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, .
     monkeypatch.chdir(tmp_path)
     found: list[tuple[Any, ...]] = []
 
-    def fit(name: str, conditions: str, samples: list[Sample], chains: list[Chain]) -> CalibratedMachine:
+    def fit(name: str, conditions: str, samples: list[Sample], chains: list[Chain], cache: int) -> CalibratedMachine:
+        assert cache > 0
         found.append((name, conditions, samples, chains))
         return object.__new__(CalibratedMachine)
 

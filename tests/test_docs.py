@@ -43,6 +43,7 @@ def test_commands_of_the_readme_print_what_it_shows(
 def test_the_readme_shows_commands_and_two_figures() -> None:
     """First any module, then the paper."""
     shown = ["count", "compare", "count", "table", "equation", "check"]
+    shown += ["predict", "predict", "why", "plan"]
     assert [command.split()[0] for command, _ in CONSOLE] == shown
     assert [command.split()[1] for command, _ in FIGURES] == ["time", "promise"]
 

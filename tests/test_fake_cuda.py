@@ -350,7 +350,7 @@ def test_a_child_times_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "flush_buffer", lambda device: buffer)
     monkeypatch.setattr(child, "CudaClock", partial(CudaClock, now=gpu.clock))
     monkeypatch.setitem(sys.modules, "pynvml", Nvml())
-    pipe = Pipe(("the work", subject.how, (0,), False), "turn", "turn", "finish")
+    pipe = Pipe(("the work", subject.how, (0,), None), "turn", "turn", "finish")
     child.serve(pipe)
     here, facts, first, second, result = pipe.sent
     assert (here, facts["calls"], len(facts["warmup_seconds"])) == ("here", 1, 4)

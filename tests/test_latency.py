@@ -25,7 +25,7 @@ def law(known: Kernel, cold: float, moment: Moment = MOMENT) -> float:
     """Seconds on the known machine: half the rate of the product, less for few channels, and the bytes."""
     rate = moment.rate / 2 / (1 + 8 / known.sizes[0])
     moving = known.bytes * (cold / moment.bandwidth + (1 - cold) / moment.cached_bandwidth)
-    return 3e-6 + known.flops / rate + moving
+    return 3e-6 + known.flops * known.blocks / rate + moving
 
 
 def known(call: Call) -> Kernel:

@@ -4,17 +4,20 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from costmodel.price.kernels import Kernel, kernel, kernels
 from costmodel.price.moment import Moment
 from costmodel.work.call import Call
 from costmodel.work.cost import NOTHING, Operation
 
-Floats: TypeAlias = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+# numpy is imported where it computes: tables without a machine do without it.
 
 Limit: TypeAlias = Literal["compute", "memory", "launch"]
 
@@ -125,7 +128,9 @@ class Curve:
     for the choice of the noise, (5.8) with the scale taken out.
     """
 
-    def __init__(self, places: Floats, values: Floats) -> None:
+    def __init__(self, places: "Floats", values: "Floats") -> None:
+        import numpy as np
+
         self.places = places
         shared = _covariance(places, places) + VAGUE
         best = -math.inf
@@ -137,9 +142,11 @@ class Curve:
             if likelihood > best:
                 best, self.scale, self.noise, self.lower, self.white = likelihood, scale, noise, lower, white
 
-    def at(self, places: Floats) -> tuple[Floats, Floats]:
+    def at(self, places: "Floats") -> "tuple[Floats, Floats]":
         """Means and covariances at places. Beyond the sizes of the samples a curve goes on as at the last of them, with
         a doubt that grows with the distance."""
+        import numpy as np
+
         inside = np.clip(places, self.places.min(axis=0), self.places.max(axis=0))
         outside = np.sqrt(((places - inside) ** 2).sum(-1))
         places = inside
@@ -148,7 +155,9 @@ class Curve:
         return across.T @ self.white, self.scale * (own - across.T @ across + np.outer(outside, outside))
 
 
-def _covariance(a: Floats, b: Floats) -> Floats:
+def _covariance(a: "Floats", b: "Floats") -> "Floats":
+    import numpy as np
+
     distance = np.sqrt(3 * np.maximum(0, ((a[:, None, :] - b[None, :, :]) ** 2).sum(-1)))
     return np.asarray((1 + distance) * np.exp(-distance))
 
@@ -187,6 +196,8 @@ class CalibratedMachine:
         cls, name: str, conditions: str, samples: Sequence[Sample], chains: Sequence[Chain] = (), cache: int = 32 << 20
     ) -> "CalibratedMachine":
         """The machine whose rates explain the samples; ``cache``: bytes of its largest cache."""
+        import numpy as np
+
         probes = np.array([turn for sample in samples for turn in sample.probes])
         moment = Moment(*np.median(probes, axis=0).tolist())
         launch = min(float(np.median(sample.seconds)) for sample in samples)
@@ -210,6 +221,8 @@ class CalibratedMachine:
     def _learn(self, chains: Sequence[Chain]) -> None:
         """Factor, overhead and doubt, by chains of layers, whose kernels no sample timed together: least absolute
         relative errors. The doubt is of one measurement, what the doubts of the curves do not account for."""
+        import numpy as np
+
         rows, variances = [], []
         for chain in chains:
             operations = [Operation(call.name, NOTHING, call=call) for call in chain.calls]
@@ -230,6 +243,8 @@ class CalibratedMachine:
 
     def curve(self, kind: str) -> Curve:
         """The curve of a kind; KeyError for one that was not calibrated."""
+        import numpy as np
+
         if kind not in self.curves:
             samples = self.samples[kind]
             places = np.array([_place(known, cold) for known, cold, _ in samples])
@@ -241,6 +256,8 @@ class CalibratedMachine:
     ) -> Prediction:
         """The time of operations that run one after another; ``at``: a moment, by default the calibration's.
         ``replayed``: seconds by `Call`, for operations that were timed alone."""
+        import numpy as np
+
         rates = self.rates if at is None or self.moment is None else self.rates.at(at, self.moment)
         found = kernels(operations)
         shares = _cold_shares(found, self.cache)
