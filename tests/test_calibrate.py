@@ -566,7 +566,7 @@ def test_the_command_records_and_shows(world: World, capsys: pytest.CaptureFixtu
     shown = json.loads(run(capsys, "profiles", "mine", "--format", "json")[1])
     (one,) = shown["calibrations"]
     assert one["how"] == HOW.model_dump(exclude_none=True)
-    assert one["rows"][-1] == {"operator": "composites", "state": None, "points": 1, "samples": 3, "spread": 0.0}
+    assert one["rows"][-1] == {"operator": "composites", "state": None, "points": 1, "samples": 4, "spread": 0.0}
     assert one["at"]["bandwidth"] == round(2 * 2**27 / 0.01)
     assert run(capsys, "profiles", "mine", "--format", "csv")[1].startswith("settings,operator,state,points")
     listed = json.loads(run(capsys, "profiles", "--format", "json")[1])
