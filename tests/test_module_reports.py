@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,6 @@ import pytest
 import torch
 from test_cli import process, run
 from test_figures import points
-from test_profile_command import children, timing, wait_for
 from test_render import compiled
 
 import costmodel
@@ -22,7 +18,6 @@ from costmodel.building import check as checking
 from costmodel.errors import InvalidInput
 from costmodel.measure.modules import module
 from costmodel.measure.profile import settings_grid
-from costmodel.profiles.files import load
 from costmodel.profiles.records import Host, Process, Profile, Run
 from costmodel.report import figures
 from costmodel.report.figures import style as drawing
@@ -334,25 +329,3 @@ def test_diff_relative_does_not_pass_modules(here: Path, capsys: pytest.CaptureF
     recorded("a.json", SLOW)
     code, _, err = run(capsys, "diff", "a.json", "a.json", "--fail-over", "5%", "--relative")
     assert (code, "leave --relative out, as for modules of your own" in err) == (3, True)
-
-
-# ---- kills -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_kill_loses_no_process_that_was_finished(here: Path) -> None:
-    out = here / "mine.json"
-    given = ["profile", "--model", "segnet.py:Counter", "--input", "2x4", "--threads", "1", "--rounds", "2"]
-    command = [sys.executable, "-m", "costmodel", *given, "--processes", "50", "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        wait_for(out.exists)
-        wait_for(lambda: bool(children(running.pid)))
-        left = children(running.pid)
-        before = load(out).runs[0].processes
-        time.sleep(0.1)
-        running.kill()
-    wait_for(lambda: not any(timing(child) for child in left))
-    after = load(out).runs[0].processes
-    assert after[: len(before)] == before
-    done = process(*given, "--processes", str(len(after) + 1), "--out", str(out), "--resume")
-    assert done.returncode == 0, done.stderr
-    assert load(out).runs[0].processes[: len(after)] == after
