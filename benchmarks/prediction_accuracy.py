@@ -8,7 +8,8 @@ Subjects: the 13 networks at the published size and at a smaller one, ERFNet and
 Each is timed as `costmodel profile` times, in fresh processes with the pinned environment, in turns with the probes;
 results are compared with the reference first where ``--verify`` is given, which takes longer. With ``--keep`` the raw
 samples stay in FOLDER/accuracy.json, which grows as it is measured: a second call measures what is missing.
-``--judge`` takes such a file, or any profile, and times nothing.
+``--judge`` takes such a file, or any profile, and times nothing: ``benchmarks/measured/accuracy-amd-epyc-2-cores.json``
+is what README tells of.
 
 Each prediction is stated at the moment of its measurement, the median of the probes beside it. Beside the
 predictions, for the same subjects: one constant for FLOPs, from all other subjects; the roofline of a data sheet;
