@@ -136,6 +136,12 @@ def test_kinds_without_samples_are_named_never_guessed(machine: CalibratedMachin
     assert not replayed.missing
 
 
+def test_operations_without_a_call_are_named(machine: CalibratedMachine) -> None:
+    found = machine.predict([operation(relu(1, 8, 8, 8)), Operation("aten.strange.default", NOTHING)])
+    assert found.missing == {"aten.strange.default": 1}
+    assert [row.seconds is None for row in found.rows] == [False, True]
+
+
 def test_views_are_no_rows(machine: CalibratedMachine) -> None:
     view = Call("aten.view.default", (Tensor((3, 4)), (12,)), (), (Tensor((12,)),))
     assert machine.predict([operation(view)]).rows == ()

@@ -285,6 +285,9 @@ class CalibratedMachine:
         rows, missing = [], Counter[str]()
         for number, (operation, known) in enumerate(zip(operations, found, strict=True)):
             if known is None:
+                if operation.call is None:  # its kernel is not known: no silent 0
+                    missing[operation.op] += 1
+                    rows.append(Predicted(operation, operation.op, None, 0.0, None))
                 continue
             timed = (replayed or {}).get(operation.call) if operation.call and seconds[number] is None else None
             time: float | None = seconds[number] if timed is None else timed
