@@ -12,14 +12,6 @@ from math import prod
 from costmodel.work.call import Argument, Call, Tensor
 from costmodel.work.cost import Operation
 
-# Bytes of an element by dtype.
-ITEMSIZE = {
-    **dict.fromkeys(("bool", "int8", "uint8", "float8_e4m3fn", "float8_e5m2"), 1),
-    **dict.fromkeys(("float16", "bfloat16", "int16"), 2),
-    **dict.fromkeys(("float64", "int64", "complex64"), 8),
-    "complex128": 16,
-}
-
 
 @dataclass(frozen=True)
 class Kernel:
@@ -109,9 +101,9 @@ def _kernel(call: Call) -> Kernel | None:
     base = name.removesuffix("_") if not name.startswith("_") else name
     found = _KINDS.get(base) or _KINDS.get(name)
     kind, sizes, flops = found(call) if found else _by_table(base, call)
-    reads = sum(map(_bytes, call.tensors))
-    weights = sum(_bytes(each) for each in call.tensors if each.parameter)
-    writes = sum(map(_bytes, call.outputs))
+    reads = sum(each.bytes for each in call.tensors)
+    weights = sum(each.bytes for each in call.tensors if each.parameter)
+    writes = sum(each.bytes for each in call.outputs)
     if base == "embedding":  # the rows that it fetches
         reads, weights = writes, writes
     return Kernel(
@@ -275,10 +267,6 @@ def _tensor(call: Call, place: int) -> Tensor:
     found = call.arguments[place]
     assert isinstance(found, Tensor)
     return found
-
-
-def _bytes(tensor: Tensor) -> float:
-    return tensor.elements * ITEMSIZE.get(tensor.dtype, 4)
 
 
 _KINDS: dict[str, Callable[[Call], Sizes]] = {

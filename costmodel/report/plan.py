@@ -18,6 +18,7 @@ from costmodel.report.layout.sheet import Sheet
 from costmodel.report.numbers import milliseconds, scale, significant
 from costmodel.report.predict import numbers
 from costmodel.report.times import left_out
+from costmodel.work.call import ITEM_BYTES
 from costmodel.work.size import int_pair
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from costmodel.describe.ops import Pair
 
 TOP = 20
-ITEMSIZES = {"float64": 8, "bfloat16": 2, "float16": 2}  # 4 bytes of others
 WORDS = {"time": "time", "params": "parameters", "memory": "memory"}
 
 
@@ -240,7 +240,7 @@ def plan(
         price,
         size=sides,
         classes=number,
-        itemsize=ITEMSIZES.get(on.dtype, 4),
+        itemsize=ITEM_BYTES[on.dtype],
         by=chosen,
         sort=sort,
         top=top,
